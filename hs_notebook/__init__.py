@@ -1,0 +1,1 @@
+"""Language models in notebooks through the HolySheep relay."""

@@ -1,0 +1,150 @@
+"""Every error this package raises, one tree.
+
+::
+
+    HolySheepError
+    ├── UsageError                 what was typed cannot be meant: option, name, empty prompt, bad value
+    ├── ConfigurationError         a base URL, a setting or a file that cannot work
+    │   └── MissingKeyError        no key anywhere, with the places that were looked at
+    └── APIError                   the call failed
+        ├── APIConnectionError     refused, reset, unknown host, TLS, proxy
+        │   └── APITimeoutError    connect, idle or total time is over
+        ├── APIStatusError         an HTTP status other than 2xx; `.status_code`
+        │   ├── BadRequestError            400, 413, 422
+        │   ├── AuthenticationError        401, 403
+        │   ├── InsufficientBalanceError   402, or a quota that is used up
+        │   ├── NotFoundError              404
+        │   ├── RateLimitError             429
+        │   └── InternalServerError        5xx
+        ├── ProtocolError          the reply is not what the API promises
+        │   ├── EventTooLargeError         one event above the decoder's limit
+        │   └── EmptyAnswerError           a stream that ended well and said nothing
+        ├── UpstreamError          an error frame inside a stream; `.code`
+        └── StreamTruncatedError   the stream broke off; what came before it is good
+
+``str(error)`` is one line: what happened, then the way out (`.hint`).
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+
+
+class HolySheepError(Exception):
+    """Base of all; `hint` is the way out, one sentence, and may be empty."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(HolySheepError):
+    """What was typed cannot be meant."""
+
+
+class ConfigurationError(HolySheepError):
+    """A setting that cannot work."""
+
+
+class MissingKeyError(ConfigurationError):
+    """No key was found."""
+
+
+class APIError(HolySheepError):
+    """A call that failed; `retry_after` is the wait the server asked for, in seconds."""
+
+    retry_after: float = math.nan
+
+
+class APIConnectionError(APIError):
+    """The server could not be reached, or the connection broke before anything came.
+
+    `temporary` tells whether another attempt could help.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", temporary: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.temporary = temporary
+
+
+class APITimeoutError(APIConnectionError):
+    """Nothing came in time."""
+
+
+class APIStatusError(APIError):
+    """An HTTP status other than 2xx; `param` is the request field the server complains of, if it says."""
+
+    def __init__(self, message: str, *, status_code: int, hint: str = "", param: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status_code = status_code
+        self.param = param
+
+
+class BadRequestError(APIStatusError):
+    """400, 413, 422: the request is at fault."""
+
+
+class AuthenticationError(APIStatusError):
+    """401, 403: the key was refused."""
+
+
+class InsufficientBalanceError(APIStatusError):
+    """402, or a quota that is used up."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no such model or no such path."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests."""
+
+
+class InternalServerError(APIStatusError):
+    """5xx: the server is at fault."""
+
+
+class ProtocolError(APIError):
+    """The reply is not what the API promises."""
+
+
+class EventTooLargeError(ProtocolError):
+    """One event of the stream is above the decoder's limit."""
+
+
+class EmptyAnswerError(ProtocolError):
+    """The stream ended well and said nothing."""
+
+
+class UpstreamError(APIError):
+    """An error frame inside a stream; `code` is the server's, or empty."""
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class StreamTruncatedError(APIError):
+    """The stream broke off before its end."""
+
+
+def status_error(status: int) -> type[APIStatusError]:
+    """Return the class for an HTTP status."""
+    exact: dict[int, type[APIStatusError]] = {
+        HTTPStatus.UNAUTHORIZED: AuthenticationError,
+        HTTPStatus.PAYMENT_REQUIRED: InsufficientBalanceError,
+        HTTPStatus.FORBIDDEN: AuthenticationError,
+        HTTPStatus.NOT_FOUND: NotFoundError,
+        HTTPStatus.TOO_MANY_REQUESTS: RateLimitError,
+        HTTPStatus.BAD_REQUEST: BadRequestError,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: BadRequestError,
+        HTTPStatus.UNPROCESSABLE_ENTITY: BadRequestError,
+    }
+    if status in exact:
+        return exact[status]
+    return InternalServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else APIStatusError

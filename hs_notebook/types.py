@@ -1,0 +1,308 @@
+"""The values that pass between the layers: frozen, slotted, named as OpenAI names them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from hs_notebook.errors import UsageError
+
+State: TypeAlias = Literal["complete", "truncated", "stopped", "error"]
+"""How an answer ended: `truncated` keeps its text and more was coming, `error` has nothing to keep."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation; `content` is text or OpenAI's list of content parts."""
+
+    role: str
+    content: str | list[dict[str, Any]]
+
+
+Messages: TypeAlias = Iterable[Message | Mapping[str, Any]]
+
+
+# --- what a request says -------------------------------------------------------------------------
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat completion that was asked for; `params` holds just what the user gave."""
+
+    model: str
+    messages: tuple[dict[str, Any], ...]
+    params: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, model: str, messages: Messages, params: Mapping[str, Any] | None = None) -> ChatRequest:
+        """Check and freeze a request; raises `UsageError` for a value that cannot be sent."""
+        if not isinstance(model, str) or not model.strip():
+            raise UsageError("No model was named.", hint="Name one, for example gpt-4.1.")
+        if isinstance(messages, str | bytes | Mapping):
+            raise UsageError("messages is a list of {'role': …, 'content': …}.", hint="For one prompt use ask().")
+        turns = tuple(msgspec.to_builtins(m) if isinstance(m, Message) else dict(m) for m in messages)
+        if not turns:
+            raise UsageError("messages is empty.", hint="Send at least one.")
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        request = cls(model=model.strip(), messages=turns, params=given)
+        request.body(stream=False, usage=False)
+        return request
+
+    def body(self, *, stream: bool, usage: bool) -> bytes:
+        """Return the JSON that is sent; `usage` asks for a frame with the token counts."""
+        fields = {"model": self.model, "messages": self.messages, **self.params, "stream": stream}
+        if stream and usage:
+            fields.setdefault("stream_options", {"include_usage": True})
+        return _json(fields)
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The text holds half of a surrogate pair ({ascii(error.object[error.start])}), which cannot be sent.",
+            hint="Clean it with text.encode('utf-8', 'replace').decode().",
+        ) from None
+    except ValueError:
+        raise UsageError("A parameter is NaN or infinite, which JSON cannot say.") from None
+    except TypeError as error:
+        raise UsageError(f"A parameter cannot be sent as JSON: {error}.") from None
+
+
+# --- what a stream says --------------------------------------------------------------------------
+
+
+class PromptTokensDetails(msgspec.Struct, frozen=True, gc=False):
+    """Parts of the input."""
+
+    cached_tokens: int | None = None
+
+
+class CompletionTokensDetails(msgspec.Struct, frozen=True, gc=False):
+    """Parts of the output."""
+
+    reasoning_tokens: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Tokens of a call; `estimated` marks figures that we counted because the relay sent none."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_tokens_details: PromptTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails | None = None
+    estimated: bool = False
+
+
+class FunctionCall(msgspec.Struct, frozen=True, gc=False):
+    """A function's name and its arguments as JSON text; in a stream, a fragment of both."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A tool call; in a stream, a fragment that `index` joins to its others."""
+
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCall = FunctionCall()
+
+
+class ChoiceDelta(msgspec.Struct, frozen=True, gc=False):
+    """What one frame adds to one alternative."""
+
+    content: str | None = None
+    role: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
+    """One alternative in a frame; `index` is its number, never a sequence number."""
+
+    delta: ChoiceDelta
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
+    """One frame of a streamed answer."""
+
+    choices: list[ChunkChoice] = []
+    id: str = ""
+    created: int = 0
+    model: str = ""
+    object: str = "chat.completion.chunk"
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+
+
+class ChatCompletionMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole message of one alternative."""
+
+    content: str | None = None
+    role: str = "assistant"
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One alternative of a whole answer."""
+
+    message: ChatCompletionMessage
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer, not streamed."""
+
+    choices: list[Choice]
+    id: str = ""
+    created: int = 0
+    model: str = ""
+    object: str = "chat.completion"
+    system_fingerprint: str | None = None
+    usage: Usage | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A model that the relay offers."""
+
+    id: str
+    owned_by: str = ""
+    created: int = 0
+
+
+# --- what is kept of a call ----------------------------------------------------------------------
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call came to.
+
+    `ttft` (to the first token) and `duration` are seconds since the request that succeeded was sent,
+    `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown.
+    `cost` is in USD; None is unknown, never 0. `note` says in words what else the reader should know.
+    """
+
+    request_model: str
+    response_model: str = ""
+    state: State = "complete"
+    usage: Usage = Usage()
+    ttft: float = math.nan
+    duration: float = math.nan
+    tokens_per_second: float = math.nan
+    cost: Decimal | None = None
+    finish_reason: str | None = None
+    simulated: bool = False
+    note: str = ""
+    response_id: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values, as it stands in an output's metadata: unknown is null."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
+
+
+class Answer(str):
+    """An answer: it is its text, and knows how it came to be.
+
+    `alternatives` holds the texts of all `n` alternatives, the first of them the answer's own.
+    """
+
+    __slots__ = ("alternatives", "messages", "reasoning", "receipt", "tool_calls")
+
+    receipt: Receipt
+    messages: tuple[dict[str, Any], ...]
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    alternatives: tuple[str, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        receipt: Receipt,
+        *,
+        messages: Sequence[dict[str, Any]] = (),
+        reasoning: str = "",
+        tool_calls: Sequence[ToolCall] = (),
+        alternatives: Sequence[str] = (),
+    ) -> Answer:
+        """Bind a text to its receipt; `messages` is what was sent."""
+        self = super().__new__(cls, text)
+        self.receipt = receipt
+        self.messages = (*messages, {"role": "assistant", "content": str(text)})
+        self.reasoning = reasoning
+        self.tool_calls = tuple(tool_calls)
+        self.alternatives = tuple(alternatives) or (str(text),)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the values it was made of."""
+        kept = (str(self), self.receipt, self.messages[:-1], self.reasoning, self.tool_calls, self.alternatives)
+        return _answer, kept
+
+    @property
+    def text(self) -> str:
+        """The answer as a plain `str`."""
+        return str.__str__(self)
+
+    @property
+    def state(self) -> State:
+        """How it ended."""
+        return self.receipt.state
+
+    @property
+    def usage(self) -> Usage:
+        """Its tokens."""
+        return self.receipt.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What it cost in USD; None is unknown."""
+        return self.receipt.cost
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or the one asked for where the relay did not say."""
+        return self.receipt.response_model or self.receipt.request_model
+
+    @property
+    def ttft(self) -> float:
+        """Seconds to the first token."""
+        return self.receipt.ttft
+
+    def json(self) -> Any:
+        """Return the text parsed as JSON, taken out of a Markdown fence if it stands in one.
+
+        Raises `UsageError` where it is no JSON.
+        """
+        text = self.text.strip()
+        if text.startswith("```") and text.endswith("```") and "\n" in text:
+            text = text[text.index("\n") : -3]
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UsageError(f"The answer is not JSON: {error}.") from None
+
+
+def _answer(  # pickle calls with positions only
+    text: str,
+    receipt: Receipt,
+    messages: Sequence[dict[str, Any]],
+    reasoning: str,
+    tool_calls: Sequence[ToolCall],
+    alternatives: Sequence[str],
+) -> Answer:
+    return Answer(
+        text, receipt, messages=messages, reasoning=reasoning, tool_calls=tool_calls, alternatives=alternatives
+    )

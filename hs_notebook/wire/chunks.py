@@ -1,0 +1,167 @@
+"""Frames of JSON into typed chunks: strictly first, which is fast, then forgivingly, which is rare.
+
+What the relay was seen to send besides OpenAI's own frames: `choices` or `delta` null, `message` in the
+place of `delta`, frames of the Responses API, a whole completion, and errors in several forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hs_notebook.errors import ProtocolError, UpstreamError
+from hs_notebook.types import ChatCompletion, ChatCompletionChunk, Model
+
+_decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
+_TEXT_EVENTS = {"response.output_text.delta": "content", "response.reasoning_text.delta": "reasoning_content"}
+_ENDING_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
+
+
+def decode_chunk(data: str) -> ChatCompletionChunk:
+    """Return the chunk that a frame's data holds.
+
+    Raises `UpstreamError` for an error frame and `ProtocolError` for what is no JSON object.
+    """
+    try:
+        chunk = _decode_chunk(data)
+    except msgspec.DecodeError:  # also a ValidationError: JSON of another shape
+        return _forgiving(data)
+    # A frame without choices, or the last with one, may be something else in disguise.
+    if chunk.choices and chunk.choices[0].finish_reason is None:
+        return chunk
+    return _forgiving(data)
+
+
+def decode_completion(body: bytes) -> ChatCompletion:
+    """Return the whole completion that a reply's body holds; raises like `decode_chunk`."""
+    frame = _object(body)
+    _raise_error(frame)
+    if not isinstance(frame.get("choices"), list):
+        raise ProtocolError("The reply holds no choices.", hint=_seen(frame))
+    return msgspec.convert(_clean(frame, "message"), ChatCompletion)
+
+
+def decode_models(body: bytes) -> list[Model]:
+    """Return the models that a reply to `GET /models` lists."""
+    frame = _object(body)
+    _raise_error(frame)
+    rows = frame.get("data")
+    if not isinstance(rows, list):
+        raise ProtocolError("The reply lists no models.", hint=_seen(frame))
+    named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return [Model(row["id"], str(row.get("owned_by") or ""), _whole(row.get("created"))) for row in named]
+
+
+def error_text(frame: Any) -> str:
+    """Return the message of an error reply in any of its forms, or an empty text."""
+    if not isinstance(frame, Mapping):
+        return ""
+    error = frame.get("error")
+    if isinstance(error, Mapping):
+        return str(error.get("message") or error.get("type") or error.get("code") or "unnamed error")
+    if error:
+        return str(error)
+    message = frame.get("message") or frame.get("detail")
+    return message if isinstance(message, str) and "choices" not in frame else ""
+
+
+def _forgiving(data: str) -> ChatCompletionChunk:
+    frame = _object(data)
+    _raise_error(frame)
+    kind = frame.get("type")
+    if isinstance(kind, str) and kind.startswith("response."):
+        return _from_responses(kind, frame)
+    return msgspec.convert(_clean(frame, "delta"), ChatCompletionChunk)
+
+
+def _object(data: str | bytes) -> dict[str, Any]:
+    try:
+        frame = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError):
+        shown = data[:80] if isinstance(data, str) else str(data[:80], "utf-8", "replace")
+        raise ProtocolError(f"The relay sent what is no JSON: {shown!r}.") from None
+    if not isinstance(frame, dict):
+        raise ProtocolError(f"The relay sent a {type(frame).__name__} where an object belongs.")
+    return frame
+
+
+def _raise_error(frame: dict[str, Any]) -> None:
+    failed = frame.get("response") if frame.get("type") == "response.failed" else frame
+    if message := error_text(failed):
+        error = failed.get("error") if isinstance(failed, Mapping) else None
+        code = error.get("code") if isinstance(error, Mapping) else frame.get("code")
+        raise UpstreamError(f"The relay reports: {message}", code=str(code or ""))
+
+
+def _from_responses(kind: str, frame: dict[str, Any]) -> ChatCompletionChunk:
+    response = frame.get("response")
+    clean = dict(response) if isinstance(response, dict) else {}
+    clean["choices"] = []
+    if (field := _TEXT_EVENTS.get(kind)) and isinstance(frame.get("delta"), str):
+        clean["choices"] = [{"delta": {field: frame["delta"]}}]
+    elif kind in _ENDING_EVENTS:
+        clean["choices"] = [{"delta": {}, "finish_reason": _ENDING_EVENTS[kind]}]
+    usage = clean.get("usage")
+    if isinstance(usage, dict):
+        names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
+        clean["usage"] = {names.get(name, name): value for name, value in usage.items()}
+    return msgspec.convert(_clean(clean, "delta"), ChatCompletionChunk)
+
+
+def _clean(frame: dict[str, Any], part: str) -> dict[str, Any]:
+    """Keep of a frame what has the right type; `part` is `delta` or `message`, and takes either's place."""
+    choices = frame.get("choices")
+    rows = [row for row in choices if isinstance(row, dict)] if isinstance(choices, list) else []
+    clean: dict[str, Any] = {"choices": [_clean_choice(row, part) for row in rows]}
+    clean |= _texts(frame, "id", "model", "system_fingerprint")
+    clean["created"] = _whole(frame.get("created"))
+    if isinstance(usage := frame.get("usage"), dict):
+        clean["usage"] = _clean_usage(usage)
+    return clean
+
+
+def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
+    said = row.get("delta") or row.get("message")
+    said = said if isinstance(said, dict) else {}
+    clean = _texts(said, "content", "role", "reasoning_content", "refusal")
+    if isinstance(calls := said.get("tool_calls"), list):
+        numbered = enumerate(call for call in calls if isinstance(call, dict))
+        clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
+    return {part: clean, "index": _whole(row.get("index")), **_texts(row, "finish_reason")}
+
+
+def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
+    function = call.get("function")
+    return {
+        "index": _whole(call.get("index"), number),
+        "function": _texts(function if isinstance(function, dict) else {}, "name", "arguments"),
+        **_texts(call, "id", "type"),
+    }
+
+
+def _clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
+    clean: dict[str, Any] = {
+        name: _whole(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    for details, figure in (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("completion_tokens_details", "reasoning_tokens"),
+    ):
+        part = usage.get(details)
+        if isinstance(part, dict) and isinstance(part.get(figure), int):
+            clean[details] = {figure: part[figure]}
+    return clean
+
+
+def _texts(source: dict[str, Any], *names: str) -> dict[str, str]:
+    return {name: value for name in names if isinstance(value := source.get(name), str)}
+
+
+def _whole(value: Any, default: int = 0) -> int:
+    return int(value) if isinstance(value, int | float) and value == value and abs(value) < 2**53 else default  # noqa: PLR0124 - NaN
+
+
+def _seen(frame: dict[str, Any]) -> str:
+    return f"It holds: {', '.join(map(repr, list(frame)[:8])) or 'nothing'}."

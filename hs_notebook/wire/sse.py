@@ -1,0 +1,141 @@
+"""Server-sent events, exactly as the WHATWG HTML standard reads them (section 9.2.6)."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from hs_notebook.errors import EventTooLargeError
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_FIELD = len(b"data: ")  # does not count against the event's size
+_LONGEST_RETRY = 15  # digits; beyond that no wait is meant
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
+    """One dispatched event.
+
+    `id` is the last event ID of the stream at this point and stays until another comes; `retry` is the
+    reconnection time in milliseconds where this event's block set one.
+    """
+
+    data: str = ""
+    event: str = "message"
+    id: str = ""
+    retry: int | None = None
+
+
+class SSEDecoder:
+    """Turns the bytes of a stream into events, linear in their number however they are cut.
+
+    What stands after the last blank line is an unfinished event; it is dropped, as the standard says.
+    `last_event_id` is what a reconnecting client sends. An event whose data, or a line that, is longer
+    than `max_event_size` bytes raises `EventTooLargeError`, after which the decoder is of no more use.
+    """
+
+    def __init__(self, max_event_size: int = 1_048_576) -> None:
+        self.max_event_size = max_event_size
+        self.last_event_id = ""
+        self._partial: list[bytes] = []  # pieces of the line that has not ended yet
+        self._partial_size = 0
+        self._at_start = True
+        self._after_cr = False
+        self._at_boundary = False  # between two events, nothing pending: the short way is open
+        self._begin_event()
+
+    def _begin_event(self) -> None:
+        self._data: list[str] = []
+        self._data_size = 0
+        self._event = ""
+        self._id: str | None = None
+        self._retry: int | None = None
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes and return the events that they complete."""
+        # The usual frame of a model's stream, one event of one line, takes the short way.
+        size = len(data)
+        if (
+            self._at_boundary
+            and data.startswith(b"data: ")
+            and data.find(b"\n") == size - 2
+            and data.endswith(b"\n\n")
+            and size <= self.max_event_size
+            and data.find(b"\r") < 0
+        ):
+            return [ServerSentEvent(str(data[6:-2], "utf-8", "replace"), "message", self.last_event_id)]
+        return self._feed_lines(self._with_plain_line_ends(data))
+
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        if self._after_cr and data:
+            data = data.removeprefix(b"\n")  # the second half of a CRLF that was cut in two
+            self._after_cr = False
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _feed_lines(self, data: bytes) -> list[ServerSentEvent]:
+        first, *rest = data.split(b"\n")
+        self._keep(first)
+        if not rest:
+            self._at_boundary = False
+            return []
+        lines = [b"".join(self._partial), *rest[:-1]]
+        self._partial, self._partial_size = [], 0
+        self._keep(rest[-1])
+        events = [event for line in lines if (event := self._line(line)) is not None]
+        self._at_boundary = not (self._partial or lines[-1] or self._after_cr)
+        return events
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._partial.append(piece)
+            self._partial_size += len(piece)
+            self._check(self._partial_size, _FIELD)
+
+    def _check(self, size: int, allowance: int = 0) -> None:
+        if size > self.max_event_size + allowance:
+            raise EventTooLargeError(f"An event of the stream is larger than {self.max_event_size:,} bytes.")
+
+    def _line(self, line: bytes) -> ServerSentEvent | None:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        self._check(len(line), _FIELD)
+        name, _, value = line.partition(b":")
+        self._field(name, value.removeprefix(b" "))
+        return None
+
+    def _field(self, name: bytes, value: bytes) -> None:
+        if name == b"data":
+            self._data_size += len(value) + 1
+            self._check(self._data_size - 1)
+            self._data.append(str(value, "utf-8", "replace"))
+        elif name == b"event":
+            self._event = str(value, "utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = str(value, "utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= _LONGEST_RETRY:
+            self._retry = int(value)
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        if self._id is not None:
+            self.last_event_id = self._id
+        event = None
+        if self._data:
+            data = "\n".join(self._data)
+            event = ServerSentEvent(data, self._event or "message", self.last_event_id, self._retry)
+        self._begin_event()
+        return event
+
+
+def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:  # noqa: A002 - the field's name
+    """Return the bytes of one event; every line of `data` becomes a field of its own."""
+    lines = [f"id: {id}"] if id is not None else []
+    lines += [f"event: {event}"] if event is not None else []
+    lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    return ("\n".join(lines) + "\n\n").encode()
