@@ -1,0 +1,1 @@
+"""Money and tokens, without I/O."""

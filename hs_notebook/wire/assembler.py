@@ -1,0 +1,254 @@
+"""Chunks into an answer, and the decision how it ended."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from io import StringIO
+
+from hs_notebook.errors import EmptyAnswerError, HolySheepError, StreamTruncatedError, UpstreamError
+from hs_notebook.pricing.tokens import estimate_prompt_tokens, estimate_tokens
+from hs_notebook.types import (
+    Answer,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    ChatRequest,
+    Choice,
+    ChoiceDelta,
+    ChunkChoice,
+    FunctionCall,
+    Receipt,
+    State,
+    ToolCall,
+    Usage,
+)
+
+_CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
+SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
+
+
+class Ending:
+    """Watches a stream for its end, and keeps none of its text."""
+
+    def __init__(self) -> None:
+        self.begun = False  # something to keep has come: sending again would bill twice
+        self.finish_reason: str | None = None
+        self.done = False  # [DONE] was seen
+
+    def see(self, chunk: ChatCompletionChunk) -> None:
+        """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
+        for choice in chunk.choices:
+            if choice.finish_reason is not None:
+                self._finish(choice.finish_reason)
+            elif not self.begun:
+                delta = choice.delta
+                self.begun = bool(delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal)
+
+    def _finish(self, reason: str) -> None:
+        if reason == "error":
+            raise UpstreamError("The relay ended the answer with an error and did not say which.")
+        self.finish_reason = reason
+
+    def check(self) -> None:
+        """Called at the end of the bytes: raises where the stream is not whole."""
+        if not (self.done or self.finish_reason):
+            if self.begun:
+                raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
+            raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
+        if not self.begun and self.finish_reason not in _CUT:
+            raise EmptyAnswerError("The answer is empty.", hint="Try again, or another model.")
+
+
+class Assembler:
+    """Builds one answer from its chunks; `clock` gives seconds."""
+
+    def __init__(self, request: ChatRequest, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._request = request
+        self._clock = clock
+        self._started = clock()
+        self._first: float = math.nan
+        self._last: float = math.nan
+        self._texts: dict[int, StringIO] = {0: StringIO()}
+        self._reasoning = StringIO()
+        self._tools: dict[int, ToolCall] = {}
+        self._usage: Usage | None = None
+        self._model = self._id = self._fingerprint = ""
+        self._reason: str | None = None
+        self._whole = False
+        self.done = False
+
+    def restart_clock(self) -> None:
+        """Count the times from now: an attempt is being sent."""
+        self._started = self._clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the request was sent."""
+        return self._clock() - self._started
+
+    @property
+    def text(self) -> str:
+        """The text so far, of the first alternative."""
+        return self._texts[0].getvalue()
+
+    def add(self, chunk: ChatCompletionChunk) -> str:
+        """Take a chunk and return the text it adds to the first alternative."""
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if not self._id:
+            self._remember(chunk)
+        new = ""
+        for choice in chunk.choices:
+            new += self._add_choice(choice)
+        return new
+
+    def add_completion(self, completion: ChatCompletion) -> str:
+        """Take a whole completion, that was not streamed, and return the text of its first alternative."""
+        self._whole = True
+        chunk = as_chunk(completion)
+        self.done = True
+        return self.add(chunk)
+
+    def _remember(self, chunk: ChatCompletionChunk) -> None:
+        self._id = chunk.id
+        self._model = chunk.model or self._model
+        self._fingerprint = chunk.system_fingerprint or self._fingerprint
+
+    def _add_choice(self, choice: ChunkChoice) -> str:
+        delta = choice.delta
+        if choice.finish_reason is not None and choice.index == 0:
+            self._reason = choice.finish_reason
+        if delta.reasoning_content or delta.tool_calls:
+            self._tick()
+            self._add_other(choice)
+        text = delta.content or delta.refusal
+        if not text:
+            return ""
+        self._tick()
+        if choice.index == 0:
+            self._texts[0].write(text)
+            return text
+        self._texts.setdefault(choice.index, StringIO()).write(text)
+        return ""
+
+    def _tick(self) -> None:
+        self._last = self._clock()
+        if self._first != self._first:  # noqa: PLR0124 - NaN
+            self._first = self._last
+
+    def _add_other(self, choice: ChunkChoice) -> None:
+        if choice.index != 0:
+            return
+        self._reasoning.write(choice.delta.reasoning_content or "")
+        for fragment in choice.delta.tool_calls or ():
+            known = self._tools.get(fragment.index, ToolCall(index=fragment.index))
+            self._tools[fragment.index] = _joined(known, fragment)
+
+    def finish(self, *, stopped: bool = False, error: HolySheepError | None = None) -> Answer:
+        """Decide the state and return the answer.
+
+        Raises `error` again where nothing was said before it: then there is no answer.
+        """
+        text = self.text
+        usable = bool(text or self._tools or self._reasoning.tell())
+        if error is not None and not usable:
+            raise error
+        state, note = self._ending(stopped=stopped, error=error)
+        return Answer(
+            text,
+            self._receipt(state, note, text),
+            messages=self._request.messages,
+            reasoning=self._reasoning.getvalue(),
+            tool_calls=[self._tools[index] for index in sorted(self._tools)],
+            alternatives=[self._texts[index].getvalue() for index in sorted(self._texts)],
+        )
+
+    def _ending(self, *, stopped: bool, error: HolySheepError | None) -> tuple[State, str]:
+        if stopped:
+            return "stopped", ""
+        if error is not None:
+            return "truncated", error.message
+        if self._reason in _CUT:
+            return "truncated", _CUT[self._reason]
+        return "complete", "" if self.done else "the stream had no [DONE]"
+
+    def _receipt(self, state: State, note: str, text: str) -> Receipt:
+        usage = self._usage or self._estimate(text)
+        spent = self._last - self._first
+        tokens = usage.completion_tokens - 1
+        return Receipt(
+            request_model=self._request.model,
+            response_model=self._model,
+            state=state,
+            usage=usage,
+            ttft=math.nan if self._whole else self._first - self._started,
+            duration=self.elapsed,
+            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 else math.nan,
+            finish_reason=self._reason,
+            simulated=self._fingerprint.startswith(SIMULATED),
+            note=note,
+            response_id=self._id,
+        )
+
+    def _estimate(self, text: str) -> Usage:
+        sent = estimate_prompt_tokens(self._request.messages)
+        said = sum(estimate_tokens(other.getvalue()) for index, other in self._texts.items() if index)
+        said += estimate_tokens(text) + estimate_tokens(self._reasoning.getvalue())
+        return Usage(prompt_tokens=sent, completion_tokens=said, total_tokens=sent + said, estimated=True)
+
+
+def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
+    """Return a whole completion as the one chunk that says the same."""
+    choices = [
+        ChunkChoice(
+            ChoiceDelta(
+                choice.message.content,
+                choice.message.role,
+                choice.message.reasoning_content,
+                choice.message.refusal,
+                choice.message.tool_calls,
+            ),
+            choice.index,
+            choice.finish_reason,
+        )
+        for choice in completion.choices
+    ]
+    return ChatCompletionChunk(
+        choices,
+        completion.id,
+        completion.created,
+        completion.model,
+        system_fingerprint=completion.system_fingerprint,
+        usage=completion.usage,
+    )
+
+
+def as_completion(answer: Answer) -> ChatCompletion:
+    """Return an answer as the completion that a request without `stream` would have brought."""
+    receipt = answer.receipt
+    first = ChatCompletionMessage(
+        content=answer.text, reasoning_content=answer.reasoning or None, tool_calls=list(answer.tool_calls) or None
+    )
+    others = [ChatCompletionMessage(content=text) for text in answer.alternatives[1:]]
+    return ChatCompletion(
+        choices=[
+            Choice(message=message, index=index, finish_reason=receipt.finish_reason)
+            for index, message in enumerate([first, *others])
+        ],
+        id=receipt.response_id,
+        model=receipt.response_model,
+        system_fingerprint=SIMULATED if receipt.simulated else None,
+        usage=receipt.usage,
+    )
+
+
+def _joined(known: ToolCall, fragment: ToolCall) -> ToolCall:
+    function = FunctionCall(
+        known.function.name or fragment.function.name,
+        (known.function.arguments or "") + (fragment.function.arguments or ""),
+    )
+    return ToolCall(
+        index=known.index, id=known.id or fragment.id, type=known.type or fragment.type, function=function
+    )

@@ -1,0 +1,58 @@
+"""A rate and a concurrency limit, exact: never one request above either."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+
+
+class RateLimiter:
+    """At most `per_minute` requests in any 60 seconds, and `concurrent` at a time.
+
+    It only counts; who waits, and how, is the caller's affair. `clock` gives seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        per_minute: int = 60,
+        concurrent: int = 5,
+        *,
+        window: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if per_minute < 1 or concurrent < 1:
+            raise ValueError("both limits are at least 1")
+        self.per_minute = per_minute
+        self.concurrent = concurrent
+        self.window = window
+        self.active = 0
+        self._clock = clock
+        self._sent: deque[float] = deque()
+
+    def admit(self) -> float:
+        """Count one request and return 0.0, or return the seconds after which to ask again.
+
+        Infinity means: not before somebody calls `release`.
+        """
+        if self.active >= self.concurrent:
+            return math.inf
+        if wait := self.count():
+            return wait
+        self.active += 1
+        return 0.0
+
+    def count(self) -> float:
+        """Count one more request of a call already admitted (a retry): 0.0, or the seconds to wait."""
+        now = self._clock()
+        while self._sent and now - self._sent[0] >= self.window:
+            self._sent.popleft()
+        if len(self._sent) >= self.per_minute:
+            return self.window - (now - self._sent[0])
+        self._sent.append(now)
+        return 0.0
+
+    def release(self) -> None:
+        """End one admitted request."""
+        self.active -= 1
