@@ -1,0 +1,213 @@
+"""The key and the base URL: where they come from, bound together, never shown.
+
+A key belongs to the origin (scheme, host, port) it was given for, and is sent nowhere else. The first
+of these that holds a key for the wanted origin wins: the environment, a ``.env`` file in the working
+folder or above it, the system's keyring where the package ``keyring`` is installed, a hidden prompt.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from hs_notebook.errors import ConfigurationError, MissingKeyError
+
+DEFAULT_BASE_URL = "https://api.holysheep.ai/v1"
+KEY_NAME = "HOLYSHEEP_API_KEY"
+BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
+KEYRING_SERVICE = "hs_notebook"
+Prompt = Callable[[str], str]
+
+
+class Secret:
+    """A key that no repr, traceback or pickle shows; `reveal()` is for the request alone."""
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, value: str) -> None:
+        # In a closure: a debugger or `%xmode Verbose` that prints attributes finds no text here.
+        self._reveal = lambda: value
+
+    def reveal(self) -> str:
+        """Return the key itself."""
+        return self._reveal()
+
+    def scrub(self, text: str) -> str:
+        """Return `text` without the key."""
+        return text.replace(self._reveal(), "[key]")
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key cannot be pickled")
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """A key, the base URL it belongs to, and in words where the key was found."""
+
+    key: Secret
+    base_url: str
+    source: str
+
+    @property
+    def odd(self) -> bool:
+        """Whether the key lacks the prefix that the relay's keys have; it may be right all the same."""
+        return self.base_url == DEFAULT_BASE_URL and not self.key.reveal().startswith("cr_")
+
+
+def find_credentials(
+    base_url: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    prompt: Prompt | None = None,
+) -> Credentials:
+    """Find the key for `base_url`, or for the base URL that the environment or a ``.env`` file names.
+
+    `prompt` asks the user for a key and shows none of it. Raises `MissingKeyError` where there is no key,
+    `ConfigurationError` where what there is cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    file, values = _dotenv(folder or Path.cwd())
+    found = [
+        _pair(environ, "the environment variable " + KEY_NAME),
+        _pair(values, f"the file {file}"),
+    ]
+    pairs = [pair for pair in found if pair is not None]
+    wanted = base_url or environ.get(BASE_URL_NAME) or ""
+    if not wanted and pairs:
+        _refuse_redirection(pairs[0], values, file)
+        return pairs[0]
+    target = normal_base_url(wanted or values.get(BASE_URL_NAME) or DEFAULT_BASE_URL)
+    for pair in pairs:
+        if origin(pair.base_url) == origin(target):
+            return msgspec.structs.replace(pair, base_url=target)
+    return _from_keyring(target) or _from_prompt(target, prompt, pairs)
+
+
+def normal_base_url(text: str) -> str:
+    """Return a base URL as it is used: ``https://host/v1``.
+
+    Forgives white space, a missing scheme, a trailing slash, a missing ``/v1`` and the whole path of an
+    endpoint. Raises `ConfigurationError` for what is no URL, or plain http to another machine.
+    """
+    text = text.strip()
+    parts = _split(text if "://" in text else _with_scheme(text))
+    path = parts.path.rstrip("/")
+    for endpoint in ("/chat/completions", "/models"):
+        path = path.removesuffix(endpoint)
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
+
+
+def origin(base_url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of a URL: what a key is bound to."""
+    parts = urlsplit(base_url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def is_loopback(base_url: str) -> bool:
+    """Tell whether a URL points to this machine."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _with_scheme(text: str) -> str:
+    return ("http://" if is_loopback(f"http://{text}") else "https://") + text
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        valid = bool(parts.hostname) and parts.scheme in {"http", "https"} and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(f"{url!r} is no base URL.", hint=f"It looks like {DEFAULT_BASE_URL}.")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError("A base URL holds no user, password, query or fragment.")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise ConfigurationError(
+            f"{parts.scheme}://{parts.hostname} would send the key unprotected.", hint="Use https."
+        )
+    return parts
+
+
+def _clean(key: str, source: str) -> Secret:
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ConfigurationError(
+            f"The key from {source} holds a character that no key has (white space, a line end, an accent).",
+            hint="Copy it again.",
+        )
+    return Secret(key)
+
+
+def _pair(values: Mapping[str, str], source: str) -> Credentials | None:
+    if not (key := values.get(KEY_NAME, "").strip()):
+        return None
+    base_url = normal_base_url(values.get(BASE_URL_NAME) or DEFAULT_BASE_URL)
+    return Credentials(_clean(key, source), base_url, source)
+
+
+def _dotenv(folder: Path) -> tuple[Path, dict[str, str]]:
+    for place in (folder, *folder.parents):
+        if (file := place / ".env").is_file():
+            from dotenv import dotenv_values
+
+            try:
+                values = dotenv_values(file, interpolate=False)
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigurationError(f"The file {file} cannot be read: {type(error).__name__}.") from None
+            return file, {name: value for name, value in values.items() if value}
+    return folder / ".env", {}
+
+
+def _refuse_redirection(pair: Credentials, values: Mapping[str, str], file: Path) -> None:
+    # A .env that came with somebody's notebook must not lead the user's key to another host.
+    if KEY_NAME in values or not (other := values.get(BASE_URL_NAME)):
+        return
+    if origin(normal_base_url(other)) != origin(pair.base_url):
+        raise ConfigurationError(
+            f"{file} names the base URL {other}, but the key from {pair.source} belongs to {pair.base_url}.",
+            hint=f"Put the key for it into the same file, or set {BASE_URL_NAME} in the environment.",
+        )
+
+
+def _from_keyring(base_url: str) -> Credentials | None:
+    try:
+        import keyring
+        import keyring.errors
+    except ImportError:
+        return None
+    try:
+        key = keyring.get_password(KEYRING_SERVICE, base_url)
+    except keyring.errors.KeyringError:
+        return None
+    source = "the system keyring"
+    return Credentials(_clean(key, source), base_url, source) if key else None
+
+
+def _from_prompt(base_url: str, prompt: Prompt | None, others: list[Credentials]) -> Credentials:
+    key = prompt(f"Key for {base_url} (it stays hidden): ") if prompt else ""
+    if key and key.strip():
+        return Credentials(_clean(key, "the prompt"), base_url, "the prompt")
+    if others:
+        raise MissingKeyError(
+            f"There is no key for {base_url}; the one from {others[0].source} belongs to {others[0].base_url}.",
+            hint=f"Set {KEY_NAME} and {BASE_URL_NAME} together.",
+        )
+    raise MissingKeyError(
+        f"No key for {base_url}.",
+        hint=f"Set {KEY_NAME} in the environment, or in a .env file beside the notebook; "
+        "or try without one: make lab, or hs-notebook relay, answers by simulation.",
+    )
