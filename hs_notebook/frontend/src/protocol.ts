@@ -1,0 +1,32 @@
+/** What passes between kernel and page. Offsets and lengths count UTF-16 code units. */
+export type FinalState = "complete" | "truncated" | "stopped" | "error";
+export type State = "streaming" | FinalState;
+export type Action = "hello" | "stop";
+
+export type Message =
+  | { type: "delta"; offset: number; text: string; tokens: number | null }
+  | { type: "snapshot"; text: string; tokens: number | null; elapsed: number }
+  | { type: "notice"; text: string }
+  | { type: "end"; state: FinalState; summary: string };
+
+/** The part of a Jupyter kernel connection that is used here. */
+export interface Kernel {
+  clientId?: string;
+  username?: string;
+  sendControlMessage?(message: unknown): unknown;
+  interrupt?(): Promise<void>;
+  statusChanged?: {
+    connect(slot: (sender: unknown, status: string) => void): unknown;
+    disconnect(slot: (sender: unknown, status: string) => void): unknown;
+  };
+}
+
+/** anywidget's model, as far as it is used here. */
+export interface Model {
+  get(name: "stream_id" | "model"): string;
+  get(name: "live"): boolean;
+  on(name: string, callback: (...args: never[]) => void): void;
+  off(name: string, callback: (...args: never[]) => void): void;
+  send(content: unknown): void;
+  widget_manager?: { kernel?: Kernel | null };
+}

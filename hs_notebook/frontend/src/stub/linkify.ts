@@ -1,0 +1,2 @@
+/** Stands in for linkify-it: bare addresses are not turned into links here. */
+export class LinkifyIt {}
