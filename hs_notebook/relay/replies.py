@@ -1,0 +1,41 @@
+"""Plain replies: errors in OpenAI's shape, and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from hs_notebook.relay.frames import compact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CompactJSONResponse(Response):
+    """JSON without spaces, non-ASCII characters as they are."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return compact(content).encode()
+
+
+def error(
+    status: int,
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    code: str | None = None,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return an error reply; `kind` is what OpenAI calls its `type`."""
+    return CompactJSONResponse(error_object(message, kind=kind, code=code, param=param), status, headers)
+
+
+def error_object(
+    message: str, *, kind: str = "invalid_request_error", code: str | None = None, param: str | None = None
+) -> dict[str, object]:
+    """Return the JSON object of an error."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
