@@ -1,0 +1,160 @@
+r"""The parser's rules for mathematics: ``$…$``, ``\(…\)``, ``$$…$$`` and ``\[…\]``.
+
+Every search for a closer ends at the next delimiter of its kind, so the total work stays linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+
+LONGEST_TEX = 5000
+"""Longer formulas (in code points) are shown as code: a typesetter may take minutes over them."""
+
+# Commands that load, link, define, style or attach behaviour. Whatever begins with "html" is refused too.
+DENIED = frozenset(
+    """
+    href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle
+    def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment
+    DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode
+    input include openin openout read write immediate special loop
+    """.split()  # noqa: SIM905 - words are easier to read and to keep in order than a list of strings
+)
+_CLOSERS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    return re.compile(r"\\[\s\S]|\$+|`")
+
+
+@cache
+def _command() -> re.Pattern[str]:
+    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])")
+
+
+def refused(tex: str) -> bool:
+    """Whether ``tex`` is shown as code rather than typeset."""
+    if len(tex) > LONGEST_TEX:
+        return True
+    names = (found[1] for found in _command().finditer(tex) if found[1])
+    return any(name in DENIED or name.startswith("html") for name in names)
+
+
+def tex_of(source: str, markup: str) -> str:
+    """What stands between the delimiters of ``source``."""
+    return source[len(markup) : -len(markup)].strip()
+
+
+def use_mathematics(md: MarkdownIt) -> None:
+    """Teach ``md`` the rules; their tokens, ``hs_math`` and ``hs_math_block``, hold the source as content."""
+    interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    md.inline.ruler.before("escape", "hs_math", _inline)
+    md.block.ruler.before("fence", "hs_math_block", _block, interrupts)  # type: ignore[arg-type]
+
+
+def _inline(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "$\\":
+        return False
+    markup = _opener(state.src, state.pos, state.posMax)
+    end = _inline_end(state, markup) if markup in _CLOSERS else -1
+    if end < 0:
+        return _skip_dollars(state, markup, silent)
+    if not silent:
+        token = state.push("hs_math", "", 0)
+        token.content, token.markup = state.src[state.pos : end], markup
+    state.pos = end
+    return True
+
+
+def _opener(src: str, pos: int, end: int) -> str:
+    """The run of dollars at ``pos``, or the backslash with what it escapes."""
+    found = _token().match(src, pos, end)
+    return found[0] if found else ""
+
+
+def _skip_dollars(state: StateInline, run: str, silent: bool) -> bool:
+    # Left to themselves, the dollars of a failed run would be tried one by one.
+    if not run.startswith("$"):
+        return False
+    if not silent:
+        state.append_pending(run)
+    state.pos += len(run)
+    return True
+
+
+def _inline_end(state: StateInline, markup: str) -> int:
+    """Where the formula at ``state.pos`` ends, or -1."""
+    src, start = state.src, state.pos + len(markup)
+    if markup == "$" and not _may_open(src, state.pos, state.posMax):
+        return -1
+    for found in _token().finditer(src, start, state.posMax):
+        verdict = _verdict(found[0], markup)
+        if verdict is None:
+            continue
+        closes = verdict and src[start : found.start()].strip()
+        if closes and (markup != "$" or _may_close(src, found.start(), state.posMax)):
+            return found.end()
+        return -1
+    return -1
+
+
+def _verdict(piece: str, markup: str) -> bool | None:
+    """True: ``piece`` closes ``markup``; False: no closer can follow; None: look on."""
+    if piece == _CLOSERS[markup]:
+        return True
+    if piece in ("`", markup) or (piece[0] == markup[0] == "$" and len(piece) > len(markup)):
+        return False
+    return None
+
+
+def _may_open(src: str, pos: int, end: int) -> bool:
+    # "5$" and "US$" are money; so is "$ 5".
+    before = src[pos - 1] if pos else " "
+    return not (before.isascii() and before.isalnum()) and pos + 1 < end and src[pos + 1] not in " \t\n"
+
+
+def _may_close(src: str, pos: int, end: int) -> bool:
+    return src[pos - 1] not in " \t\n" and not (pos + 1 < end and src[pos + 1] in "0123456789")
+
+
+def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    if state.is_code_block(start):
+        return False
+    first = _line(state, start)
+    markup = first[:2]
+    if markup not in ("$$", r"\[") or first.startswith("$$$"):
+        return False
+    last = _block_end(state, start, end, markup)
+    source = "\n".join(_line(state, line) for line in range(start, last + 1)).rstrip(" \t")
+    if last < 0 or not tex_of(source, markup):
+        return False
+    if silent:
+        return True
+    token = state.push("hs_math_block", "", 0)
+    token.content, token.markup, token.map = source, markup, [start, last + 1]
+    state.line = last + 1
+    return True
+
+
+def _line(state: StateBlock, line: int) -> str:
+    return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
+
+
+def _block_end(state: StateBlock, start: int, end: int, markup: str) -> int:
+    """The line with the closer, when it comes before a blank line and nothing follows it; else -1."""
+    for number in range(start, end):
+        line = _line(state, number)
+        if not line or (number > start and state.sCount[number] < state.blkIndent):
+            return -1
+        for found in _token().finditer(line, 2 if number == start else 0):
+            verdict = _verdict(found[0], markup)
+            if verdict is not None:
+                return number if verdict and not line[found.end() :].strip(" \t") else -1
+    return -1
