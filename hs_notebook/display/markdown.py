@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markdown_it import MarkdownIt
+    from markdown_it.parser_block import RuleFuncBlockType
     from markdown_it.rules_block import StateBlock
     from markdown_it.rules_core import StateCore
+    from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-LARGEST = 2_000_000
+LARGEST = 1_000_000
 """Characters of Markdown beyond which an answer is shown as plain text."""
 
-_DEEPEST = 24
+_DEEPEST = 16
+_EMPTY_CELLS = 10_000
 _LABEL = 80
 
 
@@ -47,12 +50,15 @@ def _parser() -> MarkdownIt:
 
     from .mathematics import use_mathematics
 
-    md = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False, "maxNesting": 100})
+    md = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
     md.enable(["table", "strikethrough"])
     md.normalizeLink = lambda url: encode(url, exclude=";/?:@&=+$,-_.!~*'()#[]")  # type: ignore[method-assign]
     md.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     md.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005
+    table = md.block.ruler.getRules("")[0]
+    md.block.ruler.at("table", _frugal(table), {"alt": ["paragraph", "reference"]})
     md.block.ruler.before("table", "hs_depth", _stop_nesting)
+    md.inline.ruler.before("escape", "hs_backslash", _backslash)
     md.core.ruler.push("hs_links", _filter_links)
     use_mathematics(md)
     for name, rule in (
@@ -66,12 +72,42 @@ def _parser() -> MarkdownIt:
     return md
 
 
+def _frugal(table: RuleFuncBlockType) -> RuleFuncBlockType:
+    """``table``, until the empty cells that the parser adds to short rows are too many.
+
+    A kilobyte can ask for 65,000 of them, again and again.
+    """
+
+    def rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        spent = state.env.get("hs_empty_cells", 0)
+        before = len(state.tokens)
+        if spent > _EMPTY_CELLS or not table(state, start, end, silent):
+            return False
+        made = state.tokens[before:]
+        state.env["hs_empty_cells"] = spent + sum(
+            token.type == "inline" and not token.content for token in made
+        )
+        return True
+
+    return rule
+
+
 def _stop_nesting(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     # Beyond its nesting limit the parser drops text; ours is lower and keeps it as a paragraph.
     if state.level < _DEEPEST:
         return False
     paragraph = state.md.block.ruler.getRules("")[-1]
     return paragraph(state, start, end, silent)
+
+
+def _backslash(state: StateInline, silent: bool) -> bool:
+    # Two spaces break the line after a backslash too: so says CommonMark, and so does the page's parser.
+    if state.src[state.pos : state.pos + 2] != "\\ ":
+        return False
+    if not silent:
+        state.push("text_special", "", 0).content = "\\"
+    state.pos += 1
+    return True
 
 
 def _filter_links(state: StateCore) -> None:

@@ -84,7 +84,7 @@ def _skip_dollars(state: StateInline, run: str, silent: bool) -> bool:
     if not run.startswith("$"):
         return False
     if not silent:
-        state.append_pending(run)
+        state.pending += run
     state.pos += len(run)
     return True
 
@@ -156,5 +156,5 @@ def _block_end(state: StateBlock, start: int, end: int, markup: str) -> int:
         for found in _token().finditer(line, 2 if number == start else 0):
             verdict = _verdict(found[0], markup)
             if verdict is not None:
-                return number if verdict and not line[found.end() :].strip(" \t") else -1
+                return number if verdict and not line[found.end() :].strip() else -1
     return -1
