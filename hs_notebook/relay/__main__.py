@@ -15,7 +15,10 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=1.0, help="times as fast; inf does not wait")
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process is gone (POSIX)")
     options = parser.parse_args()
-    return run(options.port, options.speed, parent=options.parent)
+    try:
+        return run(options.port, options.speed, parent=options.parent)
+    except (OSError, OverflowError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

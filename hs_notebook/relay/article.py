@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TOKEN = re.compile(r"\s?\w{1,7}|\s?[^\w\s]{1,6}|\s{1,6}")
-_MARKUP = re.compile(r"[\\`*_\[\]<>&$~|]")
+_MARKUP = re.compile(r"[\\`*_\]<>&$~|]")  # an opening bracket stays: `\[` would begin mathematics
 _GIST = 90  # characters of the prompt that the answer quotes
 
 

@@ -33,7 +33,7 @@ class End(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Script:
-    """All bytes of an answer in order. A `whole` one is JSON in `closing`, due after `closing_due` seconds."""
+    """All bytes of an answer in order. A `whole` one is JSON in `closing`, due at `closing_due` seconds."""
 
     opening: bytes = b""
     tokens: Iterable[bytes] = ()

@@ -16,7 +16,8 @@ _EXPLANATION = (
     """## From request to first word
 
 The client sends **one** request and keeps the connection open. The server answers at once with the header
-`content-type: text/event-stream`, and from then on writes a small frame for every piece of text. Nothing is
+`content-type: text/event-stream` and then writes a small
+[event](https://html.spec.whatwg.org/multipage/server-sent-events.html) for every piece of text. Nothing is
 polled and nothing is asked twice: the answer simply *grows* until it is complete.""",
     """## What a stream is made of
 
@@ -27,7 +28,8 @@ show it. The simplicity is deliberate: what can be read by eye can be **debugged
 
 People judge a reply by its beginning. A model that starts after a fifth of a second *feels* quick even
 when it writes slowly, and one that thinks for three seconds feels slow even when it writes a page in a
-blink. That is why `time to first token` and `tokens per second` are **two** figures and not one.""",
+blink. That is why `time to first token` and `tokens per second` are **two** figures and not one
+(much as web pages have [several](https://web.dev/articles/ttfb)).""",
 )
 
 _BULLETS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -31,7 +32,13 @@ def error(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return an error reply; `kind` is what OpenAI calls its `type`."""
-    return CompactJSONResponse(error_object(message, kind=kind, code=code, param=param), status, headers)
+    content = error_object(message, kind=kind, code=code, param=param)
+    return CompactJSONResponse(content, status, {"x-request-id": request_id(), **(headers or {})})
+
+
+def request_id() -> str:
+    """Return a new id for the header `x-request-id`."""
+    return f"req_{uuid.uuid4().hex}"
 
 
 def error_object(

@@ -56,6 +56,7 @@ class EmbeddedRelay:
         deadline = time.monotonic() + _PATIENCE
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline:
+                self.stop()
                 raise RuntimeError("The simulated relay did not start.")
             time.sleep(0.002)
         return self
@@ -89,7 +90,8 @@ class EmbeddedRelay:
 def run(port: int = 0, speed: float = 1.0, *, parent: int | None = None) -> int:
     """Run a relay in the foreground until SIGINT or SIGTERM, or until the process `parent` is gone.
 
-    Prints one line with the address. To be called on the main thread. Returns the exit status.
+    Prints one line with the address. For the main thread. Returns the exit status; raises `OSError`
+    where the port is taken, `ValueError` for a speed not above 0.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

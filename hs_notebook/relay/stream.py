@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hs_notebook.relay.faults import End, Script
+from hs_notebook.relay.replies import request_id
 from hs_notebook.relay.stats import Stats, StreamStats
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ class Performances:
 
     stats: Stats
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _closed: bool = False
 
     def close(self) -> None:
-        """Drop the connection of every answer under way. To be called on the relay's event loop."""
+        """Drop every answer under way or still to begin. To be called on the relay's event loop."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
 
@@ -36,12 +38,14 @@ class Performances:
         gone = asyncio.create_task(_disconnected(receive))
         self.stats.active_streams += 1
         self._tasks.add(work)
+        if self._closed:
+            work.cancel()
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                self.stats.completed += 1
-            else:
+            if not work.done():
                 self.stats.cancel()
+            elif not work.cancelled():
+                self.stats.completed += 1
         finally:
             work.cancel()
             gone.cancel()
@@ -98,7 +102,7 @@ class ScriptReply:
             (b"content-type", kind),
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),
-            (b"x-request-id", f"req_{uuid.uuid4().hex}".encode()),
+            (b"x-request-id", request_id().encode()),
         ]
 
 
