@@ -29,10 +29,16 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
+from typing import Any
 
 
 class HolySheepError(Exception):
-    """Base of all; `hint` is the way out, one sentence, and may be empty."""
+    """Base of all; `hint` is the way out, one sentence, and may be empty.
+
+    `answer` is what had come of an answer before the error, where it came in the middle of one.
+    """
+
+    answer: Any = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -16,12 +16,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from hs_notebook.errors import ConfigurationError, MissingKeyError
+from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError
 
 DEFAULT_BASE_URL = "https://api.holysheep.ai/v1"
 KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
+_SHORTEST = 8
 Prompt = Callable[[str], str]
 
 
@@ -39,8 +40,9 @@ class Secret:
         return self._reveal()
 
     def scrub(self, text: str) -> str:
-        """Return `text` without the key."""
-        return text.replace(self._reveal(), "[key]")
+        """Return `text` without the key; one of less than eight characters is no secret."""
+        key = self._reveal()
+        return text.replace(key, "[key]") if len(key) >= _SHORTEST else text
 
     def __repr__(self) -> str:
         return "Secret('…')"
@@ -74,8 +76,18 @@ def find_credentials(
     `prompt` asks the user for a key and shows none of it. Raises `MissingKeyError` where there is no key,
     `ConfigurationError` where what there is cannot be used.
     """
-    environ = os.environ if environ is None else environ
-    file, values = _dotenv(folder or Path.cwd())
+    try:
+        return _find(base_url, os.environ if environ is None else environ, folder or Path.cwd(), prompt)
+    except HolySheepError as error:
+        # The frames below hold the key in plain variables: a verbose traceback would print them.
+        failure = error.with_traceback(None)
+    raise failure
+
+
+def _find(
+    base_url: str | None, environ: Mapping[str, str], folder: Path, prompt: Prompt | None
+) -> Credentials:
+    file, values = _dotenv(folder)
     found = [
         _pair(environ, "the environment variable " + KEY_NAME),
         _pair(values, f"the file {file}"),
@@ -90,6 +102,15 @@ def find_credentials(
         if origin(pair.base_url) == origin(target):
             return msgspec.structs.replace(pair, base_url=target)
     return _from_keyring(target) or _from_prompt(target, prompt, pairs)
+
+
+def given_credentials(key: str, base_url: str | None = None) -> Credentials:
+    """Bind a key that was handed over in code to its base URL, the relay's own if none is named."""
+    try:
+        return Credentials(_clean(key, "api_key"), normal_base_url(base_url or DEFAULT_BASE_URL), "api_key")
+    except HolySheepError as error:
+        failure = error.with_traceback(None)
+    raise failure
 
 
 def normal_base_url(text: str) -> str:

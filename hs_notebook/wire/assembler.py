@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable
 from io import StringIO
 
-from hs_notebook.errors import EmptyAnswerError, HolySheepError, StreamTruncatedError, UpstreamError
+from hs_notebook.errors import (
+    EmptyAnswerError,
+    HolySheepError,
+    ProtocolError,
+    StreamTruncatedError,
+    UpstreamError,
+)
 from hs_notebook.pricing.tokens import estimate_prompt_tokens, estimate_tokens
 from hs_notebook.types import (
     Answer,
@@ -40,11 +46,11 @@ class Ending:
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
         for choice in chunk.choices:
-            if choice.finish_reason is not None:
-                self._finish(choice.finish_reason)
-            elif not self.begun:
+            if not self.begun:
                 delta = choice.delta
                 self.begun = bool(delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal)
+            if choice.finish_reason is not None:
+                self._finish(choice.finish_reason)
 
     def _finish(self, reason: str) -> None:
         if reason == "error":
@@ -149,7 +155,8 @@ class Assembler:
     def finish(self, *, stopped: bool = False, error: HolySheepError | None = None) -> Answer:
         """Decide the state and return the answer.
 
-        Raises `error` again where nothing was said before it: then there is no answer.
+        Raises `error` again where nothing was said before it: then there is no answer. With some text an
+        error of the connection makes it `truncated`, an error of the model or the protocol `error`.
         """
         text = self.text
         usable = bool(text or self._tools or self._reasoning.tell())
@@ -168,6 +175,8 @@ class Assembler:
     def _ending(self, *, stopped: bool, error: HolySheepError | None) -> tuple[State, str]:
         if stopped:
             return "stopped", ""
+        if isinstance(error, UpstreamError | ProtocolError):
+            return "error", error.message
         if error is not None:
             return "truncated", error.message
         if self._reason in _CUT:

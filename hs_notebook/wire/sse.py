@@ -10,6 +10,7 @@ from hs_notebook.errors import EventTooLargeError
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_LF = 0x0A
 _FIELD = len(b"data: ")  # does not count against the event's size
 _LONGEST_RETRY = 15  # digits; beyond that no wait is meant
 
@@ -58,9 +59,9 @@ class SSEDecoder:
         size = len(data)
         if (
             self._at_boundary
-            and data.startswith(b"data: ")
+            and data[:6] == b"data: "
             and data.find(b"\n") == size - 2
-            and data.endswith(b"\n\n")
+            and data[-1] == _LF
             and size <= self.max_event_size
             and data.find(b"\r") < 0
         ):

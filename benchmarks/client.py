@@ -1,0 +1,280 @@
+"""What consuming a stream costs: CPU per chunk, its growth, memory; beside httpx itself and the peers.
+
+    python benchmarks/client.py [--chunks 200000] [--rounds 3] [--check]
+
+Every contestant reads the same bytes, one HTTP chunk a frame, from one server process, each in a fresh
+interpreter, in turn. Only CPU time of the reading process counts, imports left out. `--check` fails
+where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+FRAME = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4.1",'
+    b'"system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,'
+    b'"finish_reason":null}]}\n\n'
+)
+LAST = FRAME.replace(b'"delta":{"content":" word"}', b'"delta":{}').replace(
+    b'"finish_reason":null', b'"finish_reason":"stop"'
+)
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n"
+    b"cache-control: no-cache\r\n\r\n"
+)
+SMALL = 2_000
+MESSAGES = [{"role": "user", "content": "count"}]
+
+
+# --- the server --------------------------------------------------------------------------------
+
+
+def http_chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def serve() -> None:
+    """Answer each request with as many frames as its `max_tokens` says."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        connection, _ = listener.accept()
+        threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+
+def answer(connection: socket.socket) -> None:
+    with connection:
+        while body := read_request(connection):
+            frames = int(json.loads(body)["max_tokens"])
+            block = http_chunk(FRAME) * 500
+            connection.sendall(HEAD)
+            for _ in range(frames // 500):
+                connection.sendall(block)
+            connection.sendall(http_chunk(LAST) + http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+def read_request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if not (data := connection.recv(65536)):
+            return b""
+        received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    while len(body) < int(lines[b"content-length"]):
+        body += connection.recv(65536)
+    return body
+
+
+# --- the contestants: each returns a function that reads `chunks` frames and returns how many ------
+
+
+def httpx_raw(url: str) -> Callable[[int], int]:
+    import httpx
+
+    client = httpx.Client(timeout=None)
+
+    def read(chunks: int) -> int:
+        body = {"model": "gpt-4.1", "max_tokens": chunks, "stream": True}
+        with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+            return sum(1 for _ in response.iter_raw()) - 2
+
+    return read
+
+
+def httpx_raw_async(url: str) -> Callable[[int], Awaitable[int]]:
+    import httpx
+
+    client = httpx.AsyncClient(timeout=None)
+
+    async def read(chunks: int) -> int:
+        body = {"model": "gpt-4.1", "max_tokens": chunks, "stream": True}
+        async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+            count = 0
+            async for _ in response.aiter_raw():
+                count += 1
+            return count - 2
+
+    return read
+
+
+def httpx_sse_json(url: str) -> Callable[[int], int]:
+    import httpx
+    import httpx_sse
+
+    client = httpx.Client(timeout=None)
+
+    def read(chunks: int) -> int:
+        body = {"model": "gpt-4.1", "max_tokens": chunks, "stream": True}
+        with httpx_sse.connect_sse(client, "POST", f"{url}/chat/completions", json=body) as source:
+            texts = 0
+            for event in source.iter_sse():
+                if event.data != "[DONE]":
+                    texts += bool(json.loads(event.data)["choices"][0]["delta"].get("content"))
+            return texts
+
+    return read
+
+
+def hs_notebook_blocking(url: str) -> Callable[[int], int]:
+    from hs_notebook import HolySheep
+
+    client = HolySheep("cr_bench", base_url=url)
+
+    def read(chunks: int) -> int:
+        stream = client.chat.completions.create(model="gpt-4.1", messages=MESSAGES, max_tokens=chunks, stream=True)
+        return sum(1 for chunk in stream if chunk.choices[0].delta.content)
+
+    return read
+
+
+def hs_notebook_async(url: str) -> Callable[[int], Awaitable[int]]:
+    from hs_notebook import AsyncHolySheep
+
+    client = AsyncHolySheep("cr_bench", base_url=url)
+
+    async def read(chunks: int) -> int:
+        stream = await client.chat.completions.create(
+            model="gpt-4.1", messages=MESSAGES, max_tokens=chunks, stream=True
+        )
+        count = 0
+        async for chunk in stream:
+            if chunk.choices[0].delta.content:
+                count += 1
+        return count
+
+    return read
+
+
+def openai_blocking(url: str) -> Callable[[int], int]:
+    import openai
+
+    client = openai.OpenAI(api_key="cr_bench", base_url=url)
+
+    def read(chunks: int) -> int:
+        stream = client.chat.completions.create(model="gpt-4.1", messages=MESSAGES, max_tokens=chunks, stream=True)
+        return sum(1 for chunk in stream if chunk.choices[0].delta.content)
+
+    return read
+
+
+CONTESTANTS = {
+    "httpx iter_raw": httpx_raw,
+    "httpx aiter_raw": httpx_raw_async,
+    "httpx-sse + json": httpx_sse_json,
+    "hs_notebook, blocking": hs_notebook_blocking,
+    "hs_notebook, async": hs_notebook_async,
+    "openai": openai_blocking,
+}
+NEEDS = {"httpx-sse + json": "httpx_sse", "openai": "openai"}
+GOALS = {"hs_notebook, blocking": 1.6, "hs_notebook, async": 1.6}  # times httpx iter_raw
+OPENAI_GOAL = 8.0  # openai's cost over ours, at least
+GROWTH_GOAL = 1.3  # cost of a chunk among 200,000 over one among 2,000, repeated
+MEMORY_GOAL = 2.0  # MiB
+
+
+# --- measuring ---------------------------------------------------------------------------------
+
+
+def measure(name: str, url: str, chunks: int) -> dict[str, float]:
+    """Run in a fresh process: a warm-up, then small streams repeated, then the long one."""
+    read = CONTESTANTS[name](url)
+    loop = asyncio.new_event_loop()
+
+    def run(count: int) -> float:
+        started = time.process_time()
+        result = read(count)
+        got = result if isinstance(result, int) else loop.run_until_complete(result)
+        if got != count and not (name.startswith("httpx ") and got > count):  # a read may end inside a chunk
+            raise SystemExit(f"{name} read {got} of {count} chunks")
+        return (time.process_time() - started) / count * 1e6
+
+    for _ in range(3):
+        run(SMALL)
+    small = statistics.median(run(SMALL) for _ in range(20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    large = run(chunks)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return {"cpu_us": large, "growth": large / small, "memory_mib": grown}
+
+
+def rounds(names: list[str], url: str, chunks: int, count: int) -> dict[str, dict[str, float]]:
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(count):
+        for name in names:
+            command = [sys.executable, __file__, "--measure", name, "--url", url, "--chunks", str(chunks)]
+            result = subprocess.run(command, check=True, capture_output=True, text=True)
+            runs[name].append(json.loads(result.stdout))
+    return {
+        name: {figure: statistics.median(run[figure] for run in found) for figure in found[0]}
+        for name, found in runs.items()
+    }
+
+
+def table(figures: dict[str, dict[str, float]]) -> str:
+    raw = figures["httpx iter_raw"]["cpu_us"]
+    rows = ["| consuming a stream | CPU µs a chunk | × httpx iter_raw | growth | memory MiB |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {name} | {f['cpu_us']:.1f} | {f['cpu_us'] / raw:.2f} | {f['growth']:.2f} | {f['memory_mib']:.1f} |"
+        for name, f in figures.items()
+    ]
+    return "\n".join(rows)
+
+
+def missed(figures: dict[str, dict[str, float]]) -> list[str]:
+    raw = figures["httpx iter_raw"]["cpu_us"]
+    faults = []
+    for name, goal in GOALS.items():
+        mine = figures[name]
+        if mine["cpu_us"] > goal * raw:
+            faults.append(f"{name}: {mine['cpu_us'] / raw:.2f} × httpx, goal {goal}")
+        if "openai" in figures and figures["openai"]["cpu_us"] < OPENAI_GOAL * mine["cpu_us"]:
+            faults.append(f"openai costs {figures['openai']['cpu_us'] / mine['cpu_us']:.1f} × {name}, goal {OPENAI_GOAL}")
+        if mine["growth"] > GROWTH_GOAL:
+            faults.append(f"{name}: a chunk costs {mine['growth']:.2f} × in a long stream, goal {GROWTH_GOAL}")
+        if mine["memory_mib"] > MEMORY_GOAL:
+            faults.append(f"{name}: {mine['memory_mib']:.1f} MiB more at the peak, goal {MEMORY_GOAL}")
+    return faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--chunks", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.url, options.chunks)))
+        return 0
+    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        names = [name for name in CONTESTANTS if importlib.util.find_spec(NEEDS.get(name, "httpx"))]
+        figures = rounds(names, url, options.chunks, options.rounds)
+    finally:
+        server.terminate()
+    print(table(figures))
+    faults = missed(figures) if options.check else []
+    print("\n".join(faults))
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

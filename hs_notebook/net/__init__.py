@@ -1,0 +1,1 @@
+"""The way to the relay and back: limits, time-outs, attempts, connections."""

@@ -1,0 +1,45 @@
+"""Waiting for a rate limiter, first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from contextlib import suppress
+
+from hs_notebook.wire.limiter import RateLimiter
+
+Notice = Callable[[float], None]
+
+
+class Gate:
+    """Lets requests of one event loop through as its limiter allows."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    async def enter(self, notice: Notice) -> None:
+        """Wait for a place; `notice` hears how many seconds it will take, infinity if nobody knows."""
+        async with self._turn:
+            while wait := self._limiter.admit():
+                await self._wait(wait, notice)
+
+    async def count(self, notice: Notice) -> None:
+        """Wait until one more request of a call that has a place may be sent."""
+        async with self._turn:
+            while wait := self._limiter.count():
+                await self._wait(wait, notice)
+
+    async def _wait(self, wait: float, notice: Notice) -> None:
+        notice(wait)
+        self._freed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if math.isinf(wait) else wait):
+                await self._freed.wait()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._limiter.release()
+        self._freed.set()
