@@ -16,7 +16,7 @@ from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.transport import Auth, Progress, Timeouts, Transport
 from hs_notebook.portal import POLL_SECONDS, Portal, portal
-from hs_notebook.settings import Prompt, find_credentials, given_credentials
+from hs_notebook.settings import Credentials, find_credentials, given_credentials
 from hs_notebook.types import Answer, ChatCompletion, ChatCompletionChunk, ChatRequest, Messages, Model
 from hs_notebook.wire.assembler import Assembler, as_completion
 from hs_notebook.wire.chunks import decode_chunk, decode_completion, decode_models
@@ -39,6 +39,9 @@ class Screen(Progress):
     def text(self, new: str) -> None:
         """The answer has grown by `new`."""
 
+    def done(self) -> None:
+        """Nothing more will come."""
+
 
 class AsyncHolySheep:
     """A client for the relay, on the event loop that awaits it.
@@ -46,6 +49,7 @@ class AsyncHolySheep:
     `api_key` and `base_url` default to the environment, a ``.env`` file and the keyring, see
     `hs_notebook.settings`. `auth` chooses the header that carries the key. At most `requests_per_minute`
     requests are sent and `concurrent_streams` answers read at a time; who comes later waits.
+    `credentials` is for who has found them already.
     """
 
     def __init__(
@@ -58,13 +62,13 @@ class AsyncHolySheep:
         retry: RetryPolicy | None = None,
         requests_per_minute: int = 60,
         concurrent_streams: int = 5,
-        prompt: Prompt | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         if auth not in {"bearer", "x-api-key"}:
             raise UsageError(f"auth is 'bearer' or 'x-api-key', not {auth!r}.")
-        self.credentials = (
-            given_credentials(api_key, base_url) if api_key else find_credentials(base_url, prompt=prompt)
-        )
+        if api_key:
+            credentials = given_credentials(api_key, base_url)
+        self.credentials = credentials or find_credentials(base_url)
         self._transport = Transport(
             self.credentials,
             auth=auth,

@@ -290,6 +290,8 @@ class Transport:
             return ProtocolError(f"The reply of {self._host} is compressed and broken.")
         if isinstance(error, httpx.ConnectError):
             return self._not_connected(error)
+        if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+            return APIConnectionError(f"{self._host} broke the connection.", hint="Try again.")
         cause = self.credentials.key.scrub(str(error)) or type(error).__name__
         return APIConnectionError(f"The connection to {self._host} failed: {cause.rstrip('.')}.")
 

@@ -71,7 +71,7 @@ class Assembler:
     """Builds one answer from its chunks; `clock` gives seconds."""
 
     def __init__(self, request: ChatRequest, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._request = request
+        self.request = request
         self._clock = clock
         self._started = clock()
         self._first: float = math.nan
@@ -166,7 +166,7 @@ class Assembler:
         return Answer(
             text,
             self._receipt(state, note, text),
-            messages=self._request.messages,
+            messages=self.request.messages,
             reasoning=self._reasoning.getvalue(),
             tool_calls=[self._tools[index] for index in sorted(self._tools)],
             alternatives=[self._texts[index].getvalue() for index in sorted(self._texts)],
@@ -188,7 +188,7 @@ class Assembler:
         spent = self._last - self._first
         tokens = usage.completion_tokens - 1
         return Receipt(
-            request_model=self._request.model,
+            request_model=self.request.model,
             response_model=self._model,
             state=state,
             usage=usage,
@@ -202,7 +202,7 @@ class Assembler:
         )
 
     def _estimate(self, text: str) -> Usage:
-        sent = estimate_prompt_tokens(self._request.messages)
+        sent = estimate_prompt_tokens(self.request.messages)
         said = sum(estimate_tokens(other.getvalue()) for index, other in self._texts.items() if index)
         said += estimate_tokens(text) + estimate_tokens(self._reasoning.getvalue())
         return Usage(prompt_tokens=sent, completion_tokens=said, total_tokens=sent + said, estimated=True)

@@ -33,7 +33,7 @@ def status_failure(
     said = error_text(parsed) or visible_text(body) or _phrase(status)
     kind = _kind(status, parsed, said)
     error = kind(
-        f"{status}: {said.rstrip('.')}.",
+        f"{status}: {sentence(said)}",
         status_code=status,
         hint=_hint(kind, status, key_source=key_source, base_url=base_url),
         param=_param(parsed),
@@ -47,9 +47,15 @@ def kind_failure(content_type: str, body: bytes) -> ProtocolError:
     said = visible_text(body)
     shown = f": {said}" if said else ""
     return ProtocolError(
-        f"The relay answered with {content_type or 'no content type'} where an answer belongs{shown}.",
+        f"The relay answered with {content_type or 'no content type'} where an answer belongs{sentence(shown)}",
         hint="Check the base URL.",
     )
+
+
+def sentence(text: str) -> str:
+    """Return a text with one mark at its end."""
+    text = text.rstrip(". ")
+    return text if text.endswith(("?", "!", "…")) else f"{text}."
 
 
 def visible_text(body: bytes) -> str:

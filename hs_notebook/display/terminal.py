@@ -1,0 +1,63 @@
+"""The answer as plain text on standard output, as it arrives."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+
+from hs_notebook.display import Stop
+from hs_notebook.display.gather import Gather
+from hs_notebook.display.receipt import line
+from hs_notebook.display.visible import visible
+from hs_notebook.errors import HolySheepError
+from hs_notebook.types import Answer
+
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+class TerminalDisplay:
+    """For terminal IPython, the command line, and kernels whose front end shows text alone."""
+
+    def __init__(self) -> None:
+        self._gather = Gather(self._write)
+        self._ends_line = True
+        # Output of another thread belongs to the cell only in the context of the cell.
+        self._context = contextvars.copy_context()
+
+    def begin(self, stop: Stop) -> None:
+        pass
+
+    def sending(self) -> None:
+        pass
+
+    def notice(self, text: str) -> None:
+        if text:
+            self._context.run(self._quiet, text)
+
+    def text(self, new: str) -> None:
+        self._gather.add(new)
+
+    def done(self) -> None:
+        self._gather.flush()
+
+    def finish(self, answer: Answer) -> None:
+        receipt = answer.receipt
+        ending = "" if receipt.state == "complete" else f"{receipt.state}: "
+        note = f" · {visible(receipt.note)}" if receipt.note else ""
+        self._quiet(ending + visible(line(receipt)) + note)
+
+    def fail(self, error: HolySheepError) -> None:
+        pass
+
+    def _write(self, text: str) -> None:
+        self._ends_line = text.endswith("\n")
+        self._context.run(self._print, visible(text))
+
+    def _print(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def _quiet(self, text: str) -> None:
+        start = "" if self._ends_line else "\n"
+        self._ends_line = True
+        self._print(f"{start}{_DIM}{text}{_PLAIN}\n" if sys.stdout.isatty() else f"{start}{text}\n")

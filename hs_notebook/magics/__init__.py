@@ -1,0 +1,32 @@
+"""The magics of a notebook: ``%%holysheep`` and ``%holysheep``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics and show answers as pictures."""
+    from hs_notebook.magics.magic import HolySheepMagics
+
+    if _loaded(shell) is None:
+        magics = HolySheepMagics(shell)
+        shell.register_magics(magics)
+        magics.show_answers()
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Stop what streams and take the magics away."""
+    if (magics := _loaded(shell)) is not None:
+        magics.close()
+        for kind in ("line", "cell"):
+            shell.magics_manager.magics[kind].pop("holysheep", None)
+        shell.magics_manager.registry.pop(type(magics).__name__, None)
+        shell.configurables.remove(magics)
+
+
+def _loaded(shell: InteractiveShell):  # type: ignore[no-untyped-def]  # its class is imported late
+    return shell.magics_manager.registry.get("HolySheepMagics")

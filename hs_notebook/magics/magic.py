@@ -1,0 +1,174 @@
+"""``%%holysheep`` and ``%holysheep``, and what ``%config HolySheepMagics`` sets."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from concurrent.futures import Future
+from typing import Any
+
+import traitlets
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from hs_notebook.display import Display
+from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.client import AsyncHolySheep, prompt_messages
+from hs_notebook.magics import commands
+from hs_notebook.magics.interpolation import interpolate
+from hs_notebook.magics.options import HelpRequested, Options, parse
+from hs_notebook.magics.short import hidden_prompt, shorten
+from hs_notebook.net.transport import Timeouts
+from hs_notebook.portal import portal, wait
+from hs_notebook.session import Interrupted, Session
+from hs_notebook.types import Answer, ChatRequest
+from hs_notebook.wire.retry import RetryPolicy
+
+_KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
+
+
+@magics_class
+class HolySheepMagics(Magics):
+    """Ask language models through the HolySheep relay."""
+
+    model = traitlets.Unicode("gpt-4.1", help="The model of a %%holysheep line that names none.").tag(config=True)
+    base_url = traitlets.Unicode(
+        "", help="The relay; empty: HOLYSHEEP_BASE_URL, else https://api.holysheep.ai/v1."
+    ).tag(config=True)
+    display = traitlets.Enum(
+        ["auto", "widget", "page", "text"],
+        "auto",
+        help="Where answers appear: a live widget, pictures in the page, or plain text; auto chooses.",
+    ).tag(config=True)
+    auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(config=True)
+    requests_per_minute = traitlets.Int(60, min=1, help="Requests a minute that the plan allows.").tag(config=True)
+    concurrent_streams = traitlets.Int(5, min=1, help="Answers at a time that the plan allows.").tag(config=True)
+    attempts = traitlets.Int(5, min=1, help="Requests sent for one answer, at most.").tag(config=True)
+    connect_timeout = traitlets.Float(10.0, min=0.1, help="Seconds to connect.").tag(config=True)
+    idle_timeout = traitlets.Float(60.0, min=0.1, help="Seconds without a word from the model.").tag(config=True)
+    total_timeout = traitlets.Float(1800.0, min=0.1, help="Seconds for a whole answer.").tag(config=True)
+    nest_asyncio = traitlets.Bool(
+        default_value=False, help="Let the notebook's own asyncio tasks run while a cell waits for an answer."
+    ).tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        shell.input_transformers_cleanup.insert(0, keep_empty_cell)
+        self.session = Session(prompt=hidden_prompt(shell))
+        self._views: Any = None
+
+    # --- the magics ------------------------------------------------------------------------------
+
+    @no_var_expand
+    @line_cell_magic
+    def holysheep(self, line: str, cell: str | None = None) -> Any:
+        """Ask a model. ``%%holysheep --help`` shows the options, ``%holysheep help`` the commands."""
+        try:
+            if cell is None:
+                return commands.run(self, line)
+            return self._ask(parse(line), cell)
+        except HelpRequested as request:
+            sys.stdout.write(request.text)
+        except (HolySheepError, Interrupted) as error:
+            raise shorten(error) from None
+        return None
+
+    def _ask(self, options: Options, cell: str) -> None:
+        self._warn_of_keys(cell)
+        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), self.shell.user_ns)
+        messages = prompt_messages(prompt, options.system)
+        model = options.model or self.model
+        request = ChatRequest.of(model, messages, options.params())
+        client = self.client(options.base_url)
+        if client.credentials.key.scrub(prompt) != prompt:
+            raise UsageError("The prompt holds your key; it was not sent.", hint="Take it out.")
+        try:
+            answer = self.session.ask(client, request, self._display(model), stream=options.stream, wait=self._wait)
+        except (HolySheepError, Interrupted) as error:
+            if error.answer is not None:
+                self._put(options.out, error.answer)
+            raise
+        self._put(options.out, answer)
+
+    def _put(self, name: str | None, answer: Answer) -> None:
+        if name:
+            self.shell.user_ns[name] = answer
+
+    # --- what they stand on ----------------------------------------------------------------------
+
+    def client(self, base_url: str | None = None) -> AsyncHolySheep:
+        """Return the client that the settings ask for."""
+        return self.session.client(
+            base_url or self.base_url or None,
+            auth=self.auth,
+            timeouts=Timeouts(connect=self.connect_timeout, idle=self.idle_timeout, total=self.total_timeout),
+            retry=RetryPolicy(attempts=self.attempts),
+            requests_per_minute=self.requests_per_minute,
+            concurrent_streams=self.concurrent_streams,
+        )
+
+    @property
+    def in_page(self) -> bool:
+        """Whether outputs go to a page and not to a terminal."""
+        return self.display != "text" and hasattr(self.shell, "kernel")
+
+    def _display(self, model: str) -> Display:
+        if not self.in_page:
+            from hs_notebook.display.terminal import TerminalDisplay
+
+            return TerminalDisplay()
+        if self.display == "page":
+            from hs_notebook.display.page import PageDisplay
+
+            return PageDisplay(self.shell, model)
+        from hs_notebook.display.widget import Views, WidgetDisplay
+
+        if self._views is None:
+            self._views = Views(self.shell)
+        return WidgetDisplay(self.shell, model, self._views, portal().loop)
+
+    def _wait(self, future: Future[Answer]) -> Answer:
+        if not self.nest_asyncio:
+            return wait(future)
+        import nest_asyncio
+
+        loop = asyncio.get_event_loop()
+        nest_asyncio.apply(loop)
+        result: Answer = loop.run_until_complete(asyncio.wrap_future(future, loop=loop))
+        return result
+
+    def _warn_of_keys(self, cell: str) -> None:
+        if _KEY_SHAPED.search(cell):
+            sys.stderr.write(
+                "This cell holds something that looks like a key. It would stay in the notebook and its history: "
+                "take it out, and renew the key if it is one.\n"
+            )
+
+    def show_answers(self) -> None:
+        """Show an `Answer` at the end of a cell as its picture, and in a terminal as its text."""
+        formatter = self.shell.display_formatter
+        formatter.formatters["text/plain"].for_type(Answer, lambda answer, printer, _cycle: printer.text(answer.text))
+        formatter.mimebundle_formatter.for_type(Answer, self._answer_bundle)
+
+    def _answer_bundle(self, answer: Answer, **_: Any) -> Any:
+        from hs_notebook.display.page import answer_bundle, answer_metadata
+
+        return (answer_bundle(answer), answer_metadata(answer)) if self.in_page else {"text/plain": answer.text}
+
+    def close(self) -> None:
+        """Stop what streams, and forget how to show answers."""
+        self.shell.input_transformers_cleanup.remove(keep_empty_cell)
+        if self._views is not None:
+            self._views.close()
+        for formatter in (
+            self.shell.display_formatter.formatters["text/plain"],
+            self.shell.display_formatter.mimebundle_formatter,
+        ):
+            formatter.pop(Answer, None)
+
+
+def keep_empty_cell(lines: list[str]) -> list[str]:
+    """Give a ``%%holysheep`` line without a cell an empty one, so that --help and our own error can answer."""
+    if len(lines) == 1 and lines[0].startswith("%%holysheep"):
+        return [lines[0].rstrip("\n") + "\n", "\n"]
+    return lines

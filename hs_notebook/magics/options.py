@@ -1,0 +1,137 @@
+"""The line of a magic into options. No option takes a key."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import keyword
+import shlex
+from typing import Any, NoReturn
+
+from hs_notebook.errors import UsageError
+
+
+class HelpRequested(Exception):  # noqa: N818 - it is no error
+    """``--help`` was given; `text` is what to show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Options(argparse.Namespace):
+    """What the line of ``%%holysheep`` says; None where it says nothing."""
+
+    model: str | None
+    system: str | None
+    temperature: float | None
+    max_tokens: int | None
+    param: list[tuple[str, Any]]
+    out: str | None
+    raw: bool
+    stream: bool
+    base_url: str | None
+
+    def params(self) -> dict[str, Any]:
+        """Return what the request carries besides model and messages: only what was given."""
+        given = {"temperature": self.temperature, "max_tokens": self.max_tokens} | dict(self.param)
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def parse(line: str) -> Options:
+    """Read the line of ``%%holysheep``. Raises `UsageError`, with the nearest right option, or `HelpRequested`."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        raise UsageError("A quotation mark is not closed.", hint='Write -s "…" around several words.') from None
+    options, unknown = parser().parse_known_args(words, Options())
+    if unknown:
+        _refuse(unknown)
+    if options.flag_model:
+        if options.model and options.model != options.flag_model:
+            raise UsageError(f"Two models were named: {options.model} and {options.flag_model}.", hint="Name one.")
+        options.model = options.flag_model
+    return options
+
+
+def _refuse(words: list[str]) -> NoReturn:
+    # A key that somebody tried to pass must not be printed: only the option's name is.
+    word = next((word for word in words if word.startswith("-")), None)
+    if word is None:
+        raise UsageError("The line names more than a model.", hint="The prompt goes into the cell, below the line.")
+    name = word.partition("=")[0]
+    if "key" in name.lower() or "token" == name.strip("-").lower():
+        raise UsageError(
+            f"There is no option {name}: no option takes a key.", hint="Set HOLYSHEEP_API_KEY in the environment."
+        )
+    known = [option for action in parser()._actions for option in action.option_strings]  # noqa: SLF001
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?" if near else "%%holysheep --help lists them."
+    raise UsageError(f"There is no option {name}.", hint=hint)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[0].upper()}{message[1:]}.", hint="%%holysheep --help shows how.")
+
+
+class _Help(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        raise HelpRequested(parser.format_help())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of ``%%holysheep``."""
+    made = _Parser(
+        prog="%%holysheep",
+        usage="%%%%holysheep [MODEL] [options]      the cell below the line is the prompt",
+        description="Ask a model; the answer streams into the output and stays there. "
+        "{name}, {df.shape}, {data['key']} and {Out[3]} in the prompt stand for their values "
+        "where such a variable exists.",
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = made.add_argument
+    add("model", nargs="?", metavar="MODEL", help="the model, for example gpt-4.1; default: %%config HolySheepMagics.model")
+    add("-m", "--model", dest="flag_model", metavar="MODEL", help="the same, as an option")
+    add("-s", "--system", metavar="TEXT", help="the system message")
+    add("-t", "--temperature", type=_number(float, 0, 2), metavar="T", help="0 to 2; not sent unless given")
+    add("--max-tokens", type=_number(int, 1, 10_000_000), metavar="N", help="the longest answer, in tokens")
+    add("-p", "--param", type=_param, action="append", default=[], metavar="K=V", help="any other parameter, V as JSON or text")
+    add("-o", "--out", type=_name, metavar="NAME", help="put the answer into a variable")
+    add("--raw", action="store_true", help="send the cell as it is, braces too")
+    add("--no-stream", dest="stream", action="store_false", help="wait for the whole answer")
+    add("--base-url", metavar="URL", help="another relay; the key must belong to it")
+    add("-h", "--help", nargs=0, action=_Help, help="show this")
+    return made
+
+
+def _number(kind: type, low: float, high: float):  # type: ignore[no-untyped-def]
+    def read(text: str) -> float:
+        value: float = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:,} and {high:,}")
+        return value
+
+    read.__name__ = "whole number" if kind is int else "number"
+    return read
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name for a variable")
+    return text
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
+    if name in {"model", "messages", "stream"}:
+        raise argparse.ArgumentTypeError(f"{name} is not set this way")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,32 @@
+"""Errors of a cell in one line, which still stop Run All."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+from hs_notebook.display.visible import visible
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+def shorten(error: BaseException) -> BaseException:
+    """Make IPython show an error as one line; it stays the exception that it is."""
+    line = f"{_RED}{type(error).__name__}{_PLAIN}: {visible(' '.join(str(error).split()))}"
+    error._render_traceback_ = lambda *_: [line]  # type: ignore[attr-defined]  # IPython's own hook
+    return error.with_traceback(None)
+
+
+def hidden_prompt(shell: InteractiveShell):  # type: ignore[no-untyped-def]
+    """Return a function that asks for a key without showing it, or None where nobody can be asked."""
+    kernel = getattr(shell, "kernel", None)
+
+    def ask(text: str) -> str:
+        if kernel is not None and not getattr(kernel, "_allow_stdin", False):
+            return ""
+        return getpass.getpass(text)
+
+    return ask

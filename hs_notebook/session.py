@@ -1,0 +1,174 @@
+"""One ask after another: find the client, send, show, keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from hs_notebook.client import AsyncHolySheep, Screen
+from hs_notebook.display import Display
+from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError
+from hs_notebook.portal import portal, wait
+from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
+from hs_notebook.types import Answer, ChatRequest, Model
+from hs_notebook.wire.assembler import Assembler
+
+_KEPT = 50  # answers
+_STOP_SECONDS = 5.0  # for an interrupted answer to settle
+_SUGGESTION_SECONDS = 3.0
+_SUGGESTIONS = 3
+
+Wait = Callable[[Future[Answer]], Answer]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("Interrupted: the answer stops here, its text is kept.")
+        self.answer = answer
+
+
+class Call:
+    """One answer on its way. `run` lives on the portal's loop; `stop` may come from any thread."""
+
+    def __init__(self, client: AsyncHolySheep, request: ChatRequest, screen: Screen, *, stream: bool = True) -> None:
+        self._client = client
+        self._screen = screen
+        self._stream = stream
+        self._reading: asyncio.Task[HolySheepError | None] | None = None
+        self._assembler = Assembler(request)
+        self._stopped = False
+        self._loop = portal().loop
+        self.error: HolySheepError | None = None  # that ended an answer of which something is kept
+
+    async def run(self) -> Answer:
+        """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
+        reading = self._client.read(self._assembler.request, self._assembler, self._screen, stream=self._stream)
+        self._reading = asyncio.ensure_future(reading)
+        if self._stopped:
+            self._reading.cancel()
+        stopped = False
+        try:
+            self.error = await self._reading
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            stopped = True
+        self._screen.done()
+        if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
+            await self._suggest(self.error)
+        return self._assembler.finish(stopped=stopped, error=self.error)
+
+    def stop(self) -> None:
+        """Close the connection and keep what came."""
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _suggest(self, error: NotFoundError) -> None:
+        with contextlib.suppress(HolySheepError, TimeoutError):
+            async with asyncio.timeout(_SUGGESTION_SECONDS):
+                error.hint = suggestion(self._assembler.request.model, await self._client.models.list())
+
+
+class Session:
+    """What the magics and the command line share: clients, the last answers, keys that were typed."""
+
+    def __init__(self, *, prompt: Prompt | None = None) -> None:
+        self.answers: deque[Answer] = deque(maxlen=_KEPT)
+        self._prompt = prompt
+        self._typed: dict[tuple[str, str, int], Credentials] = {}
+        self._clients: dict[str, tuple[Any, AsyncHolySheep]] = {}
+
+    def credentials(self, base_url: str | None = None) -> Credentials:
+        """Find the key; one that was typed is remembered as long as this session lives."""
+        return find_credentials(base_url, prompt=self._prompt and self._typed_key)
+
+    def client(self, base_url: str | None = None, **settings: Any) -> AsyncHolySheep:
+        """Return the client for a base URL; its connections and limits last while key and settings do."""
+        credentials = self.credentials(base_url)
+        if credentials.source == "the prompt":
+            self._typed[origin(credentials.base_url)] = credentials
+        made_of = (credentials.key.reveal(), settings)
+        known = self._clients.get(credentials.base_url)
+        if known is None or known[0] != made_of:
+            known = (made_of, AsyncHolySheep(credentials=credentials, **settings))
+            self._clients[credentials.base_url] = known
+        return known[1]
+
+    def ask(
+        self,
+        client: AsyncHolySheep,
+        request: ChatRequest,
+        display: Display,
+        *,
+        stream: bool = True,
+        wait: Wait = wait,
+    ) -> Answer:
+        """Ask, show the answer while it arrives, keep it and return it.
+
+        Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
+        there is no answer or it ended in an error; what came before is on the display and kept.
+        """
+        call = Call(client, request, _OnLoop(display), stream=stream)
+        display.begin(call.stop)
+        future = portal().start(call.run())
+        interrupted = False
+        try:
+            try:
+                answer = wait(future)
+            except KeyboardInterrupt:
+                interrupted = True
+                call.stop()
+                answer = future.result(_STOP_SECONDS)
+        except HolySheepError as error:
+            if isinstance(error, AuthenticationError):
+                self._typed.pop(origin(client.base_url), None)
+            display.fail(error)
+            raise
+        display.finish(answer)
+        self.answers.append(answer)
+        if interrupted:
+            raise Interrupted(answer)
+        if answer.state == "error" and call.error is not None:
+            call.error.answer = answer
+            raise call.error
+        return answer
+
+    def models(self, client: AsyncHolySheep) -> list[Model]:
+        """Return the models that the relay offers."""
+        return portal().run(client.models.list())
+
+    def _typed_key(self, text: str) -> str:
+        for known in self._typed.values():
+            if known.base_url in text:
+                return known.key.reveal()
+        return self._prompt(text) if self._prompt else ""
+
+
+class _OnLoop(Screen):
+    """The part of a display that the reading loop may see."""
+
+    def __init__(self, display: Display) -> None:
+        self.sending = display.sending  # type: ignore[method-assign]
+        self.notice = display.notice  # type: ignore[method-assign]
+        self.text = display.text  # type: ignore[method-assign]
+        self.done = display.done  # type: ignore[method-assign]
+
+
+def suggestion(model: str, offered: Iterable[Model]) -> str:
+    """Return the nearest of the models on offer as a hint."""
+    names = {known.id.lower().replace(".", "-"): known.id for known in offered}
+    near = difflib.get_close_matches(model.lower().replace(".", "-"), names, _SUGGESTIONS, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(names[name] for name in near)}?"
+    return "%holysheep models lists what the relay offers."

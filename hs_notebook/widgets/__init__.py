@@ -1,0 +1,1 @@
+"""anywidget classes: what a page shows while it is live."""
