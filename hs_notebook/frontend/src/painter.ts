@@ -1,30 +1,51 @@
-import { createMarkdown } from "./markdown";
+import { BlockSplitter } from "./blocks";
+import { createMarkdown, render } from "./markdown";
+import { Page } from "./page";
 import { FrameTask } from "./schedule";
+import { Intake } from "./visible";
 
-/** Puts the answer's text on the page. */
+const SLICE = 16_000; // characters taken in at a time
+const BUDGET = 8; // ms that taking in may cost a frame
+const RESTRAINT = 6; // the tail is painted again after so many times what painting it cost
+const LARGEST = 1_000_000; // characters of an answer that is rendered once more at its end
+
+/** Paints a growing text: the first of it at once, the rest at most once a frame, never for long. */
 export class Painter {
-  readonly #body: HTMLElement;
-  readonly #frame = new FrameTask(() => this.#paint());
+  readonly #page: Page;
   readonly #md = createMarkdown();
-  #text = "";
+  readonly #frame = new FrameTask(() => this.#paint());
+  #splitter!: BlockSplitter;
+  #intake!: Intake;
+  #waiting = "";
+  #painted = false;
+  #finished = false;
+  #final = false; // the page holds the whole in one piece, no blocks
+  #restUntil = 0;
+  #whole = "";
 
   constructor(body: HTMLElement) {
-    this.#body = body;
+    this.#page = new Page(body);
+    this.#reset();
   }
 
   append(text: string): void {
-    const first = this.#text === "";
-    this.#text += text;
-    if (first) this.#frame.now();
-    else this.#frame.request();
+    if (this.#final) return this.replace(this.#whole + text);
+    this.#waiting += text;
+    this.#whole += text;
+    if (this.#painted) this.#frame.request();
+    else this.#frame.now();
   }
 
   replace(text: string): void {
-    this.#text = text;
-    this.#frame.now();
+    this.#page.clear();
+    this.#reset();
+    this.append(text);
   }
 
+  /** No more text is awaited (should some come all the same, it is painted). */
   finish(): void {
+    this.#finished = true;
+    this.#restUntil = 0;
     this.#frame.now();
   }
 
@@ -32,7 +53,39 @@ export class Painter {
     this.#frame.cancel();
   }
 
+  #reset(): void {
+    this.#splitter = new BlockSplitter(this.#md, this.#page);
+    this.#intake = new Intake();
+    this.#waiting = this.#whole = "";
+    this.#painted = this.#final = false;
+    this.#restUntil = 0;
+  }
+
   #paint(): void {
-    this.#body.innerHTML = this.#md.render(this.#text);
+    const start = performance.now();
+    while (this.#waiting && performance.now() - start < BUDGET) this.#take();
+    const now = performance.now();
+    if (this.#waiting || now < this.#restUntil) return this.#frame.request();
+    if (this.#final || (this.#finished && this.#finish())) return;
+    this.#painted ||= this.#whole !== "";
+    this.#page.setTail(this.#splitter.tail());
+    const end = performance.now();
+    this.#restUntil = end + RESTRAINT * (end - now);
+  }
+
+  #take(): void {
+    const last = this.#finished && this.#waiting.length <= SLICE;
+    this.#splitter.push(this.#intake.push(this.#waiting.slice(0, SLICE), last));
+    this.#waiting = this.#waiting.slice(SLICE);
+  }
+
+  /** True where the page holds the whole already. */
+  #finish(): boolean {
+    this.#splitter.push(this.#intake.push("", true));
+    this.#splitter.finish();
+    if (!this.#splitter.hasDefinitions || this.#whole.length > LARGEST) return false;
+    this.#page.whole(render(this.#md, this.#whole));
+    this.#final = true;
+    return true;
   }
 }

@@ -1,0 +1,285 @@
+/*
+ * Splits a growing text into blocks that nothing can change any more and a live tail.
+ *
+ * A block is settled once the parser, given complete lines only, finds another block after it (or a blank line,
+ * where that ends it). Lists and tables settle by item and row, fences by line. What is settled is rendered once;
+ * the tail is short, so rendering it anew costs little. All in all the cost is linear in the text.
+ */
+import type { MarkdownIt, Token } from "markdown-it";
+import { Lines } from "./lines";
+import {
+  type Block, blocksOf, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
+} from "./pieces";
+import { escape } from "./visible";
+
+/** Where settled HTML goes; it comes in the order of the text. */
+export interface Sink {
+  block(html: string): void;
+  /** A block that goes on growing, within the first element that `slot` selects (itself where it is empty). */
+  open(html: string, slot: string): void;
+  grow(html: string): void;
+  /** The same for plain text, which may come in great numbers of small parts. */
+  growText(text: string): void;
+  /** The open block's content anew. */
+  regrow(html: string): void;
+  /** The open block is settled; `html` stands in its place where it is given. */
+  close(html?: string): void;
+}
+
+/** HTML of what is not settled yet: the part within the open block, and the part after it. */
+export interface Tail {
+  inner: string;
+  outer: string;
+}
+
+type Open =
+  // What the parser has to see before the tail, so that it takes it for more of the same.
+  | { kind: "list"; head: string; source: string; loose: boolean }
+  | { kind: "table"; head: string }
+  | { kind: "fence"; closer: RegExp; mayClose: RegExp; midLine: boolean }
+  | { kind: "plain"; source: string; midLine: boolean };
+
+type List = Extract<Open, { kind: "list" }>;
+
+/** A tail of more characters is shown as plain text until a blank line; if it is longer than the second, for good. */
+const LONGEST_TAIL = 50_000;
+const LONGEST_BLOCK = 250_000;
+
+/** The parser ends a table that has more; here it comes in pieces, each of which has fewer. */
+const MOST_EMPTY_CELLS = 75_000;
+
+/** A line that may, with a line that is yet to come, swallow all lines between as a formula. */
+const MAY_SWALLOW = /^ {0,3}(?:\$\$|\\\[)/;
+const ENDED_BY_BLANK = new Set(["paragraph_open", "heading_open", "hr", "hs_math_block", "blockquote_open"]);
+
+export class BlockSplitter {
+  readonly #sink: Sink;
+  readonly #pieces: Pieces;
+  #open: Open | null = null;
+  #complete = ""; // the tail's complete lines
+  #partial = ""; // and the beginning of its last one
+  #nextTry = 0; // length of #complete below which trying to settle is not worth its cost
+
+  constructor(md: MarkdownIt, sink: Sink) {
+    this.#pieces = new Pieces(md);
+    this.#sink = sink;
+  }
+
+  /** Definitions of links reach back to text that is settled: then the whole is to be rendered once more at the end. */
+  get hasDefinitions(): boolean {
+    return this.#pieces.hasDefinitions;
+  }
+
+  push(text: string): void {
+    const cut = text.lastIndexOf("\n") + 1;
+    if (cut > 0) {
+      this.#complete += this.#partial + text.slice(0, cut);
+      this.#partial = "";
+    }
+    this.#partial += text.slice(cut);
+    while (this.#step());
+    if (this.#complete.length + this.#partial.length > LONGEST_TAIL) this.#openPlain();
+  }
+
+  /** Nothing follows: definitions in the tail count from now on, and long plain text gets its form. */
+  finish(): void {
+    const text = this.#complete + this.#partial;
+    if (this.#open?.kind === "plain") this.#closePlain();
+    if (this.#open?.kind === "list") this.#loosen(this.#open, this.#pieces.scan(this.#open.head + text));
+    if (this.#open?.kind !== "fence") this.#pieces.settled(text);
+  }
+
+  tail(): Tail {
+    const text = this.#complete + this.#partial;
+    const open = this.#open;
+    if (open?.kind === "fence") return { inner: isCode(text, open.closer) ? escape(text) : "", outer: "" };
+    if (!text || open?.kind === "plain") return { inner: "", outer: "" };
+    if (!open) return { inner: "", outer: this.#pieces.html(this.#pieces.passing(text)) };
+    const tokens = this.#pieces.passing(open.head + text, 0);
+    const within = open.kind === "list" ? itemTokens(tokens, open.loose) : rowTokens(tokens);
+    return { inner: this.#pieces.html(within), outer: this.#pieces.html(tokens.slice(firstEnd(tokens))) };
+  }
+
+  /** Settles what it can; true where something was, so that more may follow. */
+  #step(): boolean {
+    switch (this.#open?.kind) {
+      case "fence":
+        return this.#stepFence(this.#open);
+      case "plain":
+        return this.#stepPlain(this.#open);
+    }
+    if (this.#complete.length <= this.#nextTry) return false;
+    const settled = this.#tryStep();
+    this.#nextTry = settled ? 0 : this.#complete.length * 1.125;
+    return settled;
+  }
+
+  #tryStep(): boolean {
+    if (this.#open?.kind === "table") return this.#stepTable(this.#open);
+    if (this.#open?.kind === "list") return this.#stepList(this.#open);
+    const lines = new Lines(this.#complete);
+    const tokens = this.#pieces.scan(this.#complete);
+    const blocks = blocksOf(tokens);
+    const cut = mayCut(lines, settledEnd(blocks, lines));
+    if (cut === 0) return blocks.length === 1 && this.#openBlock(tokens, lines);
+    this.#sink.block(this.#pieces.html(this.#pieces.settled(lines.before(cut))));
+    this.#complete = lines.from(cut);
+    return true;
+  }
+
+  /** The only block of the tail, where it is of a kind that settles part by part. */
+  #openBlock(tokens: Token[], lines: Lines): boolean {
+    const [start, end] = tokens[0]!.map!;
+    if (lines.skipBlank(0) !== start) return false; // a definition goes before it
+    if (isList(tokens[0])) return itemStarts(tokens).length > 1 && this.#openList(tokens[0]!, lines);
+    if (tokens[0]!.type === "table_open") return end - start > 2 && mayCut(lines, end) > 0 && this.#openTable(lines, start);
+    return tokens[0]!.type === "fence" && this.#openFence(tokens[0]!, lines, start);
+  }
+
+  #openList(list: Token, lines: Lines): boolean {
+    this.#sink.open(this.#pieces.emptyList(list), "");
+    this.#open = { kind: "list", head: listHead(list), source: "", loose: false };
+    this.#complete = lines.from(list.map![0]); // a blank line before it would make it loose
+    return true;
+  }
+
+  #stepList(open: List): boolean {
+    const lines = new Lines(open.head + this.#complete);
+    const tokens = this.#pieces.scan(lines.text);
+    const ended = blocksOf(tokens).length > 1;
+    const cut = mayCut(lines, ended ? lines.skipBlank(tokens[0]!.map![1]) : itemStarts(tokens).at(-1)!);
+    this.#loosen(open, tokens);
+    if (cut <= 1) return false;
+    const settled = lines.before(cut).slice(open.head.length);
+    this.#sink.grow(this.#items(open, settled));
+    open.source += settled;
+    this.#complete = lines.from(cut);
+    if (ended) this.#close();
+    return true;
+  }
+
+  /** One blank line between items makes the whole list loose, once and for all. */
+  #loosen(open: List, tokens: Token[]): void {
+    if (open.loose || !isLoose(tokens)) return;
+    open.loose = true;
+    if (open.source) this.#sink.regrow(this.#items(open, open.source));
+  }
+
+  #items(open: List, source: string): string {
+    return this.#pieces.html(itemTokens(this.#pieces.settled(open.head + source), open.loose));
+  }
+
+  #openTable(lines: Lines, start: number): boolean {
+    const head = lines.before(start + 2);
+    this.#sink.open(this.#pieces.emptyTable(head), "tbody");
+    this.#open = { kind: "table", head };
+    this.#complete = lines.from(start + 2);
+    return true;
+  }
+
+  #stepTable(open: Extract<Open, { kind: "table" }>): boolean {
+    const lines = new Lines(open.head + this.#complete);
+    const headEnd = new Lines(open.head).count;
+    const end = blocksOf(this.#pieces.scan(lines.text, 0))[0]!.end;
+    const cut = mayCut(lines, end);
+    const ended = cut === end && end < lines.count;
+    if (cut <= headEnd && !ended) return false;
+    this.#sink.grow(this.#pieces.html(rowTokens(this.#pieces.settled(lines.before(cut), 0))));
+    this.#complete = lines.from(cut);
+    if (ended) this.#close();
+    else if (this.#pieces.emptyCells > MOST_EMPTY_CELLS) this.#openPlain();
+    return this.#complete !== "";
+  }
+
+  #openFence(fence: Token, lines: Lines, start: number): boolean {
+    const opening = lines.get(start);
+    const closer = new RegExp(`^ {0,3}\\${fence.markup[0]}{${fence.markup.length},}[ \\t]*$`, "m");
+    const closed = fence.map![1] - start > 1 && closer.test(lines.get(fence.map![1] - 1));
+    if (closed || !opening.startsWith(fence.markup)) return false;
+    this.#sink.open(this.#pieces.html(this.#pieces.settled(opening)), "code");
+    const mayClose = new RegExp(`^ {0,3}\\${fence.markup[0]}*[ \\t]*$`);
+    this.#open = { kind: "fence", closer, mayClose, midLine: false };
+    this.#complete = lines.from(start + 1);
+    return true;
+  }
+
+  #stepFence(open: Extract<Open, { kind: "fence" }>): boolean {
+    const body = open.midLine ? firstLineEnd(this.#complete) : 0;
+    const found = open.closer.exec(this.#complete.slice(body));
+    const end = found ? body + found.index : this.#complete.length;
+    this.#growText(open, this.#complete.slice(0, end));
+    this.#complete = this.#complete.slice(end);
+    if (found) {
+      this.#complete = this.#complete.slice(firstLineEnd(this.#complete));
+      this.#close();
+      return true;
+    }
+    if (this.#partial && (open.midLine || !open.mayClose.test(this.#partial))) {
+      this.#growText(open, this.#partial);
+      this.#partial = "";
+    }
+    return false;
+  }
+
+  #growText(open: { midLine: boolean }, text: string): void {
+    if (!text) return;
+    this.#sink.growText(text);
+    open.midLine = !text.endsWith("\n");
+  }
+
+  #openPlain(): void {
+    if (this.#open) this.#close();
+    this.#sink.open('<div class="hs-plain"></div>\n', "");
+    this.#open = { kind: "plain", source: "", midLine: false };
+    while (this.#step());
+  }
+
+  #stepPlain(open: Extract<Open, { kind: "plain" }>): boolean {
+    const body = open.midLine ? firstLineEnd(this.#complete) : 0;
+    const blank = /^[ \t]*\n/m.exec(this.#complete.slice(body));
+    const text = blank ? this.#complete.slice(0, body + blank.index) : this.#complete + this.#partial;
+    this.#growText(open, text);
+    open.source += text;
+    this.#complete = blank ? this.#complete.slice(text.length) : "";
+    if (blank) this.#closePlain();
+    else this.#partial = "";
+    return blank !== null;
+  }
+
+  #closePlain(): void {
+    const source = this.#open?.kind === "plain" ? this.#open.source : "";
+    this.#close(source.length > LONGEST_BLOCK ? undefined : this.#pieces.html(this.#pieces.settled(source)));
+  }
+
+  #close(html?: string): void {
+    this.#sink.close(html);
+    this.#open = null;
+    this.#nextTry = 0;
+  }
+}
+
+/** Whether a fence's last line, without its newline, shows: the closing one does not, nor does white space alone. */
+function isCode(line: string, closer: RegExp): boolean {
+  return !closer.test(line) && /[^ \t]/.test(line);
+}
+
+function firstLineEnd(text: string): number {
+  return text.indexOf("\n") + 1;
+}
+
+/** The line up to which the blocks cannot change any more, as far as they themselves tell. */
+function settledEnd(blocks: Block[], lines: Lines): number {
+  const last = blocks.at(-1);
+  if (!last) return 0;
+  if (ENDED_BY_BLANK.has(last.token.type) && lines.isBlank(last.end)) return lines.skipBlank(last.end);
+  const before = blocks.at(-2);
+  return before ? lines.skipBlank(before.end) : 0;
+}
+
+/** `line`, or 0 where a formula that is perhaps open there forbids the cut; no formula goes over a blank line. */
+function mayCut(lines: Lines, line: number): number {
+  for (let at = line - 1; at >= 0 && !lines.isBlank(at); at--) {
+    if (MAY_SWALLOW.test(lines.get(at))) return 0;
+  }
+  return line;
+}

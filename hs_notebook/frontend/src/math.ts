@@ -1,0 +1,169 @@
+/*
+ * The parser's rules for mathematics: `$…$`, `\(…\)`, `$$…$$` and `\[…\]`; the same as in the final picture.
+ * The search for a closer ends at the next delimiter of its kind, so that the total work stays linear in the text.
+ */
+import type { MarkdownIt, RendererRule, StateBlock, StateInline } from "markdown-it";
+import { escape } from "./visible";
+
+/** Longer formulas (in code points) are shown as code: a typesetter may take minutes over them. */
+const LONGEST_TEX = 5000;
+
+/** Commands that load, link, define, style or attach behaviour; so does whatever begins with "html". */
+const DENIED = new Set(
+  (
+    "href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle " +
+    "def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment " +
+    "DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode " +
+    "input include openin openout read write immediate special loop"
+  ).split(" "),
+);
+const CLOSERS: Record<string, string> = { $: "$", $$: "$$", "\\(": "\\)", "\\[": "\\]" };
+
+/** Teaches `md` the rules; their tokens, `hs_math` and `hs_math_block`, hold the source as content. */
+export function useMathematics(md: MarkdownIt): void {
+  md.inline.ruler.before("escape", "hs_math", inline);
+  md.block.ruler.before("fence", "hs_math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
+  md.renderer.rules["hs_math"] = renderInline;
+  md.renderer.rules["hs_math_block"] = renderBlock;
+}
+
+function refused(tex: string): boolean {
+  if (tex.length > LONGEST_TEX && [...tex].length > LONGEST_TEX) return true;
+  for (const [, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])/g)) {
+    if (name && (DENIED.has(name) || name.startsWith("html"))) return true;
+  }
+  return false;
+}
+
+function texOf(source: string, markup: string): string {
+  return source.slice(markup.length, -markup.length).trim();
+}
+
+const renderInline: RendererRule = (tokens, index) => {
+  const { content, markup } = tokens[index]!;
+  const tex = texOf(content, markup);
+  if (refused(tex)) return `<code>${escape(content)}</code>`;
+  return markup === "$" || markup === "\\("
+    ? `<span class="hs-math mathjax_process tex2jax_process">\\(${escape(tex)}\\)</span>`
+    : `<span class="hs-math hs-math-display mathjax_process tex2jax_process">\\[${escape(tex)}\\]</span>`;
+};
+
+const renderBlock: RendererRule = (tokens, index) => {
+  const { content, markup } = tokens[index]!;
+  const tex = texOf(content, markup);
+  if (refused(tex)) return `<pre><code>${escape(content)}</code></pre>\n`;
+  return `<div class="hs-math mathjax_process tex2jax_process">\\[${escape(tex)}\\]</div>\n`;
+};
+
+/** A backslash with what it escapes, a run of dollars, or a backtick: at `from` or after it, before `end`. */
+function* pieces(src: string, from: number, end: number): Generator<{ text: string; at: number }> {
+  const pattern = /\\[\s\S]|\$+|`/g;
+  pattern.lastIndex = from;
+  for (let found = pattern.exec(src); found && found.index < end; found = pattern.exec(src)) {
+    // A piece is cut where the text to look at ends, and half an escape is none.
+    const text = found[0].slice(0, end - found.index);
+    if (text !== "\\") yield { text, at: found.index };
+  }
+}
+
+function inline(state: StateInline, silent: boolean): boolean {
+  const first = state.src[state.pos];
+  if (first !== "$" && first !== "\\") return false;
+  const markup = opener(state);
+  const end = markup in CLOSERS ? inlineEnd(state, markup) : -1;
+  if (end < 0) return skipDollars(state, markup, silent);
+  if (!silent) {
+    const token = state.push("hs_math", "", 0);
+    token.content = state.src.slice(state.pos, end);
+    token.markup = markup;
+  }
+  state.pos = end;
+  return true;
+}
+
+function opener(state: StateInline): string {
+  const pattern = /\\[\s\S]|\$+/y;
+  pattern.lastIndex = state.pos;
+  const text = pattern.exec(state.src)?.[0].slice(0, state.posMax - state.pos) ?? "";
+  return text === "\\" ? "" : text;
+}
+
+/** Left to themselves, the dollars of a failed run would be tried one by one. */
+function skipDollars(state: StateInline, run: string, silent: boolean): boolean {
+  if (!run.startsWith("$")) return false;
+  if (!silent) state.pending += run;
+  state.pos += run.length;
+  return true;
+}
+
+/** Where the formula at the state's position ends, or -1. */
+function inlineEnd(state: StateInline, markup: string): number {
+  const { src, posMax } = state;
+  const start = state.pos + markup.length;
+  if (markup === "$" && !mayOpen(src, state.pos, posMax)) return -1;
+  for (const { text, at } of pieces(src, start, posMax)) {
+    const closes = verdict(text, markup);
+    if (closes === null) continue;
+    const formula = closes && src.slice(start, at).trim() !== "";
+    return formula && (markup !== "$" || mayClose(src, at, posMax)) ? at + text.length : -1;
+  }
+  return -1;
+}
+
+/** True: `piece` closes `markup`; false: no closer can follow; null: look on. */
+function verdict(piece: string, markup: string): boolean | null {
+  if (piece === CLOSERS[markup]) return true;
+  if (piece === "`" || piece === markup) return false;
+  return piece[0] === "$" && markup[0] === "$" && piece.length > markup.length ? false : null;
+}
+
+/** "5$" and "US$" are money; so is "$ 5". */
+function mayOpen(src: string, at: number, end: number): boolean {
+  return !/[A-Za-z0-9]/.test(src[at - 1] ?? " ") && at + 1 < end && !" \t\n".includes(src[at + 1]!);
+}
+
+function mayClose(src: string, at: number, end: number): boolean {
+  return !" \t\n".includes(src[at - 1]!) && !(at + 1 < end && /[0-9]/.test(src[at + 1]!));
+}
+
+function block(state: StateBlock, start: number, end: number, silent: boolean): boolean {
+  if (state.sCount[start]! - state.blkIndent >= 4) return false;
+  const first = lineOf(state, start);
+  const markup = first.slice(0, 2);
+  if ((markup !== "$$" && markup !== "\\[") || first.startsWith("$$$")) return false;
+  const last = blockEnd(state, start, end, markup);
+  if (last < 0) return false;
+  const source = sourceOf(state, start, last);
+  if (!texOf(source, markup)) return false;
+  if (silent) return true;
+  const token = state.push("hs_math_block", "", 0);
+  token.content = source;
+  token.markup = markup;
+  token.map = [start, last + 1];
+  state.line = last + 1;
+  return true;
+}
+
+function lineOf(state: StateBlock, line: number): string {
+  return state.src.slice(state.bMarks[line]! + state.tShift[line]!, state.eMarks[line]);
+}
+
+function sourceOf(state: StateBlock, start: number, last: number): string {
+  const lines = [];
+  for (let line = start; line <= last; line++) lines.push(lineOf(state, line));
+  return lines.join("\n").replace(/[ \t]+$/, "");
+}
+
+/** The line with the closer, when it comes before a blank line and nothing follows it; else -1. */
+function blockEnd(state: StateBlock, start: number, end: number, markup: string): number {
+  for (let number = start; number < end; number++) {
+    const line = lineOf(state, number);
+    if (!line || (number > start && state.sCount[number]! < state.blkIndent)) return -1;
+    for (const { text, at } of pieces(line, number === start ? 2 : 0, line.length)) {
+      const closes = verdict(text, markup);
+      if (closes === null) continue;
+      return closes && !line.slice(at + text.length).trim() ? number : -1;
+    }
+  }
+  return -1;
+}

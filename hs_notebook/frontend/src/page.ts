@@ -1,0 +1,115 @@
+import type { Sink, Tail } from "./blocks";
+
+/** Characters in one box of an open code block: the browser lays out again only the box that grows. */
+const BOX = 8_000;
+/** Longer code keeps its boxes when its block is settled. */
+const LONGEST_UNBOXED = 200_000;
+/** A line that is longer is broken between two boxes while its block is open. */
+const LONGEST_LINE = 64_000;
+
+/** The blocks on the page: settled ones, at most one that is still growing, and the tail. HTML comes from our renderer alone. */
+export class Page implements Sink {
+  readonly #body: HTMLElement;
+  #block: Element | null = null;
+  #slot: Element | null = null;
+  #box: HTMLElement | null = null;
+  #boxed = 0; // characters in the box, or in the slot before there are boxes
+  #lineEnded = true;
+  #tail: ChildNode[] = [];
+
+  constructor(body: HTMLElement) {
+    this.#body = body;
+  }
+
+  clear(): void {
+    this.#body.replaceChildren();
+    this.#block = this.#slot = this.#box = null;
+    this.#tail = [];
+  }
+
+  whole(html: string): void {
+    this.clear();
+    this.#body.innerHTML = html;
+  }
+
+  block(html: string): void {
+    this.#dropTail();
+    put(this.#body, html);
+  }
+
+  open(html: string, slot: string): void {
+    this.#dropTail();
+    this.#block = put(this.#body, html).find((node) => node instanceof Element) ?? null;
+    this.#slot = (slot && this.#block?.querySelector(slot)) || this.#block;
+    this.#box = null;
+    this.#boxed = 0;
+    this.#lineEnded = true;
+  }
+
+  grow(html: string): void {
+    this.#dropTail();
+    if (this.#slot) put(this.#slot, html);
+  }
+
+  growText(text: string): void {
+    this.#dropTail();
+    const full = this.#boxed > (this.#lineEnded ? BOX : LONGEST_LINE);
+    if (full) this.#newBox();
+    (this.#box ?? this.#slot)?.append(text);
+    this.#boxed += text.length;
+    this.#lineEnded = text.endsWith("\n");
+  }
+
+  regrow(html: string): void {
+    this.#dropTail();
+    this.#slot?.replaceChildren(lineBreak());
+    this.grow(html);
+  }
+
+  close(html?: string): void {
+    this.#dropTail();
+    if (html !== undefined) {
+      this.#block?.nextSibling?.remove(); // the newline after it
+      this.#block?.remove();
+      put(this.#body, html);
+    } else if (this.#box) this.#unbox();
+    this.#block = this.#slot = this.#box = null;
+  }
+
+  setTail(tail: Tail): void {
+    this.#dropTail();
+    const inner = tail.inner && this.#slot ? put(this.#box ?? this.#slot, tail.inner) : [];
+    this.#tail = [...inner, ...(tail.outer ? put(this.#body, tail.outer) : [])];
+  }
+
+  #dropTail(): void {
+    for (const node of this.#tail) node.remove();
+    this.#tail = [];
+  }
+
+  #newBox(): void {
+    this.#box = document.createElement("span");
+    this.#box.className = "hs-box";
+    this.#slot?.append(this.#box);
+    this.#boxed = 0;
+  }
+
+  /** The boxes served only while the block grew. */
+  #unbox(): void {
+    const slot = this.#slot;
+    const text = slot?.textContent ?? "";
+    if (slot && text.length <= LONGEST_UNBOXED) slot.textContent = text;
+  }
+}
+
+function put(parent: Element, html: string): ChildNode[] {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const nodes = [...template.content.childNodes];
+  parent.append(template.content);
+  return nodes;
+}
+
+function lineBreak(): Text {
+  return document.createTextNode("\n");
+}

@@ -1,0 +1,126 @@
+/*
+ * What the block splitter asks of the parser: the blocks of a piece of text, and the HTML of a part of them. The
+ * splitter never judges Markdown itself, so that it cannot judge otherwise than the renderer.
+ */
+import type { MarkdownIt, Token } from "markdown-it";
+import type { Env, References } from "./markdown";
+import { visible } from "./visible";
+
+export interface Block {
+  token: Token;
+  /** Line after its last one. */
+  end: number;
+}
+
+export class Pieces {
+  readonly #md: MarkdownIt;
+  // What holds from one piece to the next.
+  readonly #references: References = {};
+  #emptyCells = 0;
+
+  constructor(md: MarkdownIt) {
+    this.#md = md;
+  }
+
+  get hasDefinitions(): boolean {
+    return Object.keys(this.#references).length > 0;
+  }
+
+  get emptyCells(): number {
+    return this.#emptyCells;
+  }
+
+  /** Block tokens alone, without the cost of what is within the lines. */
+  scan(source: string, emptyCells = this.#emptyCells): Token[] {
+    const tokens: Token[] = [];
+    this.#md.block.parse(source, this.#md, { emptyCells }, tokens);
+    return tokens;
+  }
+
+  /** Tokens of text that is settled: the definitions in it hold from now on. */
+  settled(source: string, emptyCells = this.#emptyCells): Token[] {
+    const env: Env = { references: this.#references, emptyCells };
+    const tokens = this.#md.parse(source, env);
+    this.#emptyCells += (env.emptyCells ?? 0) - emptyCells;
+    return tokens;
+  }
+
+  /** Tokens of text that may still change. */
+  passing(source: string, emptyCells = this.#emptyCells): Token[] {
+    return this.#md.parse(source, { references: Object.create(this.#references) as References, emptyCells });
+  }
+
+  html(tokens: Token[]): string {
+    return visible(this.#md.renderer.render(tokens, this.#md.options, {}));
+  }
+
+  /** A list without its items. */
+  emptyList(open: Token): string {
+    return `<${open.tag}${this.#md.renderer.renderAttrs(open)}>\n</${open.tag}>\n`;
+  }
+
+  /** A table of the two lines in `head`, with a body that has no rows yet. */
+  emptyTable(head: string): string {
+    const tokens = this.passing(`${head}|\n`, 0);
+    const rows = tokens.findIndex((token) => token.type === "tbody_open") + 1;
+    return this.html([...tokens.slice(0, rows), ...tokens.slice(-2)]).replace("<tbody>", "<tbody>\n");
+  }
+}
+
+/** The top-level blocks. */
+export function blocksOf(tokens: Token[]): Block[] {
+  return tokens
+    .filter((token) => token.level === 0 && token.nesting >= 0 && token.map)
+    .map((token) => ({ token, end: token.map![1] }));
+}
+
+/** Index of the token after the first top-level block. */
+export function firstEnd(tokens: Token[]): number {
+  if (tokens[0]?.nesting === 0) return 1;
+  return tokens.findIndex((token) => token.level === 0 && token.nesting === -1) + 1;
+}
+
+/**
+ * A line that makes what follows it items of the same list, indented so far that none of them is within it. By
+ * themselves they may be something else: "- a | b" is a table's head where "|---|---|" is the next line.
+ */
+export function listHead(list: Token): string {
+  return `   ${list.tag === "ol" ? "1" : ""}${list.markup} x\n`;
+}
+
+/** Whether a list that begins with such a line is loose. */
+export function isLoose(tokens: Token[]): boolean {
+  return !ownParagraphs(tokens)[0]?.hidden;
+}
+
+/** Its items, but for that line. */
+export function itemTokens(tokens: Token[], loose: boolean): Token[] {
+  if (loose) for (const paragraph of ownParagraphs(tokens)) paragraph.hidden = false;
+  const headEnd = tokens.findIndex((token) => token.level === 1 && token.type === "list_item_close");
+  return tokens.slice(headEnd + 1, firstEnd(tokens) - 1);
+}
+
+/** The body rows of the table that `tokens` begin with. */
+export function rowTokens(tokens: Token[]): Token[] {
+  const open = tokens.findIndex((token) => token.type === "tbody_open");
+  return open < 0 ? [] : tokens.slice(open + 1, tokens.findIndex((token) => token.type === "tbody_close"));
+}
+
+/** The lines at which the items of the first list begin. */
+export function itemStarts(tokens: Token[]): number[] {
+  return tokens
+    .slice(0, firstEnd(tokens))
+    .filter((token) => token.level === 1 && token.type === "list_item_open")
+    .map((token) => token.map![0]);
+}
+
+export function isList(token: Token | undefined): boolean {
+  return token?.type === "bullet_list_open" || token?.type === "ordered_list_open";
+}
+
+/** Paragraphs (both their tokens) that stand directly in the items of the first list. */
+function ownParagraphs(tokens: Token[]): Token[] {
+  return tokens
+    .slice(0, firstEnd(tokens))
+    .filter((token) => token.level === 2 && (token.type === "paragraph_open" || token.type === "paragraph_close"));
+}
