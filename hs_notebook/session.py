@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
     """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept."""
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__("Interrupted: the answer stops here, its text is kept.")
+        super().__init__("The answer stops here; its text is kept.")
         self.answer = answer
 
 

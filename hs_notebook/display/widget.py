@@ -146,7 +146,9 @@ class WidgetDisplay(PageDisplay):
 
     def close(self) -> None:
         """Close the widget in all pages."""
+        layout = self._widget.layout
         self._widget.close()
+        layout.close()  # ipywidgets makes one for each widget and leaves it open
 
     # --- on the loop -----------------------------------------------------------------------------
 

@@ -1,0 +1,142 @@
+"""``hs-notebook``: the same from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import getpass
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hs_notebook import __version__
+from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
+from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, find_credentials
+
+_QUICKSTART = "01-quickstart.ipynb"
+_SIMULATED_KEY = "simulated"
+_INTERRUPTED = 130  # what shells report for an interrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status. An error is one line on standard error."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.command is not lab:
+        sys.stderr.write(f"There is no {rest[0]} here. hs-notebook --help shows what there is.\n")
+        return 2
+    options.rest = rest
+    try:
+        status: int = options.command(options)
+    except HolySheepError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"{interrupt}\n")
+        return _INTERRUPTED
+    return status
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Open JupyterLab; without a key on a simulated relay of its own."""
+    _need("jupyterlab", "lab")
+    place = Path(options.folder or ("notebooks" if Path("notebooks").is_dir() else "."))
+    if not place.exists():
+        raise UsageError(f"There is no {place}.", hint="Name a folder or a notebook.")
+    folder = place if place.is_dir() else place.parent
+    target = place / _QUICKSTART if (place / _QUICKSTART).is_file() else place
+    command = [sys.executable, "-m", "jupyter", "lab", str(target), *options.rest]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container everybody is root
+    with _relay_settings(folder, options.speed) as settings:
+        return _run_until_it_ends(command, {**os.environ, **settings})
+
+
+@contextlib.contextmanager
+def _relay_settings(folder: Path, speed: float) -> Iterator[dict[str, str]]:
+    try:
+        credentials = find_credentials(folder=folder.resolve())
+    except MissingKeyError:
+        pass
+    else:
+        sys.stderr.write(f"Answers come from {credentials.base_url}; the key is from {credentials.source}.\n")
+        yield {}
+        return
+    _need("uvicorn", "relay")
+    from hs_notebook.relay import EmbeddedRelay, Simulation
+
+    with EmbeddedRelay(Simulation(speed=speed)) as relay:
+        sys.stderr.write(
+            f"No key was found: answers are simulated, by a relay on {relay.base_url}. "
+            f"Set {KEY_NAME} for real ones.\n"
+        )
+        yield {BASE_URL_NAME: relay.base_url, KEY_NAME: _SIMULATED_KEY}
+
+
+def _run_until_it_ends(command: list[str], environ: dict[str, str]) -> int:
+    process = subprocess.Popen(command, env=environ)  # noqa: S603 - our own interpreter and the user's words
+    # Jupyter hears Ctrl-C itself and asks whether to stop; here it must not end the relay before that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    return process.wait()
+
+
+def ask(options: argparse.Namespace) -> int:
+    """Ask one question; the answer streams to standard output."""
+    from hs_notebook.client import prompt_messages
+    from hs_notebook.display.terminal import TerminalDisplay
+    from hs_notebook.session import Session
+    from hs_notebook.types import ChatRequest
+
+    prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else sys.stdin.read())
+    request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))
+    session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
+    session.ask(session.client(options.base_url), request, TerminalDisplay())
+    return 0
+
+
+def relay(options: argparse.Namespace) -> int:
+    """Run the simulated relay in the foreground."""
+    _need("uvicorn", "relay")
+    from hs_notebook.relay import run
+
+    try:
+        return run(options.port, options.speed)
+    except OSError as error:
+        raise ConfigurationError(f"Port {options.port} cannot be used: {error.strerror}.") from None
+
+
+def _need(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise ConfigurationError(f"{module} is not installed.", hint=f"pip install 'hs-notebook[{extra}]'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hs-notebook", description="Language models through the HolySheep relay.")
+    parser.add_argument("--version", action="version", version=f"hs-notebook {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    made = commands.add_parser("lab", help="open JupyterLab; without a key answers are simulated")
+    made.add_argument("folder", nargs="?", help="a folder or a notebook; default: notebooks/ here")
+    made.add_argument("--speed", type=float, default=1.0, help="times as fast as measured, for simulated answers")
+    made.set_defaults(command=lab)
+
+    made = commands.add_parser("ask", help="ask a model; the prompt may come on standard input")
+    made.add_argument("model", help="for example gpt-4.1")
+    made.add_argument("prompt", nargs="*", help="the question")
+    made.add_argument("-s", "--system", metavar="TEXT", help="the system message")
+    made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
+    made.set_defaults(command=ask)
+
+    made = commands.add_parser("relay", help="run the simulated relay")
+    made.add_argument("--port", type=int, default=8787, help="0 takes a free one")
+    made.add_argument("--speed", type=float, default=1.0, help="times as fast as measured; inf does not wait")
+    made.set_defaults(command=relay)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
