@@ -65,10 +65,9 @@ class Views:
         if not isinstance(content, dict):
             return
         if view := self._views.get(str(content.get("stream_id"))):
-            if content.get("action") == "hello":
-                view.hello()
-            elif content.get("action") == "stop":
-                view.stop()
+            actions = {"code": view.send_code, "hello": view.hello, "stop": view.stop}
+            if act := actions.get(str(content.get("action"))):
+                act()
 
     def _from_control(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
         self.receive(message.get("content"))
@@ -135,6 +134,12 @@ class WidgetDisplay(PageDisplay):
             self._views.drop(self._display_id)
 
     # --- from any thread -------------------------------------------------------------------------
+
+    def send_code(self) -> None:
+        """A page shows its first answer and has no code for it yet."""
+        from hs_notebook.widgets.stream import view_code
+
+        self._widget.send(view_code())
 
     def hello(self) -> None:
         """A view is new, or has missed something."""

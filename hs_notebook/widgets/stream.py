@@ -1,7 +1,13 @@
-"""The live view of one answer. Its text travels in messages, never in a trait."""
+"""The live view of one answer. Neither its text nor its code travels in a trait.
+
+Traits are saved by tools that save widgets, and sent again with each of them. So `_esm` is a loader of
+two kilobytes, which fetches the code of the view once a page.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from pathlib import Path
 
 import anywidget
@@ -10,11 +16,24 @@ import traitlets
 _STATIC = Path(__file__).parent.parent / "static"
 
 
+def _read(name: str) -> str:
+    return (_STATIC / name).read_text(encoding="utf-8")
+
+
+@cache
+def view_code() -> dict[str, str]:
+    """Return the message that brings a page the code of the view: `script`, an ES module, and `style`."""
+    return {"type": "code", "script": _read("stream.js"), "style": _read("stream.css")}
+
+
 class StreamView(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is untyped
     """`stream_id` names the answer in messages, `model` is shown, `live` says whether more may come."""
 
-    _esm = (_STATIC / "stream.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "stream.css").read_text(encoding="utf-8")
+    _esm = _read("loader.js")
     stream_id = traitlets.Unicode().tag(sync=True)
     model = traitlets.Unicode().tag(sync=True)
     live = traitlets.Bool(default_value=True).tag(sync=True)
+    code = traitlets.Unicode(
+        hashlib.sha256((_read("stream.js") + _read("stream.css")).encode()).hexdigest()[:16],
+        help="Names the code of the view, so that a page fetches each version once.",
+    ).tag(sync=True)

@@ -1,7 +1,7 @@
 /** What passes between kernel and page. Offsets and lengths count UTF-16 code units. */
 export type FinalState = "complete" | "truncated" | "stopped" | "error";
 export type State = "streaming" | FinalState;
-export type Action = "hello" | "stop";
+export type Action = "code" | "hello" | "stop";
 
 export type Message =
   | { type: "delta"; offset: number; text: string; tokens: number | null }
@@ -23,7 +23,7 @@ export interface Kernel {
 
 /** anywidget's model, as far as it is used here. */
 export interface Model {
-  get(name: "stream_id" | "model"): string;
+  get(name: "stream_id" | "model" | "code"): string;
   get(name: "live"): boolean;
   on(name: string, callback: (...args: never[]) => void): void;
   off(name: string, callback: (...args: never[]) => void): void;
