@@ -1,0 +1,75 @@
+# Everything here works on a machine that has only Python 3.11 or newer, make and, for some packages, a C compiler.
+# Each step leaves a stamp behind, so that the second time there is nothing to do.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+LOCK := requirements.lock
+FRONTEND := hs_notebook/frontend
+FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* hs_notebook/display/*.css)
+
+# Node comes with the lock, so the environment's programs go first.
+export UV_PYTHON_DOWNLOADS := never
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.NOTPARALLEL:
+.PHONY: help lab test lint check bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+lab: .venv/installed ## Open JupyterLab on the notebooks; without HOLYSHEEP_API_KEY on a simulated relay
+	$(BIN)/hs-notebook lab $(ARGS)
+
+test: .venv/installed .venv/browser .kernels/installed $(FRONTEND)/node_modules/.complete ## Run all tests; ARGS="-k stop" goes to pytest
+	cd $(FRONTEND) && npm --silent test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cd $(FRONTEND) && npm --silent run typecheck
+
+check: lint test ## What CI runs
+
+bench: .venv/installed ## Measure the client against its transport and its peers
+	$(BIN)/python benchmarks/client.py $(ARGS)
+
+lock: $(UV) ## Pin what pyproject.toml allows; ARGS="--upgrade" takes the newest
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' | \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--all-extras --group dev --group peers pyproject.toml - --output-file $(LOCK) $(ARGS)
+
+clean: ## Remove all that was installed or built
+	rm -rf .venv .kernels dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(FRONTEND)/node_modules hs_notebook/static
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'hs_notebook needs Python 3.11 or newer: name one as in "make PYTHON=python3.12 lab"' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(UV): | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# The package's own build makes the front end, with the Node that the lock pins.
+.venv/installed: $(LOCK) pyproject.toml $(FRONTEND_SOURCES) | $(UV)
+	$(UV) pip sync --quiet --require-hashes $(LOCK)
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/browser: tests/browser/chromium.py | .venv/installed
+	$(BIN)/python tests/browser/chromium.py
+	@touch $@
+
+.kernels/installed: tests/kernels.py .venv/installed
+	$(BIN)/python tests/kernels.py
+	@touch $@
+
+$(FRONTEND)/node_modules/.complete: $(FRONTEND)/package-lock.json | .venv/installed
+	cd $(FRONTEND) && npm --silent ci --ignore-scripts --no-audit --no-fund
+	@touch $@

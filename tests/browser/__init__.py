@@ -1,0 +1,1 @@
+"""Real JupyterLab in real headless Chromium, and the tests that drive it."""

@@ -1,0 +1,43 @@
+"""What every test shares: a private environment, and a simulated relay to talk to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from environment import private_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hs_notebook.relay.serve import EmbeddedRelay
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the browser tests, and run them last: what is quick to fail comes first."""
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker("browser")
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stranger_to_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nobody's key, settings, history or proxy, for this process and all that it starts."""
+    before = dict(os.environ)
+    private = private_environment(tmp_path_factory.mktemp("home"), before)
+    os.environ.clear()
+    os.environ.update(private)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def relay() -> Iterator[EmbeddedRelay]:
+    """A simulated relay on loopback, fresh for this test: `.base_url`, `.stats`."""
+    from hs_notebook.relay.serve import EmbeddedRelay
+
+    with EmbeddedRelay() as running:
+        yield running
