@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build, transformSync } from "esbuild";
+import { alias } from "./alias.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const target = "es2022";
@@ -15,13 +16,7 @@ await build({
   minify: true,
   charset: "utf8",
   legalComments: "inline",
-  // The bundle travels with every widget: what markdown-it needs only for features that are
-  // switched off, or that the browser has itself, is replaced by a few lines of our own.
-  alias: {
-    "linkify-it": here("src/stub/linkify.ts"),
-    entities: here("src/stub/entities.ts"),
-    "uc.micro": here("src/stub/unicode.ts"),
-  },
+  alias,
 });
 
 // One sheet for the live view and the final picture; the live view adds its few own rules.

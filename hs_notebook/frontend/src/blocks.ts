@@ -42,8 +42,8 @@ type Open =
 type List = Extract<Open, { kind: "list" }>;
 
 /** A tail of more characters is shown as plain text until a blank line; if it is longer than the second, for good. */
-const LONGEST_TAIL = 50_000;
-const LONGEST_BLOCK = 250_000;
+const LONGEST_TAIL = 30_000;
+const LONGEST_BLOCK = 100_000;
 
 /** The parser ends a table that has more; here it comes in pieces, each of which has fewer. */
 const MOST_EMPTY_CELLS = 75_000;

@@ -1,5 +1,7 @@
 import { Counters } from "./counters";
 import { element } from "./dom";
+import type { FinalState } from "./protocol";
+import { visible } from "./visible";
 
 const TICK = 200; // ms between two paintings of the counters
 const PATIENCE = 2000; // ms that Stop may take before the interrupt is offered
@@ -20,6 +22,7 @@ export class Controls {
   readonly counters = new Counters();
   readonly #model: string;
   readonly #actions: Actions;
+  readonly #name: HTMLElement;
   readonly #figures = element("span", "hs-figures");
   readonly #button = element("button", "hs-stop");
   readonly #label = element("span", "", "Stop");
@@ -32,6 +35,7 @@ export class Controls {
   constructor(model: string, actions: Actions) {
     this.#model = model;
     this.#actions = actions;
+    this.#name = element("span", "hs-model", model);
     this.#button.type = "button";
     this.#button.append(element("span", "hs-square"), this.#label);
     this.#button.addEventListener("click", () => this.press());
@@ -39,7 +43,7 @@ export class Controls {
     // The notebook's own shortcuts would take Enter, Space and Esc away from the button.
     this.root.dataset["lmSuppressShortcuts"] = "true";
     this.root.append(
-      element("span", "hs-dot"), element("span", "hs-model", model), this.#figures, this.#button, this.#spoken,
+      element("span", "hs-dot"), this.#name, this.#figures, this.#button, this.#spoken,
     );
   }
 
@@ -51,6 +55,7 @@ export class Controls {
   }
 
   paint(): void {
+    this.#name.hidden = this.counters.waiting;
     this.#figures.textContent = this.counters.line(this.#model);
   }
 
@@ -60,11 +65,13 @@ export class Controls {
     else if (this.#phase === "offering") this.#interrupt();
   }
 
-  end(summary: string): void {
+  /** The receipt, as under the final picture. */
+  end(state: FinalState, summary: string): void {
     this.halt();
     this.#phase = "over";
-    this.#spoken.textContent = `Answer ended: ${summary}`;
-    this.root.replaceChildren(element("span", "hs-summary", summary), this.#spoken);
+    this.#spoken.textContent = `Answer ${state}`;
+    const badge = state === "complete" ? [] : [element("span", "hs-state", state), " "];
+    this.root.replaceChildren(...badge, element("span", "hs-summary", visible(summary)), this.#spoken);
   }
 
   /** Ends all that runs by itself; the line stays as it is. */

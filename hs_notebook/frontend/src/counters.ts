@@ -20,6 +20,10 @@ export class Counters {
     this.#first ??= { tokens, at: now() };
   }
 
+  get waiting(): boolean {
+    return !this.#hasText;
+  }
+
   line(model: string): string {
     const seconds = `${(now() - this.#start).toFixed(1)} s`;
     if (!this.#hasText) return `waiting for ${model}… ${seconds}`;

@@ -17,14 +17,15 @@ import { escape, visible } from "./visible";
 const DEEPEST = 16;
 const MOST_EMPTY_CELLS = 10_000;
 const LONGEST_LABEL = 80;
-const UNESCAPED = ";/?:@&=+$,-_.!~*'()#[]";
+/** What is escaped in an address: all but these characters, and what is escaped already. */
+const TO_ESCAPE = /%[0-9A-Fa-f]{2}|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()#[\]]/gu;
 
 type BlockRule = (state: StateBlock, start: number, end: number, silent: boolean) => boolean;
 
 export function createMarkdown(): MarkdownIt {
   const md = new Factory("commonmark", { html: false, xhtmlOut: false });
   md.enable(["table", "strikethrough"]);
-  md.normalizeLink = (url) => md.utils.lib.mdurl.encode(url, UNESCAPED);
+  md.normalizeLink = (url) => url.replace(TO_ESCAPE, (found) => (found.length === 3 ? found : encodeURIComponent(found)));
   md.normalizeLinkText = (link) => link;
   // All links pass here; those that are not allowed are taken out afterwards, with their text left in place.
   md.validateLink = () => true;

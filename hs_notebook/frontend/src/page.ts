@@ -5,7 +5,7 @@ const BOX = 8_000;
 /** Longer code keeps its boxes when its block is settled. */
 const LONGEST_UNBOXED = 200_000;
 /** A line that is longer is broken between two boxes while its block is open. */
-const LONGEST_LINE = 64_000;
+const LONGEST_LINE = 16_000;
 
 /** The blocks on the page: settled ones, at most one that is still growing, and the tail. HTML comes from our renderer alone. */
 export class Page implements Sink {

@@ -6,7 +6,7 @@ import { Intake } from "./visible";
 
 const SLICE = 16_000; // characters taken in at a time
 const BUDGET = 8; // ms that taking in may cost a frame
-const RESTRAINT = 6; // the tail is painted again after so many times what painting it cost
+const RESTRAINT = 3; // the next painting is so many times as far away as the last one cost, layout included
 const LARGEST = 1_000_000; // characters of an answer that is rendered once more at its end
 
 /** Paints a growing text: the first of it at once, the rest at most once a frame, never for long. */
@@ -21,6 +21,7 @@ export class Painter {
   #finished = false;
   #final = false; // the page holds the whole in one piece, no blocks
   #restUntil = 0;
+  #measure: ReturnType<typeof setTimeout> | undefined;
   #whole = "";
 
   constructor(body: HTMLElement) {
@@ -51,6 +52,7 @@ export class Painter {
 
   dispose(): void {
     this.#frame.cancel();
+    clearTimeout(this.#measure);
   }
 
   #reset(): void {
@@ -63,14 +65,24 @@ export class Painter {
 
   #paint(): void {
     const start = performance.now();
+    const behind = this.#waiting.length > SLICE;
+    if (start < this.#restUntil && !behind) return this.#frame.request();
     while (this.#waiting && performance.now() - start < BUDGET) this.#take();
-    const now = performance.now();
-    if (this.#waiting || now < this.#restUntil) return this.#frame.request();
+    if (this.#waiting) return this.#frame.request();
     if (this.#final || (this.#finished && this.#finish())) return;
     this.#painted ||= this.#whole !== "";
     this.#page.setTail(this.#splitter.tail());
-    const end = performance.now();
-    this.#restUntil = end + RESTRAINT * (end - now);
+    this.#rest(start);
+  }
+
+  /** A big table or paragraph is laid out anew for each of its words: then they come less often. */
+  #rest(start: number): void {
+    clearTimeout(this.#measure);
+    // A timer set in an animation frame fires after the frame was laid out and painted.
+    this.#measure = setTimeout(() => {
+      const now = performance.now();
+      this.#restUntil = this.#finished ? 0 : now + RESTRAINT * (now - start);
+    });
   }
 
   #take(): void {

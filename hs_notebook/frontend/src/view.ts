@@ -5,6 +5,7 @@ import { KernelLink } from "./kernel";
 import { Painter } from "./painter";
 import type { FinalState, Message, Model, State } from "./protocol";
 import { reserveHeight } from "./reserve";
+import { visible } from "./visible";
 
 const HELLO_PATIENCE = 1500; // ms without a snapshot before hello goes the other way too
 
@@ -33,7 +34,7 @@ export class StreamView {
     });
     const body = element("div", "hs-body");
     this.#painter = new Painter(body);
-    this.#root = element("div", "hs-answer mathjax_ignore");
+    this.#root = element("div", "hs-answer hs-live mathjax_ignore tex2jax_ignore");
     this.#notice.hidden = true;
     this.#root.append(body, this.#notice, this.#controls.root);
     this.#root.addEventListener("keydown", this.#onKey);
@@ -62,7 +63,7 @@ export class StreamView {
       case "snapshot":
         return this.#onSnapshot(message);
       case "notice":
-        this.#notice.textContent = message.text;
+        this.#notice.textContent = visible(message.text);
         this.#notice.hidden = !message.text;
         return;
       case "end":
@@ -102,7 +103,7 @@ export class StreamView {
     this.#ended = true;
     this.#notice.hidden = true;
     this.#painter.finish();
-    this.#controls.end(summary);
+    this.#controls.end(state, summary);
     this.#setState(state);
     reserveHeight(this.#root);
   }
