@@ -1,0 +1,45 @@
+"""The final picture of an answer: static HTML that needs no kernel, no script and no network."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from .markdown import to_html
+from .visible import escape, visible
+
+
+def picture(markdown: str, *, receipt: str, state: str, note: str | None = None) -> dict[str, str]:
+    """Return the MIME bundle of an answer that has ended.
+
+    `receipt` is the line of figures under it; `note`, where given, a line above that; both are text.
+    A `state` other than "complete" is shown in words beside the receipt. `text/html` has its own stylesheet
+    and stays readable without it; `text/plain` is the Markdown with its hidden control characters visible.
+    """
+    return {
+        "text/html": f"<style>{_style()}</style>\n{_answer(to_html(markdown), receipt, state, note)}",
+        "text/plain": visible(markdown),
+    }
+
+
+def _answer(body: str, receipt: str, state: str, note: str | None) -> str:
+    notice = f'<div class="hs-notice">{_text(note)}</div>\n' if note else ""
+    badge = "" if state == "complete" else f'<span class="hs-state">{_text(state)}</span> '
+    return (
+        f'<div class="hs-answer mathjax_ignore tex2jax_ignore" data-state="{_text(state)}">\n'
+        f'<div class="hs-body">\n{body}</div>\n{notice}'
+        f'<div class="hs-receipt">{badge}<span class="hs-summary">{_text(receipt)}</span></div>\n</div>'
+    )
+
+
+def _text(text: str) -> str:
+    return escape(visible(text))
+
+
+@cache
+def _style() -> str:
+    css = Path(__file__).with_name("answer.css").read_text(encoding="utf-8")
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    css = re.sub(r"\s*([{};,]|: )\s*", lambda found: found[1].strip(), re.sub(r"\s+", " ", css))
+    return css.replace(";}", "}").strip()

@@ -1,0 +1,160 @@
+"""The final picture of an answer: a bundle that is safe, readable and always the same."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbconvert import HTMLExporter
+
+from hs_notebook.display import static
+from hs_notebook.display.static import picture
+
+ANSWER = "## Cost\n\nA call costs $5 and $10 for $n$ tokens.\n\n```python\nx = 1\n```\n"
+RECEIPT = "gpt-4.1 · 12 in, 41 out · 0.9 s"
+SHEET = Path(static.__file__).with_name("answer.css")
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and the text outside the stylesheet."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.found[-1][0] != "style":
+            self.text += data
+
+
+def body_of(bundle: dict[str, str]) -> str:
+    return bundle["text/html"].split("</style>\n", 1)[1]
+
+
+def test_markup_of_a_complete_answer() -> None:
+    bundle = picture("Hello *there*.", receipt=RECEIPT, state="complete")
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert body_of(bundle) == (
+        '<div class="hs-answer mathjax_ignore tex2jax_ignore" data-state="complete">\n'
+        '<div class="hs-body">\n<p>Hello <em>there</em>.</p>\n</div>\n'
+        f'<div class="hs-receipt"><span class="hs-summary">{RECEIPT}</span></div>\n</div>'
+    )
+
+
+@pytest.mark.parametrize("state", ["stopped", "truncated", "error"])
+def test_other_states_are_named_beside_the_receipt(state: str) -> None:
+    html = body_of(picture("a", receipt=RECEIPT, state=state))
+    assert f'data-state="{state}"' in html
+    assert f'<span class="hs-state">{state}</span> <span class="hs-summary">' in html
+
+
+def test_note_stands_above_the_receipt() -> None:
+    html = body_of(picture("a", receipt=RECEIPT, state="stopped", note="cut <short>"))
+    assert '<div class="hs-notice">cut &lt;short&gt;</div>\n<div class="hs-receipt">' in html
+
+
+@pytest.mark.parametrize("state", ["complete", '"><script>'])
+def test_receipt_note_and_state_are_text(state: str) -> None:
+    nasty = '<img src=x onerror=alert(1)>"\u202e'
+    bundle = picture("a", receipt=nasty, state=state, note=nasty)
+    tags = {tag for tag, _ in Elements(bundle["text/html"]).found}
+    assert tags == {"style", "div", "p", "span"}
+    assert "\u202e" not in bundle["text/html"]
+
+
+def test_plain_text_is_the_answers_own_markdown() -> None:
+    assert picture(ANSWER, receipt=RECEIPT, state="complete")["text/plain"] == ANSWER
+
+
+def test_plain_text_cannot_act_on_a_terminal() -> None:
+    plain = picture("a\x1b[2Jb\u202ec\U000e0041\x9b", receipt="", state="complete")["text/plain"]
+    assert plain == "a⟦U+001B⟧[2Jb⟦U+202E⟧c⟦U+E0041⟧⟦U+009B⟧"
+
+
+def test_mathematics_is_all_that_mathjax_may_touch() -> None:
+    elements = Elements(picture(ANSWER, receipt="cost $1 of $2", state="complete")["text/html"]).found
+    marked = [attrs["class"] for _, attrs in elements if "mathjax" in str(attrs.get("class"))]
+    assert marked == ["hs-answer mathjax_ignore tex2jax_ignore", "hs-math mathjax_process tex2jax_process"]
+
+
+@given(st.text(max_size=60), st.text(max_size=30))
+def test_nothing_active_in_any_picture(markdown: str, receipt: str) -> None:
+    html = picture(markdown + "<script>x</script> <b onclick=x>", receipt=receipt, state="complete")[
+        "text/html"
+    ]
+    for tag, attrs in Elements(html).found:
+        assert tag not in {
+            "script",
+            "img",
+            "iframe",
+            "object",
+            "embed",
+            "link",
+            "base",
+            "form",
+            "svg",
+            "math",
+            "b",
+        }
+        assert set(attrs) <= {"class", "data-state", "data-lang", "href", "rel", "target", "style", "start"}
+
+
+def test_same_answer_same_picture_in_every_process() -> None:
+    code = (
+        "from hs_notebook.display.static import picture\n"
+        f"print(picture({ANSWER!r}, receipt='r', state='stopped')['text/html'])"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert outputs == {(picture(ANSWER, receipt="r", state="stopped")["text/html"] + "\n").encode()}
+
+
+# --- the stylesheet ------------------------------------------------------------------------------
+
+
+def saved_style() -> str:
+    html = picture("a", receipt="", state="complete")["text/html"]
+    return re.fullmatch(r"<style>(.*)</style>", html.split("\n", 1)[0])[1]  # type: ignore[index]
+
+
+def test_style_is_small_and_loads_nothing() -> None:
+    assert len(saved_style()) < 6_000
+    assert not re.search(r"url\(|@import|@font-face|expression|<", saved_style())
+
+
+def test_every_rule_is_scoped() -> None:
+    rules = re.findall(r"([^{}]+)\{[^{}]*\}", saved_style())
+    assert len(rules) > 40
+    for selectors in rules:
+        for selector in re.split(r",(?![^(]*\))", selectors):
+            assert ".hs-answer" in selector, selector
+
+
+def test_shortening_loses_no_rule() -> None:
+    sheet = re.sub(r"/\*.*?\*/", "", SHEET.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert saved_style().count("{") == sheet.count("{") == saved_style().count("}")
+    assert re.sub(r"[\s;]", "", saved_style()) == re.sub(r"[\s;]", "", sheet)
+
+
+def test_an_exported_page_keeps_the_picture() -> None:
+    bundle = picture(ANSWER, receipt=RECEIPT, state="complete")
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data", data=bundle)])
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert bundle["text/html"] in page
