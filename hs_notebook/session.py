@@ -89,9 +89,9 @@ class Session:
         self._typed: dict[tuple[str, str, int], Credentials] = {}
         self._clients: dict[str, tuple[Any, AsyncHolySheep]] = {}
 
-    def credentials(self, base_url: str | None = None) -> Credentials:
-        """Find the key; one that was typed is remembered as long as this session lives."""
-        return find_credentials(base_url, prompt=self._prompt and self._typed_key)
+    def credentials(self, base_url: str | None = None, *, ask: bool = True) -> Credentials:
+        """Find the key, and `ask` for it where there is none; a typed one is remembered by this session."""
+        return find_credentials(base_url, prompt=self._typed_key if ask else self._remembered)
 
     def client(self, base_url: str | None = None, **settings: Any) -> AsyncHolySheep:
         """Return the client for a base URL; its connections and limits last while key and settings do."""
@@ -149,10 +149,13 @@ class Session:
         return portal().run(client.models.list())
 
     def _typed_key(self, text: str) -> str:
+        return self._remembered(text) or (self._prompt(text) if self._prompt else "")
+
+    def _remembered(self, text: str) -> str:
         for known in self._typed.values():
             if known.base_url in text:
                 return known.key.reveal()
-        return self._prompt(text) if self._prompt else ""
+        return ""
 
 
 class _OnLoop(Screen):

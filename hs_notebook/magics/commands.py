@@ -42,16 +42,15 @@ def run(magics: HolySheepMagics, line: str) -> None:
 def status(magics: HolySheepMagics) -> None:
     """Say where the key was found, where requests go and what is asked by default."""
     try:
-        credentials = magics.session.credentials(magics.base_url or None)
+        credentials = magics.session.credentials(magics.base_url or None, ask=False)
     except MissingKeyError as error:
-        key, base_url = f"none: {error}", magics.base_url or "https://api.holysheep.ai/v1"
+        where = {"key": f"none: {error}"}  # it names the relay
     else:
         odd = "; it does not begin with cr_ as the relay's keys do" if credentials.odd else ""
-        key, base_url = f"from {credentials.source}{odd}", credentials.base_url
+        where = {"key": f"from {credentials.source}{odd}", "relay": credentials.base_url}
     _show_rows(
-        {
-            "key": key,
-            "relay": base_url,
+        where
+        | {
             "model": magics.model,
             "answers kept": f"{len(magics.session.answers)} in this session",
             "spent": "unknown",

@@ -1,8 +1,8 @@
 """Values of the notebook in a prompt: ``{name}``, ``{df.shape}``, ``{rows[0]['id']}``, ``{Out[3]}``.
 
-Only what names something that exists is filled in; every other brace (JSON, code, LaTeX) stays as it
-is. Nothing is called or evaluated: names, attributes and literal keys, no underscore attributes, and
-what was filled in is not looked at again.
+Only what names something that exists is filled in; every other brace (JSON, code, LaTeX, a template's
+``{{name}}``) stays as it is. Nothing is called or evaluated: there are names, attributes without a leading
+underscore and literal keys, no way into the interpreter's frames, and what was filled in is not looked at again.
 """
 
 from __future__ import annotations
@@ -10,23 +10,39 @@ from __future__ import annotations
 import ast
 import re
 import sys
+import types
 from collections.abc import Mapping
 from typing import Any
+
+from hs_notebook.errors import UsageError
+
+HISTORIES = frozenset({"In", "Out"})  # by index only: the whole history in a prompt is never what was meant
 
 _FIELD = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|'[^'\n{}]*'|\"[^\"\n{}]*\")\])*)\}")
 _STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
 _LONGEST = 20_000  # characters of one value
 _MISSING = object()
+# From these, attributes lead to the variables of whatever code runs.
+_INNARDS = (types.FrameType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.TracebackType)
 
 
 def interpolate(prompt: str, names: Mapping[str, Any]) -> str:
     """Return `prompt` with the fields that name something in `names` filled in, once."""
 
     def fill(field: re.Match[str]) -> str:
+        if prompt[field.start() - 1 : field.start()] == "{" and prompt[field.end() : field.end() + 1] == "}":
+            return field[0]
         value = _look_up(field[1], names)
-        return field[0] if value is _MISSING else as_text(value)
+        return field[0] if value is _MISSING else _filled(field[1], value)
 
     return _FIELD.sub(fill, prompt)
+
+
+def _filled(path: str, value: Any) -> str:
+    try:
+        return as_text(value)
+    except Exception as error:  # noqa: BLE001 - a value of the user's may raise anything
+        raise UsageError(f"{{{path}}} cannot be shown as text: {type(error).__name__}.") from None
 
 
 def as_text(value: Any) -> str:
@@ -48,7 +64,7 @@ def _table(value: Any) -> str:
 
 def _look_up(path: str, names: Mapping[str, Any]) -> Any:
     root = re.match(r"\w+", path)
-    if root is None or root[0].startswith("_") or root[0] not in names:
+    if root is None or root[0].startswith("_") or root[0] not in names or path in HISTORIES:
         return _MISSING
     value = names[root[0]]
     for attribute, key in _STEP.findall(path[root.end() :]):
@@ -59,7 +75,7 @@ def _look_up(path: str, names: Mapping[str, Any]) -> Any:
 
 
 def _attribute(value: Any, name: str) -> Any:
-    if name.startswith("_"):
+    if name.startswith("_") or isinstance(value, _INNARDS):
         return _MISSING
     try:
         return getattr(value, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from concurrent.futures import Future
 from typing import Any
@@ -15,16 +14,14 @@ from hs_notebook.display import Display
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.client import AsyncHolySheep, prompt_messages
 from hs_notebook.magics import commands
-from hs_notebook.magics.interpolation import interpolate
-from hs_notebook.magics.options import HelpRequested, Options, parse
+from hs_notebook.magics.interpolation import HISTORIES, interpolate
+from hs_notebook.magics.options import KEY_SHAPED, HelpRequested, Options, parse
 from hs_notebook.magics.short import hidden_prompt, shorten
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.session import Interrupted, Session
 from hs_notebook.types import Answer, ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
-
-_KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
 
 @magics_class
@@ -66,22 +63,23 @@ class HolySheepMagics(Magics):
         try:
             if cell is None:
                 return commands.run(self, line)
+            self._warn_of_keys(line + cell)
             return self._ask(parse(line), cell)
         except HelpRequested as request:
             sys.stdout.write(request.text)
-        except (HolySheepError, Interrupted) as error:
+        except (HolySheepError, KeyboardInterrupt) as error:
             raise shorten(error) from None
         return None
 
     def _ask(self, options: Options, cell: str) -> None:
-        self._warn_of_keys(cell)
-        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), self.shell.user_ns)
+        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), self._own_names())
         messages = prompt_messages(prompt, options.system)
         model = options.model or self.model
         request = ChatRequest.of(model, messages, options.params())
         client = self.client(options.base_url)
-        if client.credentials.key.scrub(prompt) != prompt:
-            raise UsageError("The prompt holds your key; it was not sent.", hint="Take it out.")
+        sent = request.body(stream=False, usage=False).decode()
+        if client.credentials.key.scrub(sent) != sent:
+            raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
         try:
             answer = self.session.ask(client, request, self._display(model), stream=options.stream, wait=self._wait)
         except (HolySheepError, Interrupted) as error:
@@ -89,6 +87,15 @@ class HolySheepMagics(Magics):
                 self._put(options.out, error.answer)
             raise
         self._put(options.out, answer)
+
+    def _own_names(self) -> dict[str, Any]:
+        """What the user has named, and `In` and `Out`: not what the shell itself put there."""
+        hidden = self.shell.user_ns_hidden
+        return {
+            name: value
+            for name, value in self.shell.user_ns.items()
+            if name in HISTORIES or name not in hidden or hidden[name] is not value
+        }
 
     def _put(self, name: str | None, answer: Answer) -> None:
         if name:
@@ -128,17 +135,20 @@ class HolySheepMagics(Magics):
         return WidgetDisplay(self.shell, model, self._views, portal().loop)
 
     def _wait(self, future: Future[Answer]) -> Answer:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a terminal: there is no loop to keep going
+            return wait(future)
         if not self.nest_asyncio:
             return wait(future)
         import nest_asyncio
 
-        loop = asyncio.get_event_loop()
         nest_asyncio.apply(loop)
         result: Answer = loop.run_until_complete(asyncio.wrap_future(future, loop=loop))
         return result
 
-    def _warn_of_keys(self, cell: str) -> None:
-        if _KEY_SHAPED.search(cell):
+    def _warn_of_keys(self, text: str) -> None:
+        if KEY_SHAPED.search(text):
             sys.stderr.write(
                 "This cell holds something that looks like a key. It would stay in the notebook and its history: "
                 "take it out, and renew the key if it is one.\n"
@@ -172,3 +182,7 @@ def keep_empty_cell(lines: list[str]) -> list[str]:
     if len(lines) == 1 and lines[0].startswith("%%holysheep"):
         return [lines[0].rstrip("\n") + "\n", "\n"]
     return lines
+
+
+# A terminal asks with the same transformers whether a cell is complete: there the line alone is not.
+keep_empty_cell.has_side_effects = True  # type: ignore[attr-defined]  # IPython's own mark

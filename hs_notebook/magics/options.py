@@ -6,10 +6,13 @@ import argparse
 import difflib
 import json
 import keyword
+import re
 import shlex
 from typing import Any, NoReturn
 
 from hs_notebook.errors import UsageError
+
+KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
 
 class HelpRequested(Exception):  # noqa: N818 - it is no error
@@ -66,13 +69,15 @@ def _refuse(words: list[str]) -> NoReturn:
             f"There is no option {name}: no option takes a key.", hint="Set HOLYSHEEP_API_KEY in the environment."
         )
     known = [option for action in parser()._actions for option in action.option_strings]  # noqa: SLF001
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    begun = [option for option in known if option.startswith(name)]
+    near = begun or difflib.get_close_matches(name, known, 1, cutoff=0.4)
     hint = f"Did you mean {near[0]}?" if near else "%%holysheep --help lists them."
     raise UsageError(f"There is no option {name}.", hint=hint)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        message = KEY_SHAPED.sub("[key]", message)  # argparse quotes what it cannot read
         raise UsageError(f"{message[0].upper()}{message[1:]}.", hint="%%holysheep --help shows how.")
 
 

@@ -1,0 +1,335 @@
+"""Shells to try the magics in: IPython's own in this process, and real kernels in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+from kernels import JUPYTER_PATH
+from traitlets.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+KEY = "cr_test_0123456789abcdef"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def plain(text: str) -> str:
+    """`text` without its colours."""
+    return _ANSI.sub("", text)
+
+
+def settings(base_url: str, key: str = KEY) -> dict[str, str]:
+    """What the environment must say for answers to come from `base_url`."""
+    return {"HOLYSHEEP_BASE_URL": base_url, "HOLYSHEEP_API_KEY": key}
+
+
+# --- in this process -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What a cell left: standard output (errors too, as IPython prints them there) and standard error."""
+
+    out: str
+    err: str
+    error: BaseException | None
+    result: Any
+
+
+class Shell:
+    """An IPython shell whose front end is plain text, with the extension loaded."""
+
+    def __init__(self) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        config.InteractiveShell.colors = "nocolor"
+        self.ip = InteractiveShell(config=config)
+        assert self.run("%load_ext hs_notebook").out == ""
+        self.ip.run_line_magic("config", "HolySheepMagics.requests_per_minute = 6000")
+        self.ip.run_line_magic("config", "HolySheepMagics.attempts = 1")
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return self.ip.user_ns
+
+    @property
+    def magics(self) -> Any:
+        return self.ip.magics_manager.registry["HolySheepMagics"]
+
+    def run(self, code: str) -> Ran:
+        with capture_output() as captured:
+            done = self.ip.run_cell(code, store_history=True)
+        error = done.error_before_exec or done.error_in_exec
+        return Ran(out=plain(captured.stdout), err=captured.stderr, error=error, result=done.result)
+
+    def close(self) -> None:
+        self.ip.run_line_magic("unload_ext", "hs_notebook")
+        self.ip.restore_sys_module_state()
+
+
+# --- kernels -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One message of a kernel: when it came (`time.time()`), how long it is as JSON, what it says."""
+
+    kind: str
+    content: dict[str, Any]
+    at: float
+    size: int
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        """What a widget sends to its page, or nothing."""
+        data = self.content.get("data", {})
+        return data.get("content", {}) if self.kind == "comm_msg" and data.get("method") == "custom" else {}
+
+
+@dataclass(kw_only=True)
+class Cell:
+    """A cell that runs or ran: what the kernel said for it, and how it answered."""
+
+    msg_id: str
+    said: list[Said] = field(default_factory=list)
+    reply: dict[str, Any] = field(default_factory=dict)
+    ended: float = 0.0
+
+    @property
+    def status(self) -> str:
+        return str(self.reply["status"])
+
+    @property
+    def printed(self) -> str:
+        return "".join(said.content["text"] for said in self.said if said.kind == "stream")
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of the tracebacks, without colours."""
+        found = (said.content["traceback"] for said in self.said if said.kind == "error")
+        return [plain(line) for lines in found for line in "\n".join(lines).splitlines()]
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """Contents of all displays and updates, in order."""
+        return [said.content for said in self.said if said.kind in {"display_data", "update_display_data"}]
+
+    @property
+    def custom(self) -> list[dict[str, Any]]:
+        return [said.custom for said in self.said if said.custom]
+
+    @property
+    def stream_id(self) -> str:
+        """The live view's id, empty while there is none."""
+        for said in self.said:
+            state = said.content.get("data", {}).get("state", {}) if said.kind == "comm_open" else {}
+            if "stream_id" in state:
+                return str(state["stream_id"])
+        return ""
+
+    @property
+    def painted(self) -> str:
+        """What a page that holds to the protocol has painted."""
+        text = b""
+        for message in self.custom:
+            new = message.get("text", "").encode("utf-16-le", "surrogatepass")
+            if message["type"] == "snapshot":
+                text = new
+            elif message["type"] == "delta":
+                have = len(text) // 2
+                assert message["offset"] <= have, f"a gap at {have}: {message['offset']}"
+                text += new[2 * (have - message["offset"]) :]
+        return text.decode("utf-16-le", "surrogatepass")
+
+
+class Kernel:
+    """A kernel, and a client of it that behaves as a page does."""
+
+    def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
+        specs = KernelSpecManager(kernel_dirs=[os.fspath(JUPYTER_PATH / "kernels")])
+        self._manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
+        self._manager.start_kernel(env={**os.environ, **environment}, cwd=os.fspath(folder))
+        self._client = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=60)
+
+    def run(self, code: str, *, timeout: float = 30, fails: bool = False) -> Cell:
+        """Run a cell to its end; unless it `fails` it must not."""
+        cell = self.wait(self.start(code), timeout=timeout)
+        assert (cell.status == "error") is fails, cell.errors or cell.printed
+        return cell
+
+    def start(self, code: str, *, stop_on_error: bool = False) -> Cell:
+        return Cell(msg_id=self._client.execute(code, allow_stdin=False, stop_on_error=stop_on_error))
+
+    def until(self, cell: Cell, condition: Callable[[Cell], Any], *, timeout: float = 30) -> None:
+        """Listen until `condition(cell)` holds."""
+        deadline = time.monotonic() + timeout
+        while not condition(cell):
+            assert time.monotonic() < deadline, f"not within {timeout} s; said: {[s.kind for s in cell.said]}"
+            self._hear(cell)
+
+    def wait(self, cell: Cell, *, timeout: float = 30) -> Cell:
+        """Listen until the cell has ended and all it said is heard."""
+        self.until(cell, lambda cell: cell.ended, timeout=timeout)
+        while cell.reply.get("parent") != cell.msg_id:
+            reply = self._client.get_shell_msg(timeout=timeout)
+            cell.reply = {**reply["content"], "parent": reply["parent_header"].get("msg_id")}
+        return cell
+
+    def rest(self, cell: Cell, seconds: float) -> None:
+        """Listen for a while, also after the cell's end."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._hear(cell)
+
+    def _hear(self, cell: Cell) -> None:
+        try:
+            message = self._client.get_iopub_msg(timeout=0.05)
+        except queue.Empty:
+            return
+        kind, content = message["msg_type"], message["content"]
+        if kind == "status":
+            if content["execution_state"] == "idle" and message["parent_header"].get("msg_id") == cell.msg_id:
+                cell.ended = time.time()
+            return
+        size = len(json.dumps([message["header"], message["parent_header"], content], default=str))
+        cell.said.append(Said(kind=kind, content=content, at=time.time(), size=size))
+
+    def page_says(self, action: str, stream_id: str) -> float:
+        """Send what a live view sends; return the time."""
+        content = {"action": action, "stream_id": stream_id}
+        channel = self._client.control_channel
+        now = time.time()
+        channel.send(self._client.session.msg("holysheep_stream", content))
+        return now
+
+    def interrupt(self) -> float:
+        """Interrupt as the toolbar does; return the time."""
+        now = time.time()
+        self._manager.interrupt_kernel()
+        return now
+
+    def close(self) -> None:
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+
+@contextmanager
+def kernel(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Kernel]:
+    """A kernel with the extension loaded, that may ask as often as it likes."""
+    running = Kernel(name, folder, environment)
+    try:
+        running.run("%load_ext hs_notebook\n%config HolySheepMagics.requests_per_minute = 6000")
+        running.run("%config HolySheepMagics.attempts = 1")
+        yield running
+    finally:
+        running.close()
+
+
+# --- a server that answers what it is told to ----------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One HTTP reply; in the text `KEY` stands for the key that came with the request."""
+
+    body: str = ""
+    status: int = 200
+    kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request as it arrived."""
+
+    path: str
+    headers: Mapping[str, str]  # names in small letters
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.body)
+        return parsed
+
+
+def sse(*frames: object) -> Reply:
+    """A reply that streams `frames`, and `[DONE]`."""
+    lines = [f"data: {json.dumps(frame)}\n\n" for frame in frames]
+    return Reply(body="".join(lines) + "data: [DONE]\n\n", kind="text/event-stream")
+
+
+def said(text: str) -> Reply:
+    """A reply that streams `text` in one frame."""
+    return sse({"model": "m", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]})
+
+
+class Server:
+    """A loopback server that gives `replies` in turn, the last of them again and again."""
+
+    def __init__(self, replies: Sequence[Reply]) -> None:
+        self.asked: list[Asked] = []
+        self._replies = list(replies)
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                outer.asked.append(
+                    Asked(path=self.path, headers={k.lower(): v for k, v in self.headers.items()}, body=body)
+                )
+                outer._answer(self)
+
+            do_GET = do_POST  # noqa: N815 - the name that http.server looks for
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+        key = handler.headers.get("authorization", "").removeprefix("Bearer ") or handler.headers.get(
+            "x-api-key", ""
+        )
+        body = reply.body.replace("KEY", key).encode()
+        handler.send_response(reply.status)
+        for name, value in {
+            "content-type": reply.kind,
+            "content-length": str(len(body)),
+            **reply.headers,
+        }.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
