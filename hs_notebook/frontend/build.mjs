@@ -1,4 +1,4 @@
-// Builds static/stream.js and static/stream.css. Run by hatch_build.py, or by hand: npm run build.
+// Builds static/loader.js, stream.js and stream.css. Run by hatch_build.py, or by hand: npm run build.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build, transformSync } from "esbuild";
@@ -8,8 +8,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const target = "es2022";
 
 await build({
-  entryPoints: [here("src/stream.ts")],
-  outfile: here("../static/stream.js"),
+  entryPoints: [here("src/loader.ts"), here("src/stream.ts")],
+  outdir: here("../static"),
   bundle: true,
   format: "esm",
   target,
