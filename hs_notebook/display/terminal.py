@@ -21,6 +21,7 @@ class TerminalDisplay:
     def __init__(self) -> None:
         self._gather = Gather(self._write)
         self._ends_line = True
+        self._held = ""
         # Output of another thread belongs to the cell only in the context of the cell.
         self._context = contextvars.copy_context()
 
@@ -50,8 +51,11 @@ class TerminalDisplay:
         pass
 
     def _write(self, text: str) -> None:
-        self._ends_line = text.endswith("\n")
-        self._context.run(self._print, visible(text))
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""  # perhaps the first half of a line end
+        shown = visible(text.removesuffix("\r"))
+        self._ends_line = shown.endswith("\n")
+        self._context.run(self._print, shown)
 
     def _print(self, text: str) -> None:
         sys.stdout.write(text)
