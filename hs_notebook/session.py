@@ -131,8 +131,7 @@ class Session:
                 call.stop()
                 answer = future.result(_STOP_SECONDS)
         except HolySheepError as error:
-            if isinstance(error, AuthenticationError):
-                self._typed.pop(origin(client.base_url), None)
+            self._learn(client, error)
             display.fail(error)
             raise
         display.finish(answer)
@@ -146,7 +145,16 @@ class Session:
 
     def models(self, client: AsyncHolySheep) -> list[Model]:
         """Return the models that the relay offers."""
-        return portal().run(client.models.list())
+        try:
+            return portal().run(client.models.list())
+        except HolySheepError as error:
+            self._learn(client, error)
+            raise
+
+    def _learn(self, client: AsyncHolySheep, error: HolySheepError) -> None:
+        """Forget a typed key that was refused: the next cell asks again."""
+        if isinstance(error, AuthenticationError):
+            self._typed.pop(origin(client.base_url), None)
 
     def _typed_key(self, text: str) -> str:
         return self._remembered(text) or (self._prompt(text) if self._prompt else "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -326,8 +327,8 @@ def _causes(error: BaseException | None) -> list[BaseException]:
 
 def _last_words(causes: list[BaseException]) -> str:
     for cause in reversed(causes):
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()  # asyncio puts the address into the error's own text
     return str(causes[0]).rstrip(".") or "no reason given"
 
 
