@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     environment: "happy-dom",
     include: ["test/**/*.test.ts"],
+    testTimeout: 30_000,
     server: { deps: { inline: ["markdown-it"] } },
   },
 });

@@ -40,13 +40,14 @@ type Open =
   | { kind: "plain"; source: string; midLine: boolean };
 
 type List = Extract<Open, { kind: "list" }>;
+type Fence = Extract<Open, { kind: "fence" }>;
 
 /** A tail of more characters is shown as plain text until a blank line; if it is longer than the second, for good. */
 const LONGEST_TAIL = 30_000;
 const LONGEST_BLOCK = 100_000;
 
-/** The parser ends a table that has more; here it comes in pieces, each of which has fewer. */
-const MOST_EMPTY_CELLS = 75_000;
+/** The parser ends a table that has too many; here it comes in pieces, of which none has too many. */
+const MOST_EMPTY_CELLS = 20_000;
 
 /** A line that may, with a line that is yet to come, swallow all lines between as a formula. */
 const MAY_SWALLOW = /^ {0,3}(?:\$\$|\\\[)/;
@@ -81,12 +82,14 @@ export class BlockSplitter {
     if (this.#complete.length + this.#partial.length > LONGEST_TAIL) this.#openPlain();
   }
 
-  /** Nothing follows: definitions in the tail count from now on, and long plain text gets its form. */
+  /** Nothing follows: definitions in the tail count, and long text and code get their final form. */
   finish(): void {
+    const open = this.#open;
     const text = this.#complete + this.#partial;
-    if (this.#open?.kind === "plain") this.#closePlain();
-    if (this.#open?.kind === "list") this.#loosen(this.#open, this.#pieces.scan(this.#open.head + text));
-    if (this.#open?.kind !== "fence") this.#pieces.settled(text);
+    if (open?.kind === "plain") this.#closePlain();
+    else if (open?.kind === "fence") this.#finishFence(open, text);
+    else this.#pieces.settled(text);
+    if (open?.kind === "list") this.#loosen(open, this.#pieces.scan(open.head + text));
   }
 
   tail(): Tail {
@@ -203,7 +206,7 @@ export class BlockSplitter {
     return true;
   }
 
-  #stepFence(open: Extract<Open, { kind: "fence" }>): boolean {
+  #stepFence(open: Fence): boolean {
     const body = open.midLine ? firstLineEnd(this.#complete) : 0;
     const found = open.closer.exec(this.#complete.slice(body));
     const end = found ? body + found.index : this.#complete.length;
@@ -219,6 +222,12 @@ export class BlockSplitter {
       this.#partial = "";
     }
     return false;
+  }
+
+  #finishFence(open: Fence, text: string): void {
+    if (isCode(text, open.closer)) this.#growText(open, text);
+    this.#complete = this.#partial = "";
+    this.#close();
   }
 
   #growText(open: { midLine: boolean }, text: string): void {

@@ -17,7 +17,7 @@ export class Counters {
     this.#hasText ||= hasText;
     if (tokens === null) return;
     this.#tokens = tokens;
-    this.#first ??= { tokens, at: now() };
+    if (this.#hasText) this.#first ??= { tokens, at: now() };
   }
 
   get waiting(): boolean {

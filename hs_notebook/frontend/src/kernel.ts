@@ -34,8 +34,9 @@ export class KernelLink {
     return typeof this.#kernel()?.interrupt === "function";
   }
 
+  /** A request that fails is offered again by the button. */
   async interrupt(): Promise<void> {
-    await this.#kernel()?.interrupt?.();
+    await this.#kernel()?.interrupt?.().catch(() => undefined);
   }
 
   /** Calls back when the kernel restarts or dies; returns what ends the watch. */

@@ -19,7 +19,7 @@ export class Painter {
   #waiting = "";
   #painted = false;
   #finished = false;
-  #final = false; // the page holds the whole in one piece, no blocks
+  #final = false; // the page has its last form, to which nothing can be added
   #restUntil = 0;
   #measure: ReturnType<typeof setTimeout> | undefined;
   #whole = "";
@@ -93,11 +93,11 @@ export class Painter {
 
   /** True where the page holds the whole already. */
   #finish(): boolean {
+    this.#final = true;
     this.#splitter.push(this.#intake.push("", true));
     this.#splitter.finish();
     if (!this.#splitter.hasDefinitions || this.#whole.length > LARGEST) return false;
     this.#page.whole(render(this.#md, this.#whole));
-    this.#final = true;
     return true;
   }
 }
