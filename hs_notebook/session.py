@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -160,10 +161,10 @@ class Session:
         return self._remembered(text) or (self._prompt(text) if self._prompt else "")
 
     def _remembered(self, text: str) -> str:
-        for known in self._typed.values():
-            if known.base_url in text:
-                return known.key.reveal()
-        return ""
+        # The question names the base URL; a key serves all paths of its origin.
+        named = re.search(r"https?://\S+", text)
+        known = self._typed.get(origin(named[0])) if named else None
+        return known.key.reveal() if known else ""
 
 
 class _OnLoop(Screen):
