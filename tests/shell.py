@@ -88,7 +88,7 @@ class Shell:
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """One message of a kernel: when it came (`time.time()`), how long it is as JSON, what it says."""
+    """One message of a kernel: when it was sent (`time.time()`), how long it is as JSON, what it says."""
 
     kind: str
     content: dict[str, Any]
@@ -168,6 +168,7 @@ class Kernel:
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
+        self._cells: dict[str, Cell] = {}
 
     def run(self, code: str, *, timeout: float = 30, fails: bool = False) -> Cell:
         """Run a cell to its end; unless it `fails` it must not."""
@@ -175,8 +176,17 @@ class Kernel:
         assert (cell.status == "error") is fails, cell.errors or cell.printed
         return cell
 
-    def start(self, code: str, *, stop_on_error: bool = False) -> Cell:
-        return Cell(msg_id=self._client.execute(code, allow_stdin=False, stop_on_error=stop_on_error))
+    def answer_prompt(self, code: str, typed: str) -> tuple[dict[str, Any], Cell]:
+        """Run a cell that asks the user for something; return what it asked, and the cell."""
+        cell = self.start(code, allow_stdin=True)
+        asked = self._client.get_stdin_msg(timeout=30)["content"]
+        self._client.input(typed)
+        return asked, self.wait(cell)
+
+    def start(self, code: str, *, stop_on_error: bool = False, allow_stdin: bool = False) -> Cell:
+        msg_id = self._client.execute(code, allow_stdin=allow_stdin, stop_on_error=stop_on_error)
+        self._cells[msg_id] = Cell(msg_id=msg_id)
+        return self._cells[msg_id]
 
     def until(self, cell: Cell, condition: Callable[[Cell], Any], *, timeout: float = 30) -> None:
         """Listen until `condition(cell)` holds."""
@@ -188,9 +198,10 @@ class Kernel:
     def wait(self, cell: Cell, *, timeout: float = 30) -> Cell:
         """Listen until the cell has ended and all it said is heard."""
         self.until(cell, lambda cell: cell.ended, timeout=timeout)
-        while cell.reply.get("parent") != cell.msg_id:
+        while not cell.reply:
             reply = self._client.get_shell_msg(timeout=timeout)
-            cell.reply = {**reply["content"], "parent": reply["parent_header"].get("msg_id")}
+            if answered := self._cells.get(reply["parent_header"]["msg_id"]):
+                answered.reply = reply["content"]
         return cell
 
     def rest(self, cell: Cell, seconds: float) -> None:
@@ -200,17 +211,20 @@ class Kernel:
             self._hear(cell)
 
     def _hear(self, cell: Cell) -> None:
+        """Take one message; what answers the page and not a cell counts as said by `cell`."""
         try:
             message = self._client.get_iopub_msg(timeout=0.05)
         except queue.Empty:
             return
         kind, content = message["msg_type"], message["content"]
+        parent = self._cells.get(message["parent_header"].get("msg_id"))
         if kind == "status":
-            if content["execution_state"] == "idle" and message["parent_header"].get("msg_id") == cell.msg_id:
-                cell.ended = time.time()
+            if content["execution_state"] == "idle" and parent is not None:
+                parent.ended = message["header"]["date"].timestamp()
             return
         size = len(json.dumps([message["header"], message["parent_header"], content], default=str))
-        cell.said.append(Said(kind=kind, content=content, at=time.time(), size=size))
+        at = message["header"]["date"].timestamp()
+        (parent or cell).said.append(Said(kind=kind, content=content, at=at, size=size))
 
     def page_says(self, action: str, stream_id: str) -> float:
         """Send what a live view sends; return the time."""

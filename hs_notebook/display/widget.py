@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MESSAGE_TYPE = "holysheep_stream"
 _KEPT_OPEN = 50  # views that answer a page which was reloaded, after their end
-_WHOLE_FOR = 1.5  # seconds in which all text so far is sent: the view may not be mounted yet
+_WHOLE_FOR = 1.5  # seconds in which all text so far is sent while no view has said hello: it may not hear yet
 _NO_VIEW_AFTER = 2.0  # seconds without a hello: this front end has no widgets
 
 
@@ -185,7 +185,7 @@ class WidgetDisplay(PageDisplay):
         self._tokens += estimate_tokens(new)
         offset = self._sent
         self._sent += _utf16_length(new)
-        if time.monotonic() - self._started < _WHOLE_FOR:
+        if not self._seen and time.monotonic() - self._started < _WHOLE_FOR:
             self._send_snapshot()
         else:
             self._widget.send({"type": "delta", "offset": offset, "text": new, "tokens": self._tokens})

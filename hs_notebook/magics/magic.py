@@ -135,17 +135,19 @@ class HolySheepMagics(Magics):
         return WidgetDisplay(self.shell, model, self._views, portal().loop)
 
     def _wait(self, future: Future[Answer]) -> Answer:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # a terminal: there is no loop to keep going
+        loop = _running_loop()
+        if loop is None or not self.nest_asyncio:
             return wait(future)
-        if not self.nest_asyncio:
-            return wait(future)
-        import nest_asyncio
+        from hs_notebook.magics.nested import wait_and_run
 
-        nest_asyncio.apply(loop)
-        result: Answer = loop.run_until_complete(asyncio.wrap_future(future, loop=loop))
-        return result
+        return wait_and_run(future, loop)
+
+    @traitlets.observe("nest_asyncio")
+    def _prepare_loop(self, _change: Any) -> None:
+        if self.nest_asyncio and (loop := _running_loop()):
+            from hs_notebook.magics.nested import patch
+
+            patch(loop)
 
     def _warn_of_keys(self, text: str) -> None:
         if KEY_SHAPED.search(text):
@@ -175,6 +177,13 @@ class HolySheepMagics(Magics):
             self.shell.display_formatter.mimebundle_formatter,
         ):
             formatter.pop(Answer, None)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # a terminal: there is no loop to keep going
+        return None
 
 
 def keep_empty_cell(lines: list[str]) -> list[str]:
