@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
     from browser.lab import LabServer
+    from hs_notebook.relay.serve import EmbeddedRelay
 
     OpenNotebook = Callable[..., Notebook]
 
@@ -79,6 +80,25 @@ def open_notebook(
     yield open_one
     for notebook in opened:
         notebook.close()
+
+
+@pytest.fixture
+def open_asking(open_notebook: OpenNotebook, relay: EmbeddedRelay) -> OpenNotebook:
+    """`open_asking(cells, kernel=…)`: as `open_notebook`, after a cell 0 that has loaded the extension."""
+
+    def open_one(cells: Sequence[str], **options: str) -> Notebook:
+        notebook = open_notebook([loading_cell(relay.base_url), *cells], **options)
+        notebook.run(0)
+        assert notebook.text(0) == "", "loading the extension is silent"
+        return notebook
+
+    return open_one
+
+
+def loading_cell(base_url: str) -> str:
+    """The first cell of a user whose key and base URL are in the environment."""
+    values = {"HOLYSHEEP_API_KEY": "cr_browser_test", "HOLYSHEEP_BASE_URL": base_url}
+    return f"import os; os.environ |= {values}\n%load_ext hs_notebook"
 
 
 @pytest.fixture(params=KERNEL_NAMES)

@@ -3,10 +3,11 @@
 window.hsTest = (() => {
   const now = () => (performance.timeOrigin + performance.now()) / 1000;
   const app = () => window.jupyterapp;
-  const panel = () => app().shell.currentWidget;
+  const panel = () => app() && [...app().shell.widgets("main")].find((widget) => widget.context);
   const session = () => panel().context.sessionContext;
   const cell = (n) => panel().content.widgets[n];
   const outputNode = (n) => cell(n).node.querySelector(".jp-Cell-outputArea");
+  const isLive = (n) => outputNode(n).querySelector(".hs-live") !== null;
   const until = async (what, test, timeout = 30000) => {
     const deadline = performance.now() + timeout;
     while (!test()) {
@@ -16,15 +17,16 @@ window.hsTest = (() => {
   };
   // For a time-out's message.
   const situation = () => {
-    const kernel = app()?.shell?.currentWidget?.context && session().session?.kernel;
+    const kernel = panel() && session().session?.kernel;
     const prompts = [...document.querySelectorAll(".jp-InputPrompt")].map((node) => node.textContent);
     return `kernel ${kernel?.status}, connection ${kernel?.connectionStatus}, prompts ${prompts.join(" ")}`;
   };
-  const shutDown = () => app()?.shell?.currentWidget?.context && session().shutdown().catch(() => {});
+  const shutDown = () => panel() && session().shutdown().catch(() => {});
   const kernelStatus = () => session().session?.kernel?.status ?? "none";
   const idle = (timeout) => until("kernel idle", () => kernelStatus() === "idle", timeout);
   const ready = async () => {
-    await until("the app", () => app()?.shell?.currentWidget?.context);
+    await until("the notebook", panel);
+    app().shell.activateById(panel().id);
     await panel().context.ready;
     await panel().revealed;
     await until("cells", () => panel().content.widgets.every((w) => w.node.isConnected));
@@ -43,43 +45,38 @@ window.hsTest = (() => {
   const runAll = () => start("all", "notebook:run-all-cells");
   const isRunning = () => running.size > 0;
 
-  // One sample after each painted frame in which the cell's output changed.
+  // One sample after each painted frame in which the cell's output changed. What changes before or in a frame's
+  // animation callbacks is painted with that frame, and the message posted from there arrives after the painting.
   const recorders = new Map();
-  const afterPaint = (callback) =>
-    requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = callback;
-      channel.port2.postMessage(null);
-    });
   const readers = {
     text: (node) => node.innerText,
-    tail: (node) => {
-      let last = node;
-      while (last.lastElementChild) last = last.lastElementChild;
-      return last.textContent.slice(-200);
-    },
+    tail: (node) => node.textContent.slice(-200),
     none: () => "",
   };
   const record = (n, selector, how) => {
-    const samples = [];
-    let pending = false;
-    const sample = () => {
-      pending = false;
-      const node = selector ? outputNode(n).querySelector(selector) : outputNode(n);
-      if (node) samples.push({ at: now(), text: readers[how](node) });
-    };
-    const observer = new MutationObserver(() => {
-      if (pending) return;
-      pending = true;
-      afterPaint(sample);
-    });
+    const recorder = { samples: [], running: true };
+    let changed = false;
+    const observer = new MutationObserver(() => (changed = true));
     observer.observe(outputNode(n), { subtree: true, childList: true, characterData: true });
-    recorders.set(n, { samples, observer });
+    const painted = new MessageChannel();
+    painted.port1.onmessage = () => {
+      if (!changed) return;
+      changed = false;
+      const at = now();
+      const node = selector ? outputNode(n).querySelector(selector) : outputNode(n);
+      if (node) recorder.samples.push({ at, live: isLive(n), text: readers[how](node) });
+    };
+    const frame = () => {
+      if (!recorder.running) return observer.disconnect();
+      painted.port2.postMessage(null);
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+    recorders.set(n, recorder);
   };
-  const recorded = (n) => recorders.get(n).samples;
   const stopRecording = (n) => {
-    const { samples, observer } = recorders.get(n);
-    observer.disconnect();
+    const { samples } = recorders.get(n);
+    recorders.get(n).running = false;
     recorders.delete(n);
     return samples;
   };
@@ -94,7 +91,7 @@ window.hsTest = (() => {
       if (!mine.running) return;
       const box = outputNode(n).getBoundingClientRect();
       const next = cell(n + 1)?.node.getBoundingClientRect();
-      frames.push({ at: now(), height: box.height, top: box.top, next: next ? next.top : null });
+      frames.push({ at: now(), live: isLive(n), height: box.height, top: box.top, next: next ? next.top : null });
       requestAnimationFrame(step);
     };
     requestAnimationFrame(step);
@@ -102,6 +99,14 @@ window.hsTest = (() => {
   const stopLayout = () => {
     layout.running = false;
     return layout.frames;
+  };
+
+  const clicks = [];
+  addEventListener("click", () => clicks.push(now()), true);
+  const interrupt = async () => {
+    const at = now();
+    await session().session.kernel.interrupt();
+    return at;
   };
 
   // JupyterLab starts a kernel for every notebook it opens; a reader without one has none to start.
@@ -118,6 +123,6 @@ window.hsTest = (() => {
 
   return {
     now, app, panel, session, cell, outputNode, until, kernelStatus, shutDown, idle, ready, run, runAll, isRunning,
-    record, recorded, stopRecording, recordLayout, stopLayout, withoutKernel,
+    record, stopRecording, recordLayout, stopLayout, withoutKernel, clicks, interrupt,
   };
 })();

@@ -28,17 +28,22 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What was on the screen after one frame; `at` is seconds since the epoch."""
+    """What was on the screen after one frame; `at` in seconds since the epoch, `live`: was it the widget."""
 
     at: float
+    live: bool
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """Where a cell's output stood in one frame, in pixels; `next` is the top of the cell below it."""
+    """Where a cell's output stood in one frame, in pixels; `next` is the top of the cell below it.
+
+    `live` tells whether the output was a widget in that frame.
+    """
 
     at: float
+    live: bool
     height: float
     top: float
     next: float | None
@@ -100,6 +105,8 @@ class Notebook:
 
     def close(self) -> None:
         """Shut the kernel down and close the page."""
+        if self.page.is_closed():
+            return
         self._call("shutDown()")
         self.page.close(run_before_unload=False)
 
@@ -145,12 +152,21 @@ class Notebook:
         condition = "() => hsTest.outputNode(given.n).textContent.includes(given.text)"
         self._call(f"until('text in the output', {condition}, given.timeout)", given)
 
-    def interrupt(self) -> None:
-        self._call("session().session.kernel.interrupt()")
+    def interrupt(self) -> float:
+        """Interrupt the kernel as the toolbar does; returns when that was asked for."""
+        return float(self._call("interrupt()"))
+
+    def last_click(self) -> float:
+        """When the page heard the last click, in seconds since the epoch."""
+        return float(self._call("clicks.at(-1)"))
 
     @property
     def kernel_status(self) -> str:
         return str(self._call("kernelStatus()"))
+
+    def prompt(self, n: int) -> str:
+        """What stands beside a cell: `[3]:`, `[*]:` while it runs or waits, `[ ]:` when it did not."""
+        return self.page.locator(".jp-Notebook .jp-Cell .jp-InputPrompt").nth(n).inner_text()
 
     # What is on the screen
 
@@ -161,7 +177,7 @@ class Notebook:
     def text(self, n: int, selector: str | None = None) -> str:
         """The text that a reader sees in a cell's output, or in the first element there that fits."""
         place = self.output(n) if selector is None else self.output(n).locator(selector).first
-        return place.inner_text()
+        return place.inner_text().strip()
 
     def record(self, n: int, selector: str | None = None, *, how: str = "text") -> None:
         """Note, after every frame painted, the text shown.
@@ -189,6 +205,10 @@ class Notebook:
 
     def screenshot(self, path: Path) -> None:
         self.page.screenshot(path=path)
+
+    def is_trusted(self, n: int) -> bool:
+        """Whether JupyterLab trusts the outputs of a cell, and so would run the scripts in them."""
+        return bool(self._call("cell(given).model.trusted", n))
 
     # What it costs
 

@@ -37,23 +37,26 @@ def test_a_click_reaches_a_busy_kernel_by_the_control_channel(open_notebook, ker
     assert (float(delay) > 0.5) is (waits and version != "7.3")
 
 
-def test_text_is_seen_to_grow(open_notebook):
-    notebook = open_notebook([PRINTS])
-    notebook.record(0)
-    notebook.run(0)
-    samples = notebook.stop_recording(0)
-    assert len({sample.text for sample in samples}) >= 5
-    assert samples[-1].text == notebook.text(0)
-    assert [sample.at for sample in samples] == sorted(sample.at for sample in samples)
-
-
-def test_layout_is_measured_in_every_frame(open_notebook):
+def test_what_is_painted_is_measured(open_notebook, tmp_path):
     notebook = open_notebook([PRINTS, "pass"])
+    notebook.record(0)
     notebook.record_layout(0)
     notebook.run(0)
-    frames = notebook.stop_layout()
+    samples, frames = notebook.stop_recording(0), notebook.stop_layout()
+    assert len({sample.text for sample in samples}) >= 5
+    assert samples[-1].text.strip() == notebook.text(0)
     assert frames[-1].height > frames[0].height
     assert frames[-1].next - frames[0].next > 50
+
+    before = notebook.main_thread_seconds()
+    notebook.page.evaluate("() => { const end = performance.now() + 300; while (performance.now() < end); }")
+    assert 0.3 <= notebook.main_thread_seconds() - before < 0.6
+
+    notebook.use_theme("JupyterLab Dark")
+    notebook.screenshot(tmp_path / "dark.png")
+    notebook.use_theme("JupyterLab Light")
+    notebook.screenshot(tmp_path / "light.png")
+    assert (tmp_path / "light.png").read_bytes() != (tmp_path / "dark.png").read_bytes()
 
 
 def test_run_all_goes_on_and_halts_at_an_error(open_notebook):
@@ -84,37 +87,17 @@ def test_messages_of_the_kernel_are_counted_and_sized(open_notebook):
     assert all(message.size > 200 for message in notebook.traffic.comm_messages())
 
 
-def test_what_a_page_must_not_do_is_noticed(open_notebook):
-    notebook = open_notebook([PICTURE])
-    notebook.run(0)
-    assert notebook.traffic.foreign == ["http://127.0.0.1:9/spy.png"]
-    assert notebook.traffic.dialogs == ["alert: ran"]
-    assert "noise" in notebook.traffic.errors
-
-
-def test_a_saved_notebook_opens_trusted_and_without_a_kernel(open_notebook):
+def test_what_a_page_must_not_do_is_noticed_and_a_trusted_notebook_may_do_it(open_notebook):
     first = open_notebook([PICTURE], name="kept")
     first.run(0)
+    assert first.traffic.foreign == ["http://127.0.0.1:9/spy.png"]
+    assert first.traffic.dialogs == ["alert: ran"]
+    assert "noise" in first.traffic.errors
     first.save()
     trust(first.path)
+    first.close()
+
     second = open_notebook(None, name="kept", with_kernel=False)
     second.wait_until("the alert of a trusted output", lambda: second.traffic.dialogs == ["alert: ran"])
+    assert second.is_trusted(0)
     assert second.kernel_status == "none"
-
-
-def test_main_thread_time_is_measured(open_notebook):
-    notebook = open_notebook(["1"])
-    before = notebook.main_thread_seconds()
-    notebook.page.evaluate("() => { const end = performance.now() + 300; while (performance.now() < end); }")
-    assert 0.3 <= notebook.main_thread_seconds() - before < 0.6
-
-
-def test_the_dark_theme_is_painted(open_notebook, tmp_path):
-    notebook = open_notebook(["1"])
-    notebook.screenshot(tmp_path / "light.png")
-    notebook.use_theme("JupyterLab Dark")
-    notebook.screenshot(tmp_path / "dark.png")
-    notebook.use_theme("JupyterLab Light")
-    assert (tmp_path / "light.png").read_bytes() != (tmp_path / "dark.png").read_bytes()
-    colour = "getComputedStyle(document.body).getPropertyValue('--jp-layout-color0').trim()"
-    assert notebook.page.evaluate(colour) in {"white", "#fff", "#ffffff"}

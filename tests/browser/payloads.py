@@ -1,0 +1,40 @@
+# ruff: noqa: E501 - a payload is one line
+"""What a hostile answer may hold. Were any of it to run, it would call `alert` or ask this host for something."""
+
+HOST = "http://evil.invalid"
+
+PAYLOADS = [
+    "<script>alert('script')</script>",
+    f"<script src='{HOST}/script.js'></script>",
+    f"<img src='{HOST}/pixel.png' onerror=\"alert('img')\">",
+    "<img src=x onerror=alert('unquoted')>",
+    "<svg onload=alert('svg')><animate onbegin=alert('animate') attributeName=x dur=1s></svg>",
+    f"<iframe src='{HOST}/frame'></iframe><iframe srcdoc='<script>parent.alert(1)</script>'></iframe>",
+    "<details open ontoggle=alert('details')>x</details>",
+    "<body onload=alert('body')><input autofocus onfocus=alert('focus')>",
+    f"<object data='{HOST}/object'></object><embed src='{HOST}/embed'>",
+    f"<link rel=stylesheet href='{HOST}/sheet.css'><style>@import '{HOST}/import.css'; body {{display: none}}</style>",
+    f"<base href='{HOST}/'><meta http-equiv=refresh content='0;url={HOST}/refresh'>",
+    f"<form action='{HOST}/form'><button formaction=javascript:alert('form')>x</button></form>",
+    f"<video src='{HOST}/video' autoplay poster='{HOST}/poster'></video><audio src='{HOST}/audio'></audio>",
+    f"<p style=\"background: url('{HOST}/background')\">styled</p>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert('mutation')></style></mglyph></table></mtext></math>",
+    "</div></div></div></style></script></textarea><script>alert('escaped')</script>",
+    f"![a remote image]({HOST}/image.png) and ![another][ref]\n\n[ref]: {HOST}/reference.png",
+    f"[![an image in a link]({HOST}/linked.png)]({HOST}/target)",
+    "[script link](javascript:alert('link')) [spaced](java\tscript:alert('tab')) [upper](JaVaScRiPt:alert('case'))",
+    "[entity](&#106;avascript:alert('entity')) [data](data:text/html,<script>alert('data')</script>)",
+    "[vb](vbscript:alert('vb')) [file](file:///etc/passwd) <javascript:alert('auto')>",
+    "[quoted](https://example.com/\" onmouseover=\"alert('quote')) [title](https://example.com \"' onclick='alert(1)\")",
+    "```\"><script>alert('fence')</script>\ncode </code></pre><script>alert('code')</script>\n```",
+    "```html\n<script>alert('html fence')</script>\n```",
+    "`</code><script>alert('span')</script>`",
+    f"| a | b |\n|---|---|\n| <img src=x onerror=alert('cell')> | ![x]({HOST}/cell.png) |",
+    "$\\href{javascript:alert('tex')}{click}$ and $$\\require{html}\\style{background:url(x)}{y}$$",
+    f"$\\includegraphics{{{HOST}/tex.png}}$ \\(\\unicode{{x41}}\\) \\[\\class{{x}}{{<img src=x onerror=alert(1)>}}\\]",
+    "${alert('template')} {{constructor.constructor('alert(1)')()}} <!--<img src=x onerror=alert('comment')>-->",
+    "<a href=javascript:alert('anchor')>a</a> <jp-x onclick=alert(1)>x</jp-x>",
+]
+
+#: All of them in one answer.
+HOSTILE = "\n\n".join(PAYLOADS) + "\n\nThe end of the hostile answer."

@@ -1,0 +1,80 @@
+"""An answer arrives: at once, whole, and in time linear in its length."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from browser.answers import BODY, WORDS, asking, receipt, spoken
+
+#: Seconds, between the relay's writing and the screen.
+FIRST_TOKEN = 0.030
+LAST_TOKEN = 0.150
+MESSAGES_A_SECOND = 25
+
+
+def test_no_text_is_lost_or_doubled_while_it_grows(open_asking):
+    notebook = open_asking([asking(WORDS, "tps=300")])
+    notebook.record(1, BODY)
+    notebook.run(1)
+    samples = notebook.stop_recording(1)
+    shown = [spoken(sample.text) for sample in samples]
+    live = {spoken(sample.text) for sample in samples if sample.live}
+    assert len(live - {"", spoken(WORDS)}) >= 5
+    assert [text for text in shown if not spoken(WORDS).startswith(text)] == []
+    assert [len(text) for text in shown] == sorted(len(text) for text in shown)
+    assert spoken(notebook.text(1, BODY)) == spoken(WORDS)
+    assert receipt(notebook, 1)["state"] == "complete"
+
+
+def test_the_first_token_is_on_the_screen_at_once(open_asking, relay, record_property):
+    notebook = open_asking([asking("The first word comes alone.", "tps=40")])
+    delays = []
+    for _ in range(11):
+        notebook.record(1, BODY)
+        notebook.run(1)
+        painted = next(
+            sample.at for sample in notebook.stop_recording(1) if sample.live and sample.text.strip()
+        )
+        written = relay.stats.last_stream.first_token_epoch
+        delays.append(painted - written)
+    record_property("first token on the screen after, ms", [round(1000 * delay) for delay in sorted(delays)])
+    assert min(delays) > 0
+    assert statistics.median(delays) <= FIRST_TOKEN
+
+
+@pytest.mark.timeout(240)
+def test_a_long_answer_stays_live_and_costs_in_proportion(open_asking, relay, record_property):
+    lengths = (10_000, 50_000)
+    notebook = open_asking([f"%%holysheep gpt-4.1\n[simulate tokens={n} tps=2500] Go on." for n in lengths])
+    notebook.traffic.watch_kernel(notebook.cdp)
+    notebook.page.reload()
+    notebook.wait_until_ready()
+    sizes = []
+    for cell in (1, 2):
+        notebook.traffic.messages.clear()
+        notebook.record(cell, BODY, how="tail")
+        notebook.run(cell, timeout=120)
+        samples = notebook.stop_recording(cell)
+        messages, stream = notebook.traffic.comm_messages(), relay.stats.last_stream
+        seconds = stream.last_token_epoch - stream.first_token_epoch
+        sizes.append(sum(message.size for message in messages))
+        late = last_change(samples) - stream.last_token_epoch
+        figures = (
+            f"{sizes[-1]:,} bytes, {len(messages) / seconds:.1f} messages/s, last {1000 * late:.0f} ms late"
+        )
+        record_property(f"{stream.tokens_sent:,} tokens", figures)
+        assert late <= LAST_TOKEN
+        assert len(messages) <= MESSAGES_A_SECOND * seconds
+    assert sizes[1] / sizes[0] == pytest.approx(5, rel=0.1)
+
+
+def last_change(samples):
+    """When the end of the text was first on the screen."""
+    whole, shown = spoken(samples[-1].text), None
+    for sample in reversed(samples):
+        if spoken(sample.text) != whole:
+            break
+        shown = sample.at
+    return shown
