@@ -1,0 +1,98 @@
+"""A receipt in words: nothing unknown is a number, nothing estimated looks exact."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import pytest
+
+from hs_notebook.display.receipt import line, same_model
+from hs_notebook.types import Receipt, Usage
+
+USAGE = Usage(prompt_tokens=1234, completion_tokens=56, total_tokens=1290)
+KNOWN = {
+    "request_model": "gpt-4.1",
+    "response_model": "gpt-4.1",
+    "usage": USAGE,
+    "ttft": 0.4204,
+    "duration": 12.34,
+    "tokens_per_second": 68.4,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s · cost unknown"),
+        (
+            {"simulated": True, "cost": Decimal("0.0123")},
+            "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s · $0.0123 · simulated",
+        ),
+        (
+            {"ttft": math.nan, "tokens_per_second": math.nan, "duration": 0.0561},
+            "gpt-4.1 · 1,234 in, 56 out · 56 ms · cost unknown",
+        ),
+        (
+            {"usage": Usage(prompt_tokens=9, completion_tokens=5, estimated=True), "duration": math.nan},
+            "gpt-4.1 · ≈9 in, ≈5 out (estimated) · first token 420 ms · 68 tokens/s · unknown · cost unknown",
+        ),
+    ],
+)
+def test_line(changes: dict[str, object], text: str) -> None:
+    assert line(Receipt(**(KNOWN | changes))) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "text"),
+    [
+        ("gpt-4.1", "gpt-4.1-2025-04-14", "gpt-4.1-2025-04-14 ·"),
+        ("claude-sonnet-4.5", "claude-sonnet-4-5-20250929", "claude-sonnet-4-5-20250929 ·"),
+        ("GPT-4.1", "gpt-4-1", "gpt-4-1 ·"),
+        ("openai/gpt-4.1", "gpt-4.1", "gpt-4.1 ·"),
+        ("gpt-4.1", "gpt-4.1-mini", "gpt-4.1-mini (asked for gpt-4.1) ·"),
+        ("gpt-5.5", "gpt-4.1", "gpt-4.1 (asked for gpt-5.5) ·"),
+        ("gpt-4.1", "", "gpt-4.1 (the relay did not say which model answered) ·"),
+    ],
+)
+def test_the_model_that_answered_comes_first(asked: str, answered: str, text: str) -> None:
+    receipt = Receipt(**(KNOWN | {"request_model": asked, "response_model": answered}))  # type: ignore[arg-type]
+    assert line(receipt).startswith(text)
+
+
+def test_another_model_is_never_taken_for_the_same() -> None:
+    names = [
+        "gpt-4.1",
+        "gpt-4.1-mini",
+        "gpt-4",
+        "gpt-5.4",
+        "claude-opus-4-6",
+        "claude-opus-4",
+        "deepseek-v3.2",
+    ]
+    same = {(one, other) for one in names for other in names if same_model(one, other)}
+    assert same == {(name, name) for name in names}
+
+
+def test_in_metadata_what_is_unknown_is_null() -> None:
+    assert Receipt(request_model="m").as_dict() == {
+        "request_model": "m",
+        "response_model": "",
+        "state": "complete",
+        "usage": {
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "total_tokens": 0,
+            "prompt_tokens_details": None,
+            "completion_tokens_details": None,
+            "estimated": False,
+        },
+        "ttft": None,
+        "duration": None,
+        "tokens_per_second": None,
+        "cost": None,
+        "finish_reason": None,
+        "simulated": False,
+        "note": "",
+        "response_id": "",
+    }
