@@ -12,6 +12,8 @@ FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* 
 
 # Node comes with the lock, so the environment's programs go first.
 export UV_PYTHON_DOWNLOADS := never
+# Behind a company's proxy the system knows the certificates.
+export UV_SYSTEM_CERTS := true
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
