@@ -14,6 +14,7 @@ FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* 
 export UV_PYTHON_DOWNLOADS := never
 # Behind a company's proxy the system knows the certificates.
 export UV_SYSTEM_CERTS := true
+export NODE_USE_SYSTEM_CA := 1
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
