@@ -29,7 +29,10 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class HolySheepError(Exception):
@@ -42,8 +45,24 @@ class HolySheepError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message
         self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What happened, one sentence."""
+        return str(self.args[0])
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self.args = (text,)  # so that repr never shows more than str does
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited way calls the class with `args` alone, which a required keyword forbids.
+        return self._again, self.args, self.__dict__
+
+    @classmethod
+    def _again(cls, *args: Any) -> Self:
+        return cls.__new__(cls, *args)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -120,7 +139,12 @@ class ProtocolError(APIError):
 
 
 class EventTooLargeError(ProtocolError):
-    """One event of the stream is above the decoder's limit."""
+    """One event of the stream is above the decoder's limit.
+
+    `before` are the events that the same bytes completed before it.
+    """
+
+    before: Sequence[Any] = ()
 
 
 class EmptyAnswerError(ProtocolError):

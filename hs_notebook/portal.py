@@ -6,17 +6,20 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
 # A lock cannot be interrupted on Windows: there the waiting thread looks up ten times a second.
 POLL_SECONDS = 0.1 if sys.platform == "win32" else None
 _CLOSING_SECONDS = 1.0
+_ONE_AT_A_TIME = threading.Lock()  # else two threads that begin together get a portal each
 
 
 class Portal:
@@ -44,8 +47,14 @@ class Portal:
 
     def settle(self) -> None:
         """Wait a moment until tasks that were cancelled have cleaned up."""
-        with suppress(TimeoutError):
-            self.start(_let_others_finish()).result(_CLOSING_SECONDS)
+        self.finish(_let_others_finish())
+
+    def finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do a clean-up on the loop and wait a moment for it; on the loop's own thread nobody may wait."""
+        future = self.start(work)
+        if threading.current_thread() is not self._thread:
+            with suppress(TimeoutError):
+                future.result(_CLOSING_SECONDS)
 
 
 async def _let_others_finish() -> None:
@@ -64,7 +73,8 @@ def wait(future: Future[T]) -> T:
 
 def portal() -> Portal:
     """Return this process's portal; a forked child gets one of its own."""
-    return _portal_of(os.getpid())
+    with _ONE_AT_A_TIME:
+        return _portal_of(os.getpid())
 
 
 @lru_cache(maxsize=1)

@@ -33,7 +33,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         # In a closure: a debugger or `%xmode Verbose` that prints attributes finds no text here.
-        self._reveal = lambda: value
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """Return the key itself."""
@@ -224,7 +224,7 @@ def _from_prompt(base_url: str, prompt: Prompt | None, others: list[Credentials]
         return Credentials(_clean(key, "the prompt"), base_url, "the prompt")
     if others:
         raise MissingKeyError(
-            f"There is no key for {base_url}; the one from {others[0].source} belongs to {others[0].base_url}.",
+            f"There is no key for {base_url}; the one from {others[0].source} is for {others[0].base_url}.",
             hint=f"Set {KEY_NAME} and {BASE_URL_NAME} together.",
         )
     raise MissingKeyError(

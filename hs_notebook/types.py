@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from decimal import Decimal  # noqa: TC003 - msgspec reads the annotations
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -42,7 +42,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(model, str) or not model.strip():
             raise UsageError("No model was named.", hint="Name one, for example gpt-4.1.")
         if isinstance(messages, str | bytes | Mapping):
-            raise UsageError("messages is a list of {'role': …, 'content': …}.", hint="For one prompt use ask().")
+            raise UsageError(
+                "messages is a list of {'role': …, 'content': …}.", hint="For one prompt use ask()."
+            )
         turns = tuple(msgspec.to_builtins(m) if isinstance(m, Message) else dict(m) for m in messages)
         if not turns:
             raise UsageError("messages is empty.", hint="Send at least one.")
@@ -64,7 +66,7 @@ def _json(fields: Mapping[str, Any]) -> bytes:
         return json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"The text holds half of a surrogate pair ({ascii(error.object[error.start])}), which cannot be sent.",
+            f"The text holds half of a surrogate pair ({error.object[error.start]!a}), which cannot be sent.",
             hint="Clean it with text.encode('utf-8', 'replace').decode().",
         ) from None
     except ValueError:
@@ -210,7 +212,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, as it stands in an output's metadata: unknown is null."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
+        return {name: None if _is_nan(value) else value for name, value in fields.items()}
 
 
 class Answer(str):
@@ -236,7 +238,7 @@ class Answer(str):
         reasoning: str = "",
         tool_calls: Sequence[ToolCall] = (),
         alternatives: Sequence[str] = (),
-    ) -> Answer:
+    ) -> Self:
         """Bind a text to its receipt; `messages` is what was sent."""
         self = super().__new__(cls, text)
         self.receipt = receipt
@@ -248,7 +250,14 @@ class Answer(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the values it was made of."""
-        kept = (str(self), self.receipt, self.messages[:-1], self.reasoning, self.tool_calls, self.alternatives)
+        kept = (
+            str(self),
+            self.receipt,
+            self.messages[:-1],
+            self.reasoning,
+            self.tool_calls,
+            self.alternatives,
+        )
         return _answer, kept
 
     @property
@@ -295,7 +304,11 @@ class Answer(str):
             raise UsageError(f"The answer is not JSON: {error}.") from None
 
 
-def _answer(  # pickle calls with positions only
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _answer(  # noqa: PLR0917 - pickle calls with positions only
     text: str,
     receipt: Receipt,
     messages: Sequence[dict[str, Any]],
@@ -304,5 +317,10 @@ def _answer(  # pickle calls with positions only
     alternatives: Sequence[str],
 ) -> Answer:
     return Answer(
-        text, receipt, messages=messages, reasoning=reasoning, tool_calls=tool_calls, alternatives=alternatives
+        text,
+        receipt,
+        messages=messages,
+        reasoning=reasoning,
+        tool_calls=tool_calls,
+        alternatives=alternatives,
     )

@@ -6,8 +6,10 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from hs_notebook.wire.limiter import RateLimiter
+if TYPE_CHECKING:
+    from hs_notebook.wire.limiter import RateLimiter
 
 Notice = Callable[[float], None]
 
@@ -28,9 +30,10 @@ class Gate:
 
     async def count(self, notice: Notice) -> None:
         """Wait until one more request of a call that has a place may be sent."""
-        async with self._turn:
-            while wait := self._limiter.count():
-                await self._wait(wait, notice)
+        # Not in turn with those who wait for a place: they may wait for the very one that this call holds.
+        while wait := self._limiter.count():
+            notice(wait)
+            await asyncio.sleep(wait)
 
     async def _wait(self, wait: float, notice: Notice) -> None:
         notice(wait)

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from hs_notebook.errors import (
     APIConnectionError,
-    APIError,
-    APITimeoutError,
+    EventTooLargeError,
     HolySheepError,
     ProtocolError,
     StreamTruncatedError,
 )
-from hs_notebook.net.watchdog import Watchdog
-from hs_notebook.types import ChatCompletionChunk
 from hs_notebook.wire.assembler import Ending
 from hs_notebook.wire.chunks import decode_chunk
-from hs_notebook.wire.sse import SSEDecoder
+from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from hs_notebook.net.watchdog import Watchdog
+    from hs_notebook.types import ChatCompletionChunk
 
 LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire
+_LONGEST_PRELUDE = 1000  # chunks that say nothing
 _DRAIN_SECONDS = 0.1
 _DONE = "[DONE]"
 
 
 class Reader:
-    """Chunks of one answer; `close` frees the connection and what belongs to it."""
+    """Chunks of one answer; `close` frees the connection and what belongs to it.
+
+    `translate` makes an error of the HTTP library, or a `TimeoutError` with its reason, one of ours.
+    """
 
     def __init__(
         self,
@@ -34,23 +41,34 @@ class Reader:
         *,
         close: Callable[[], Awaitable[None]],
         watchdog: Watchdog,
-        translate: Callable[[Exception], APIError],
+        translate: Callable[[Exception], HolySheepError],
     ) -> None:
         self.ending = Ending()
         self.early: list[ChatCompletionChunk] = []  # read while it was not yet sure that the stream had begun
         self._next = source.__anext__
-        self._release: list[Callable[[], Awaitable[None]]] = [close]
+        self._close = close
+        self._leave: Callable[[], None] = _nothing
+        self._closed = False
         self._watchdog = watchdog
         self._translate = translate
         self._decoder = SSEDecoder()
         self._received = 0
+        self._failed: HolySheepError | None = None  # came in one piece with chunks, which go first
+
+    def take_whole(self, chunk: ChatCompletionChunk) -> None:
+        """Take the whole answer, which came otherwise than as a stream."""
+        self.early = [chunk]
+        self.ending.done = True
+        self.ending.see(chunk)
 
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt costs nothing."""
         early: list[ChatCompletionChunk] = []
-        while not self.ending.begun and (batch := await self.batch()) is not None:
+        while not self.ending.begun and len(early) < _LONGEST_PRELUDE:
+            if (batch := await self.batch()) is None:
+                break
             early += batch
-        self.early = early
+        self.early = early + self.early
 
     async def batch(self) -> list[ChatCompletionChunk] | None:
         """Return the next chunks, None at the end; raises where the stream did not end well."""
@@ -58,35 +76,52 @@ class Reader:
         if self.early:
             early, self.early = self.early, []
             return early
-        watchdog, ending = self._watchdog, self.ending
-        while not ending.done:
+        watchdog, ending, loop = self._watchdog, self.ending, self._watchdog.loop
+        while not (ending.done or self._failed):
             try:
                 if watchdog.expired:
                     raise TimeoutError  # noqa: TRY301 - the reader took his time, and the time is over
-                watchdog.waiting = asyncio.current_task(watchdog.loop)
+                watchdog.waiting = asyncio.current_task(loop)
                 data = await self._next()
             except StopAsyncIteration:
+                watchdog.waiting = None
                 break
             except BaseException as error:  # noqa: BLE001 - raised again below, as ours
+                watchdog.waiting = None
                 failure = self._failure(error)
             else:
                 watchdog.waiting = None
                 if chunks := self._chunks(data):
-                    watchdog.feed()
+                    watchdog.fed_at = loop.time()
                     return chunks
                 continue
+            if ending.whole and isinstance(failure, StreamTruncatedError):
+                break  # all was said; what is missing is the end of the reply
             raise failure
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
         ending.check()
         await self._drain()
         return None
 
     def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
+        chunks: list[ChatCompletionChunk] = []
         self._received += len(data)
-        if self._received > LONGEST_ANSWER:
-            raise StreamTruncatedError("The answer is longer than 64 MiB.", hint="The connection was closed.")
-        chunks = []
+        try:
+            if self._received > LONGEST_ANSWER:
+                raise StreamTruncatedError(
+                    "The answer is longer than 64 MiB.", hint="The connection was closed."
+                )
+            self._decode(self._decoder.feed(data), chunks)
+        except HolySheepError as error:
+            if isinstance(error, EventTooLargeError):
+                self._decode(error.before, chunks)
+            self._failed = self._translate(error)
+        return chunks
+
+    def _decode(self, events: Sequence[ServerSentEvent], chunks: list[ChatCompletionChunk]) -> None:
         see = self.ending.see
-        for event in self._decoder.feed(data):
+        for event in events:
             text = event.data
             if text == _DONE:
                 self.ending.done = True
@@ -94,17 +129,15 @@ class Reader:
             chunk = decode_chunk(text)
             if event.event == "error":
                 raise ProtocolError("The relay sent an error event that names no error.")
-            see(chunk)
             chunks.append(chunk)
-        return chunks
+            see(chunk)
 
     def _failure(self, error: BaseException) -> BaseException:
-        self._watchdog.waiting = None
         if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():
             error = TimeoutError()
         if isinstance(error, TimeoutError):
-            error = APITimeoutError(f"The relay {self._watchdog.expired}.", hint="Try again, or allow it more time.")
-        elif isinstance(error, Exception) and not isinstance(error, HolySheepError):
+            error = TimeoutError(self._watchdog.expired)
+        if isinstance(error, Exception):
             error = self._translate(error)
         if self.ending.begun and isinstance(error, APIConnectionError):
             return StreamTruncatedError(f"The stream broke off: {error.message}", hint="What came is kept.")
@@ -117,13 +150,32 @@ class Reader:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await self._next()
 
-    def on_close(self, release: Callable[[], Awaitable[None]]) -> None:
-        """Add something to be done when the reader closes."""
-        self._release.append(release)
+    def on_close(self, leave: Callable[[], None]) -> None:
+        """Name what is to be called once the connection is closed."""
+        self._leave = leave
 
     async def close(self) -> None:
         """Close the connection if the answer is not over; safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
         self._watchdog.close()
-        release, self._release = self._release, []
-        for step in release:
-            await step()
+        try:
+            with suppress(Exception):  # the connection is gone one way or the other
+                await self._close()
+        finally:
+            self._leave()
+
+    def __del__(self) -> None:
+        # Dropped unread: nobody else gives the connection back, and the place among the concurrent streams.
+        if not self._closed:
+            loop = self._watchdog.loop
+            try:
+                loop.call_soon_threadsafe(lambda: loop.create_task(self.close()))
+            except RuntimeError:  # the loop is closed, and its connections with it
+                self._closed = True
+                self._leave()
+
+
+def _nothing() -> None:
+    """Nothing is to be done."""

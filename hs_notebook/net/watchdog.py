@@ -16,37 +16,35 @@ class Watchdog:
     def __init__(self, idle: float, total: float) -> None:
         self.loop = asyncio.get_running_loop()
         self._idle = idle
-        self._fed_at = self.loop.time()
-        self._deadline = self._fed_at + total
+        self.fed_at = self.loop.time()  # when something of the answer came; keep-alives do not count
+        self._deadline = self.fed_at + total
         self.waiting: asyncio.Task[Any] | None = None  # set while a task waits for bytes
         self._total = total
+        self._cancelled_before = 0
         self.expired = ""
         self._timer = self.loop.call_at(self._next_look(), self._look)
-
-    def feed(self) -> None:
-        """Something of the answer came; keep-alives do not count."""
-        self._fed_at = self.loop.time()
 
     def forgive(self) -> bool:
         """After a `CancelledError`: whether this dog barked, and not the user."""
         task = asyncio.current_task()
-        return bool(self.expired) and task is not None and task.uncancel() == 0
+        return bool(self.expired) and task is not None and task.uncancel() <= self._cancelled_before
 
     def close(self) -> None:
         """Stop looking."""
         self._timer.cancel()
 
     def _next_look(self) -> float:
-        return min(self._fed_at + self._idle, self._deadline)
+        return min(self.fed_at + self._idle, self._deadline)
 
     def _look(self) -> None:
         now = self.loop.time()
         if self.waiting is None and now < self._deadline:
-            self._fed_at = now  # it is the reader who takes his time, not the server
+            self.fed_at = now  # it is the reader who takes his time, not the server
         if now < self._next_look():
             self._timer = self.loop.call_at(self._next_look(), self._look)
             return
         over = now >= self._deadline
         self.expired = f"was not done after {self._total:g} s" if over else f"was silent for {self._idle:g} s"
         if self.waiting is not None:
+            self._cancelled_before = self.waiting.cancelling()
             self.waiting.cancel()

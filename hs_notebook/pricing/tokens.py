@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _CHARS_PER_TOKEN = 4.0  # of Latin text and code, OpenAI's own rule of thumb
 _WIDE = "\u2e80"  # from here on (CJK and beyond) a character is about one token

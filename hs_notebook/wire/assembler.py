@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from hs_notebook.errors import (
     EmptyAnswerError,
@@ -31,6 +31,9 @@ from hs_notebook.types import (
     Usage,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 _CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
 SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
 
@@ -42,24 +45,36 @@ class Ending:
         self.begun = False  # something to keep has come: sending again would bill twice
         self.finish_reason: str | None = None
         self.done = False  # [DONE] was seen
+        self._last = 0  # the highest number of an alternative
+        self._finished: set[int] = set()
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
         for choice in chunk.choices:
             if not self.begun:
                 delta = choice.delta
-                self.begun = bool(delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal)
+                self.begun = bool(
+                    delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal
+                )
+            if choice.index:
+                self._last = max(self._last, choice.index)
             if choice.finish_reason is not None:
-                self._finish(choice.finish_reason)
+                self._finish(choice.index, choice.finish_reason)
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, index: int, reason: str) -> None:
         if reason == "error":
             raise UpstreamError("The relay ended the answer with an error and did not say which.")
         self.finish_reason = reason
+        self._finished.add(index)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all was said: [DONE], or a finish reason for every alternative."""
+        return self.done or len(self._finished) > self._last
 
     def check(self) -> None:
         """Called at the end of the bytes: raises where the stream is not whole."""
-        if not (self.done or self.finish_reason):
+        if not self.whole:
             if self.begun:
                 raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
             raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
@@ -102,23 +117,37 @@ class Assembler:
     def add(self, chunk: ChatCompletionChunk) -> str:
         """Take a chunk and return the text it adds to the first alternative."""
         if chunk.usage is not None:
-            self._usage = chunk.usage
-        if not self._id:
+            self._count(chunk.usage)
+        if not (self._id and self._model):
             self._remember(chunk)
         new = ""
         for choice in chunk.choices:
             new += self._add_choice(choice)
         return new
 
-    def add_completion(self, completion: ChatCompletion) -> str:
-        """Take a whole completion, that was not streamed, and return the text of its first alternative."""
+    def add_whole(self, chunks: Iterable[ChatCompletionChunk], *, done: bool) -> str:
+        """Take the chunks of an answer that came in one piece, and return the text of its first alternative.
+
+        Unless it is `done`, the chunks must hold its end. Raises as the end of a stream does:
+        `EmptyAnswerError`, `StreamTruncatedError`.
+        """
         self._whole = True
-        chunk = as_chunk(completion)
-        self.done = True
-        return self.add(chunk)
+        ending = Ending()
+        text = ""
+        for chunk in chunks:
+            ending.see(chunk)
+            text += self.add(chunk)
+        self.done = ending.done = done
+        ending.check()
+        return text
+
+    def _count(self, usage: Usage) -> None:
+        # Some servers send zeros on every frame but the last, or on all: those are no figures.
+        if usage.prompt_tokens or usage.completion_tokens:
+            self._usage = usage
 
     def _remember(self, chunk: ChatCompletionChunk) -> None:
-        self._id = chunk.id
+        self._id = chunk.id or self._id
         self._model = chunk.model or self._model
         self._fingerprint = chunk.system_fingerprint or self._fingerprint
 
@@ -141,7 +170,7 @@ class Assembler:
 
     def _tick(self) -> None:
         self._last = self._clock()
-        if self._first != self._first:  # noqa: PLR0124 - NaN
+        if self._first != self._first:
             self._first = self._last
 
     def _add_other(self, choice: ChunkChoice) -> None:
@@ -159,7 +188,7 @@ class Assembler:
         error of the connection makes it `truncated`, an error of the model or the protocol `error`.
         """
         text = self.text
-        usable = bool(text or self._tools or self._reasoning.tell())
+        usable = self._tools or self._reasoning.tell() or any(said.tell() for said in self._texts.values())
         if error is not None and not usable:
             raise error
         state, note = self._ending(stopped=stopped, error=error)
@@ -194,7 +223,7 @@ class Assembler:
             usage=usage,
             ttft=math.nan if self._whole else self._first - self._started,
             duration=self.elapsed,
-            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 else math.nan,
+            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 and not self._whole else math.nan,
             finish_reason=self._reason,
             simulated=self._fingerprint.startswith(SIMULATED),
             note=note,
@@ -238,7 +267,9 @@ def as_completion(answer: Answer) -> ChatCompletion:
     """Return an answer as the completion that a request without `stream` would have brought."""
     receipt = answer.receipt
     first = ChatCompletionMessage(
-        content=answer.text, reasoning_content=answer.reasoning or None, tool_calls=list(answer.tool_calls) or None
+        content=answer.text,
+        reasoning_content=answer.reasoning or None,
+        tool_calls=list(answer.tool_calls) or None,
     )
     others = [ChatCompletionMessage(content=text) for text in answer.alternatives[1:]]
     return ChatCompletion(

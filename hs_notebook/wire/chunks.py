@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hs_notebook.errors import ProtocolError, UpstreamError
+from hs_notebook.errors import EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import ChatCompletion, ChatCompletionChunk, Model
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
@@ -26,16 +26,18 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
     """
     try:
         chunk = _decode_chunk(data)
-    except msgspec.DecodeError:  # also a ValidationError: JSON of another shape
+    except (msgspec.DecodeError, RecursionError):  # also a ValidationError: JSON of another shape
         return _forgiving(data)
-    # A frame without choices, or the last with one, may be something else in disguise.
-    if chunk.choices and chunk.choices[0].finish_reason is None:
+    # A frame without choices, the last with one, and one that names an error may be something in disguise.
+    if chunk.choices and chunk.choices[0].finish_reason is None and '"error"' not in data:
         return chunk
     return _forgiving(data)
 
 
 def decode_completion(body: bytes) -> ChatCompletion:
     """Return the whole completion that a reply's body holds; raises like `decode_chunk`."""
+    if not body.strip():
+        raise EmptyAnswerError("The reply is empty.", hint="Try again, or another model.")
     frame = _object(body)
     _raise_error(frame)
     if not isinstance(frame.get("choices"), list):
@@ -79,7 +81,7 @@ def _forgiving(data: str) -> ChatCompletionChunk:
 def _object(data: str | bytes) -> dict[str, Any]:
     try:
         frame = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         shown = data[:80] if isinstance(data, str) else str(data[:80], "utf-8", "replace")
         raise ProtocolError(f"The relay sent what is no JSON: {shown!r}.") from None
     if not isinstance(frame, dict):
@@ -88,11 +90,15 @@ def _object(data: str | bytes) -> dict[str, Any]:
 
 
 def _raise_error(frame: dict[str, Any]) -> None:
-    failed = frame.get("response") if frame.get("type") == "response.failed" else frame
-    if message := error_text(failed):
+    failed: Any = frame
+    message = error_text(frame)
+    if frame.get("type") == "response.failed":
+        failed = frame.get("response")
+        message = error_text(failed) or "the answer failed"
+    if message:
         error = failed.get("error") if isinstance(failed, Mapping) else None
         code = error.get("code") if isinstance(error, Mapping) else frame.get("code")
-        raise UpstreamError(f"The relay reports: {message}", code=str(code or ""))
+        raise UpstreamError(f"The relay reports: {' '.join(message.split())}", code=str(code or ""))
 
 
 def _from_responses(kind: str, frame: dict[str, Any]) -> ChatCompletionChunk:
@@ -125,7 +131,7 @@ def _clean(frame: dict[str, Any], part: str) -> dict[str, Any]:
 def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     said = row.get("delta") or row.get("message")
     said = said if isinstance(said, dict) else {}
-    clean = _texts(said, "content", "role", "reasoning_content", "refusal")
+    clean: dict[str, Any] = {**_texts(said, "content", "role", "reasoning_content", "refusal")}
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
@@ -150,8 +156,8 @@ def _clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
         ("completion_tokens_details", "reasoning_tokens"),
     ):
         part = usage.get(details)
-        if isinstance(part, dict) and isinstance(part.get(figure), int):
-            clean[details] = {figure: part[figure]}
+        if isinstance(part, dict) and part.get(figure) is not None:
+            clean[details] = {figure: _whole(part[figure])}
     return clean
 
 
@@ -160,7 +166,7 @@ def _texts(source: dict[str, Any], *names: str) -> dict[str, str]:
 
 
 def _whole(value: Any, default: int = 0) -> int:
-    return int(value) if isinstance(value, int | float) and value == value and abs(value) < 2**53 else default  # noqa: PLR0124 - NaN
+    return int(value) if isinstance(value, int | float) and abs(value) < 2**53 else default  # so NaN is none
 
 
 def _seen(frame: dict[str, Any]) -> str:

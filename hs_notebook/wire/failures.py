@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from html import unescape
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,8 +19,15 @@ from hs_notebook.errors import (
 from hs_notebook.wire.chunks import error_text
 from hs_notebook.wire.retry import retry_after
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _SHOWN = 200  # characters of an error page
-_UNSEEN = re.compile(r"<(script|style|title)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE)
+# What is not closed goes on to the end: else a page of "<" would take time with the square of its length.
+_UNSEEN = re.compile(
+    r"<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[a-z/!?][^>]*(?:>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
 _BALANCE = re.compile(r"balance|quota|credit|insufficient|billing", re.IGNORECASE)
 
 
@@ -45,9 +51,10 @@ def status_failure(
 def kind_failure(content_type: str, body: bytes) -> ProtocolError:
     """Return the error for a 2xx reply that is neither an event stream nor JSON."""
     said = visible_text(body)
-    shown = f": {said}" if said else ""
+    what = content_type or "no content type"
+    shown = sentence(f": {said}" if said else "")
     return ProtocolError(
-        f"The relay answered with {content_type or 'no content type'} where an answer belongs{sentence(shown)}",
+        f"The relay answered with {what} where an answer belongs{shown}",
         hint="Check the base URL.",
     )
 
@@ -68,7 +75,7 @@ def visible_text(body: bytes) -> str:
 def _parsed(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 

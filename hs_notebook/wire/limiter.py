@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class RateLimiter:
@@ -30,6 +33,12 @@ class RateLimiter:
         self.active = 0
         self._clock = clock
         self._sent: deque[float] = deque()
+
+    def renewed(self) -> RateLimiter:
+        """Return a limiter that counts the same requests, for whom none is under way."""
+        other = RateLimiter(self.per_minute, self.concurrent, window=self.window, clock=self._clock)
+        other._sent = self._sent
+        return other
 
     def admit(self) -> float:
         """Count one request and return 0.0, or return the seconds after which to ask again.

@@ -71,13 +71,17 @@ def retry_after(headers: Mapping[str, str], body: Any = None, *, now: datetime |
 
 
 def _seconds(value: Any, now: datetime | None) -> float:
+    if not isinstance(value, str | int | float):
+        return math.nan
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except ValueError:
         pass
+    except OverflowError:
+        return math.inf
     try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        moment = parsedate_to_datetime(str(value))
+    except (ValueError, OverflowError):
         return math.nan
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())

@@ -11,7 +11,7 @@ from hs_notebook.errors import EventTooLargeError
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _LF = 0x0A
-_FIELD = len(b"data: ")  # does not count against the event's size
+_FIELD = len(b"data: ")  # does not count against the event's size, nor does a BOM
 _LONGEST_RETRY = 15  # digits; beyond that no wait is meant
 
 
@@ -85,8 +85,13 @@ class SSEDecoder:
             return []
         lines = [b"".join(self._partial), *rest[:-1]]
         self._partial, self._partial_size = [], 0
-        self._keep(rest[-1])
-        events = [event for line in lines if (event := self._line(line)) is not None]
+        events: list[ServerSentEvent] = []
+        try:
+            events.extend(event for line in lines if (event := self._line(line)) is not None)
+            self._keep(rest[-1])
+        except EventTooLargeError as error:
+            error.before = events
+            raise
         self._at_boundary = not (self._partial or lines[-1] or self._after_cr)
         return events
 
@@ -94,7 +99,7 @@ class SSEDecoder:
         if piece:
             self._partial.append(piece)
             self._partial_size += len(piece)
-            self._check(self._partial_size, _FIELD)
+            self._check(self._partial_size, _FIELD + len(_BOM))
 
     def _check(self, size: int, allowance: int = 0) -> None:
         if size > self.max_event_size + allowance:
@@ -134,7 +139,7 @@ class SSEDecoder:
         return event
 
 
-def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:  # noqa: A002 - the field's name
+def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:  # noqa: A002 - its name
     """Return the bytes of one event; every line of `data` becomes a field of its own."""
     lines = [f"id: {id}"] if id is not None else []
     lines += [f"event: {event}"] if event is not None else []

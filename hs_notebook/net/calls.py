@@ -1,0 +1,128 @@
+"""One call: its turn at the limits, its attempts, and what they have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from hs_notebook.errors import APIError, BadRequestError
+from hs_notebook.net.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from hs_notebook.net.reader import Reader
+    from hs_notebook.net.transport import Transport
+    from hs_notebook.types import ChatRequest
+    from hs_notebook.wire.limiter import RateLimiter
+    from hs_notebook.wire.retry import RetryPolicy
+
+T = TypeVar("T")
+
+_NOTICED_WAIT = 1.0  # seconds; a shorter wait is not worth a line
+
+
+class Progress(Protocol):
+    """Who wants to know how a call gets on."""
+
+    def sending(self) -> None:
+        """An attempt is being sent now."""
+
+    def notice(self, text: str) -> None:
+        """One line for the user, about a wait; empty when it is over."""
+
+
+class Calls:
+    """Sends requests as the limits allow, and again as the policy says; on one event loop at a time."""
+
+    def __init__(self, transport: Transport, *, retry: RetryPolicy, limiter: RateLimiter) -> None:
+        self._transport = transport
+        self._retry = retry
+        self._limiter = limiter
+        self._gate: Gate | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def stream(self, request: ChatRequest, progress: Progress) -> Reader:
+        """Send a request for a stream and return its reader when the answer has begun."""
+        gate = await self._admitted(progress)
+        try:
+            reader = await self._attempts(lambda: self._open(request, gate, progress), gate, progress)
+        except BaseException:
+            gate.leave()
+            raise
+        reader.on_close(gate.leave)
+        return reader
+
+    async def post(self, request: ChatRequest, progress: Progress) -> tuple[str, bytes]:
+        """Send a request without a stream and return content type and body of the reply."""
+        body = request.body(stream=False, usage=False)
+        return await self._whole(lambda: self._transport.post(body), progress)
+
+    async def get(self, path: str, progress: Progress) -> bytes:
+        """Return the body of a reply to GET."""
+        _, body = await self._whole(lambda: self._transport.get(path), progress)
+        return body
+
+    async def close(self) -> None:
+        """Close all connections of this loop."""
+        await self._transport.close()
+
+    async def _whole(self, attempt: Callable[[], Awaitable[T]], progress: Progress) -> T:
+        gate = await self._admitted(progress)
+        try:
+            return await self._attempts(attempt, gate, progress)
+        finally:
+            gate.leave()
+
+    async def _admitted(self, progress: Progress) -> Gate:
+        loop = asyncio.get_running_loop()
+        if self._gate is None or self._loop is not loop:
+            # What was under way on another loop, or before a fork, does not come back to this one.
+            self._limiter = self._limiter.renewed()
+            self._gate, self._loop = Gate(self._limiter), loop
+        gate = self._gate
+        await gate.enter(lambda wait: _tell_wait(progress, wait))
+        return gate
+
+    async def _attempts(self, attempt: Callable[[], Awaitable[T]], gate: Gate, progress: Progress) -> T:
+        waited, number = 0.0, 1
+        while True:
+            progress.sending()
+            try:
+                return await attempt()
+            except APIError as error:
+                failure = error.with_traceback(None)
+            wait = self._retry.wait(failure, attempt=number, waited=waited)
+            if wait is None:
+                raise self._explained(failure, number)
+            number, waited = number + 1, waited + wait
+            cause = failure.message.rstrip(".")
+            progress.notice(f"{cause}; trying again in {wait:.0f} s ({number} of {self._retry.attempts})")
+            await asyncio.sleep(wait)
+            await gate.count(lambda wait: _tell_wait(progress, wait))
+            progress.notice("")
+
+    def _explained(self, failure: APIError, attempts: int) -> APIError:
+        if failure.retry_after > self._retry.total:
+            failure.hint = f"It asks to wait {failure.retry_after:.0f} s. {failure.hint}".strip()
+        elif attempts > 1:
+            failure.hint = f"Tried {attempts} times. {failure.hint}".strip()
+        return failure
+
+    async def _open(self, request: ChatRequest, gate: Gate, progress: Progress) -> Reader:
+        try:
+            return await self._transport.stream(request.body(stream=True, usage=True))
+        except BadRequestError as error:
+            refused = "stream_options" in f"{error.param} {error.message}"
+            if not refused or "stream_options" in request.params:
+                raise
+        await gate.count(lambda wait: _tell_wait(progress, wait))
+        return await self._transport.stream(request.body(stream=True, usage=False))
+
+
+def _tell_wait(progress: Progress, wait: float) -> None:
+    if math.isinf(wait):
+        progress.notice("waiting for another answer to end: the limit of concurrent streams is reached")
+    elif wait > _NOTICED_WAIT:
+        progress.notice(f"the limit of requests a minute is reached; sending in {wait:.0f} s")

@@ -1,0 +1,305 @@
+"""The decoder against the rules of the WHATWG standard, at every cut of the bytes."""
+
+from __future__ import annotations
+
+import re
+import time
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hs_notebook.errors import EventTooLargeError
+from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MIB = 1_048_576
+
+
+def event(data: str, kind: str = "message", last_id: str = "", retry: int | None = None) -> ServerSentEvent:
+    return ServerSentEvent(data, kind, last_id, retry)
+
+
+def fed(pieces: Iterable[bytes], size: int = MIB) -> tuple[list[ServerSentEvent], str, bool]:
+    """All events, the last id, and whether the decoder refused an event for its size."""
+    decoder = SSEDecoder(size)
+    events: list[ServerSentEvent] = []
+    try:
+        for piece in pieces:
+            events += decoder.feed(piece)
+    except EventTooLargeError as error:
+        return [*events, *error.before], decoder.last_event_id, True
+    return events, decoder.last_event_id, False
+
+
+def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    return [data[start:end] for start, end in pairwise([0, *sorted(places), len(data)])]
+
+
+CASES = {
+    "one event": (b"data: a\n\n", [event("a")]),
+    "two events": (b"data: a\n\ndata: b\n\n", [event("a"), event("b")]),
+    "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", [event("a"), event("b")]),
+    "CR": (b"data: a\r\rdata: b\r\r", [event("a"), event("b")]),
+    "mixed line ends": (b"data: a\r\ndata: b\rdata: c\n\r\ndata: d\n\r", [event("a\nb\nc"), event("d")]),
+    "CR LF is one line end, LF CR two": (b"data: a\n\rdata: b\r\n\n", [event("a"), event("b")]),
+    "BOM at the start": (b"\xef\xbb\xbfdata: a\n\n", [event("a")]),
+    "BOM before a comment": (b"\xef\xbb\xbf:\ndata: a\n\n", [event("a")]),
+    "only one BOM goes": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [event("b")]),
+    "BOM later is part of the name": (
+        b"data: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n",
+        [event("a"), event("c")],
+    ),
+    "half a BOM is no BOM": (b"\xef\xbbdata: a\n\ndata: b\n\n", [event("b")]),
+    "lines joined": (b"data: a\ndata: b\n\n", [event("a\nb")]),
+    "comments": (b": hello\n:\ndata: a\n:no\n\n: late\n\n", [event("a")]),
+    "without a space": (b"data:a\n\n", [event("a")]),
+    "only one space goes": (b"data:  a\n\n", [event(" a")]),
+    "a tab stays": (b"data:\ta\n\n", [event("\ta")]),
+    "trailing space stays": (b"data: a \n\n", [event("a ")]),
+    "colons in the value": (b"data: a: b:\n\n", [event("a: b:")]),
+    "field without a colon": (b"data\n\n", [event("")]),
+    "two of them": (b"data\ndata\n\n", [event("\n")]),
+    "empty data": (b"data:\n\n", [event("")]),
+    "empty data with a space": (b"data: \n\n", [event("")]),
+    "empty line of data between": (b"data: a\ndata:\ndata: b\n\n", [event("a\n\nb")]),
+    "no data, no event": (b"event: x\n\ndata: a\n\n", [event("a")]),
+    "blank lines": (b"\n\n\ndata: a\n\n\n\n", [event("a")]),
+    "unknown fields": (b"foo: 1\nDATA: x\n data: y\ndata : z\ndata: a\n\n", [event("a")]),
+    "unfinished at the end": (b"data: a\n\ndata: b\n", [event("a")]),
+    "unfinished line": (b"data: a\n\ndata: b", [event("a")]),
+    "event name": (b"event: x\ndata: a\n\ndata: b\n\n", [event("a", "x"), event("b")]),
+    "the last event name counts": (b"event: x\nevent: y\ndata: a\n\n", [event("a", "y")]),
+    "empty event name": (b"event: x\nevent:\ndata: a\n\n", [event("a")]),
+    "id stays": (b"id: 1\ndata: a\n\ndata: b\n\n", [event("a", last_id="1"), event("b", last_id="1")]),
+    "id reset by an empty one": (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [event("a", last_id="1"), event("b")]),
+    "id with NUL is ignored": (b"id: 1\nid: 2\x003\ndata: a\n\n", [event("a", last_id="1")]),
+    "id of a block without data": (b"id: 7\n\ndata: a\n\n", [event("a", last_id="7")]),
+    "id of an unfinished block": (b"id: 1\ndata: a\n\nid: 2\ndata: b\n", [event("a", last_id="1")]),
+    "retry": (b"retry: 1500\ndata: a\n\ndata: b\n\n", [event("a", retry=1500), event("b")]),
+    "retry with zeros": (b"retry: 007\ndata: a\n\n", [event("a", retry=7)]),
+    "retry with a sign": (b"retry: -1\nretry: +1\ndata: a\n\n", [event("a")]),
+    "retry with a point": (b"retry: 1.5\ndata: a\n\n", [event("a")]),
+    "retry with a second space": (b"retry:  1\ndata: a\n\n", [event("a")]),
+    "retry empty": (b"retry:\ndata: a\n\n", [event("a")]),
+    "retry in Arabic digits": ("retry: ١٢\nretry: ²\ndata: a\n\n".encode(), [event("a")]),
+    "retry without end": (b"retry: " + b"9" * 5000 + b"\ndata: a\n\n", [event("a")]),
+    "multi-byte text": ("data: aé€😀\n\n".encode(), [event("aé€😀")]),
+    "invalid UTF-8": (b"data: a\xffb\xc3\n\n", [event("a\ufffdb\ufffd")]),
+    "cut and overlong UTF-8": (b"data: \xe2\x82|\xc0\xaf\n\n", [event("\ufffd|\ufffd\ufffd")]),
+    "other line ends are text": (
+        "data: a\u2028b\u0085c\x0b\x0c\n\n".encode(),
+        [event("a\u2028b\u0085c\x0b\x0c")],
+    ),
+    "NUL in data": (b"data: a\0b\n\n", [event("a\0b")]),
+    "nothing": (b"", []),
+    "a BOM alone": (b"\xef\xbb\xbf", []),
+}
+LAST_IDS = {
+    "id stays": "1",
+    "id with NUL is ignored": "1",
+    "id of a block without data": "7",
+    "id of an unfinished block": "1",
+}
+SMALL = {name: case for name, case in CASES.items() if len(case[0]) < 100}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_standard(name: str) -> None:
+    data, events = CASES[name]
+    assert fed([data]) == (events, LAST_IDS.get(name, ""), False)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_byte_by_byte(name: str) -> None:
+    data, events = CASES[name]
+    assert fed(data[place : place + 1] for place in range(len(data)))[0] == events
+    with_pauses = (piece for place in range(len(data)) for piece in (b"", data[place : place + 1], b""))
+    assert fed(with_pauses)[0] == events
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_two_cuts(name: str) -> None:
+    data, events = SMALL[name]
+    for places in combinations(range(len(data) + 1), 2):
+        assert fed(cut(data, places))[0] == events, places
+
+
+def test_an_event_comes_with_its_blank_line() -> None:
+    decoder = SSEDecoder()
+    assert decoder.feed(b"data: a\n") == []
+    assert decoder.feed(b"\n") == [event("a")]
+    assert decoder.feed(b"data: b\r\n\r") == [event("b")]  # the LF that may follow says nothing new
+    assert decoder.feed(b"\n") == []
+    assert decoder.feed(b"data: c\r\r") == [event("c")]
+
+
+def test_last_event_id_waits_for_the_blank_line() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b"id: 1\n\nid: 2\ndata: a\n")
+    assert decoder.last_event_id == "1"
+    decoder.feed(b"\n")
+    assert decoder.last_event_id == "2"
+
+
+FRAGMENTS = [
+    b"data", b"data:", b"data: ", b"event: e", b"id: 1", b"id", b"retry: 10", b":", b" ", b"\n", b"\r", b"\r\n",
+    b"\n\n", b"\xef\xbb\xbf", b"\xe2\x82\xac", b"\xff", b"\0", b"x" * 9,
+]  # fmt: skip
+STREAMS = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map(b"".join))
+
+
+@given(data=STREAMS, draw=st.data(), limit=st.sampled_from([8, 20, MIB]))
+def test_cuts_change_nothing(data: bytes, draw: st.DataObject, limit: int) -> None:
+    places = draw.draw(st.lists(st.integers(0, len(data)), max_size=12))
+    whole = fed([data], limit)
+    assert fed(cut(data, places), limit) == whole
+    assert fed((data[place : place + 1] for place in range(len(data))), limit) == whole
+
+
+def read_slowly(data: bytes) -> list[ServerSentEvent]:
+    """The standard's own steps over whole text, with no thought of cuts, sizes or speed."""
+    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
+    events, last_id, said, kind, new_id, retry = [], "", "", "", "", None
+    *lines, _unfinished = re.split("\r\n|\r|\n", text)
+    for line in lines:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            last_id = new_id
+            if said:
+                events.append(event(said.removesuffix("\n"), kind or "message", last_id, retry))
+            said, kind, retry = "", "", None
+        elif name == "data":
+            said += value + "\n"
+        elif name == "event":
+            kind = value
+        elif name == "id" and "\0" not in value:
+            new_id = value
+        elif name == "retry" and re.fullmatch("[0-9]{1,15}", value):
+            retry = int(value)
+    return events
+
+
+@given(data=STREAMS)
+def test_like_the_standard_s_own_steps(data: bytes) -> None:
+    assert fed([data])[0] == read_slowly(data)
+
+
+# --- sizes ---------------------------------------------------------------------------------------
+
+SIZES = {
+    "one line": (b"data: " + b"x" * 20 + b"\n\n", b"data: " + b"x" * 21 + b"\n\n"),
+    "one line, no space": (b"data:" + b"x" * 20 + b"\n\n", b"data:" + b"x" * 21 + b"\n\n"),
+    "many lines": (b"data: 1234\n" * 4 + b"data\n\n", b"data: 1234\n" * 4 + b"data:1\n\n"),
+    "many empty lines": (b"data\n" * 21 + b"\n", b"data\n" * 22 + b"\n"),
+    "CRLF": (b"data: " + b"x" * 20 + b"\r\n\r\n", b"data: " + b"x" * 21 + b"\r\n\r\n"),
+    "after a BOM": (b"\xef\xbb\xbfdata: " + b"x" * 20 + b"\n\n", b"\xef\xbb\xbfdata: " + b"x" * 21 + b"\n\n"),
+    "after others": (b"data: a\n\ndata: " + b"x" * 20 + b"\n\n", b"data: a\n\ndata: " + b"x" * 21 + b"\n\n"),
+    "a comment": (b":" + b"x" * 25 + b"\ndata: a\n\n", b":" + b"x" * 26 + b"\ndata: a\n\n"),
+    "multi-byte": (
+        "data: ".encode() + "é".encode() * 10 + b"\n\n",
+        "data: 1".encode() + "é".encode() * 10 + b"\n\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_size_is_refused_at_every_cut_alike(name: str) -> None:
+    fits, too_large = SIZES[name]
+    before = [event("a")] if name == "after others" else []
+    assert fed([fits], 20) == (read_slowly(fits), "", False)
+    assert fed([too_large], 20) == (before, "", True)
+    for places in combinations(range(len(fits) + 1), 2):
+        assert fed(cut(fits, places), 20)[2] is False, places
+    for places in combinations(range(len(too_large) + 1), 2):
+        assert fed(cut(too_large, places), 20) == (before, "", True), places
+
+
+@pytest.mark.parametrize("step", [1 << 30, 65_536, 100_003])
+def test_a_mebibyte_and_one_byte_more(step: int) -> None:
+    for size, refused in ((MIB, False), (MIB + 1, True)):
+        data = b"data: " + b"x" * size + b"\n\ndata: b\n\n"
+        events, _, too_large = fed(data[start : start + step] for start in range(0, len(data), step))
+        assert too_large is refused
+        assert [len(known.data) for known in events] == ([] if refused else [MIB, 1])
+
+
+def test_refusal_says_the_limit() -> None:
+    with pytest.raises(EventTooLargeError, match=r"larger than 1,048,576 bytes"):
+        SSEDecoder().feed(b"data: " + b"x" * (MIB + 1) + b"\n")
+
+
+def test_an_endless_line_is_refused_before_it_is_stored() -> None:
+    decoder = SSEDecoder(10_000)
+    for _ in range(10):
+        decoder.feed(b":" + b"x" * 999)
+    with pytest.raises(EventTooLargeError):
+        decoder.feed(b"x" * 1000)
+
+
+def test_endless_comments_are_not_stored() -> None:
+    decoder = SSEDecoder(1000)
+    for _ in range(2000):
+        assert decoder.feed(b": keep-alive\n\n") == []
+    assert decoder.feed(b"data: a\n\n") == [event("a")]
+
+
+# --- time ----------------------------------------------------------------------------------------
+
+
+def in_bytes(size: int) -> list[bytes]:
+    data = b"data: some text\n\n" * (size // 17)
+    return [data[place : place + 1] for place in range(len(data))]
+
+
+def one_line(size: int) -> list[bytes]:
+    return [b"data: ", *[b"x" * 40] * (size // 40), b"\n\n"]
+
+
+def many_lines(size: int) -> list[bytes]:
+    return [b"data: x\n" * (size // 8) + b"\n"]
+
+
+def many_events(size: int) -> list[bytes]:
+    return [b"data: some text\n\n" * (size // 17)]
+
+
+def seconds(pieces: list[bytes]) -> float:
+    best = []
+    for _ in range(3):
+        decoder = SSEDecoder(1 << 40)
+        started = time.process_time()
+        for piece in pieces:
+            decoder.feed(piece)
+        best.append(time.process_time() - started)
+    return min(best)
+
+
+@pytest.mark.parametrize("shape", [in_bytes, one_line, many_lines, many_events])
+def test_time_is_linear(shape: Callable[[int], list[bytes]]) -> None:
+    unit = {in_bytes: 20_000, one_line: 400_000, many_lines: 200_000, many_events: 300_000}[shape]
+    small, large = shape(unit), shape(unit * 8)
+    # Eight times the input; quadratic work would take 64 times as long.
+    assert seconds(large) < 24 * seconds(small)
+
+
+# --- encode --------------------------------------------------------------------------------------
+
+LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"))
+
+
+@given(data=st.text(st.characters(exclude_categories=["Cs"])), kind=LINE, last_id=LINE)
+def test_encode_comes_back(data: str, kind: str, last_id: str) -> None:
+    last_id = last_id.replace("\0", "")
+    (back,) = SSEDecoder().feed(encode(data, event=kind, id=last_id))
+    assert back == event(data.replace("\r\n", "\n").replace("\r", "\n"), kind or "message", last_id)
+
+
+def test_encode_says_no_more_than_it_must() -> None:
+    assert encode("a\nb") == b"data: a\ndata: b\n\n"
+    assert encode("", event="e", id="1") == b"id: 1\nevent: e\ndata: \n\n"
