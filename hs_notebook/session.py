@@ -88,7 +88,7 @@ class Session:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
         self._prompt = prompt
         self._typed: dict[tuple[str, str, int], Credentials] = {}
-        self._clients: dict[str, tuple[Any, AsyncHolySheep]] = {}
+        self._clients: dict[str, tuple[dict[str, Any], AsyncHolySheep]] = {}
 
     def credentials(self, base_url: str | None = None, *, ask: bool = True) -> Credentials:
         """Find the key, and `ask` for it where there is none; a typed one is remembered by this session."""
@@ -99,12 +99,12 @@ class Session:
         credentials = self.credentials(base_url)
         if credentials.source == "the prompt":
             self._typed[origin(credentials.base_url)] = credentials
-        made_of = (credentials.key.reveal(), settings)
-        known = self._clients.get(credentials.base_url)
-        if known is None or known[0] != made_of:
-            known = (made_of, AsyncHolySheep(credentials=credentials, **settings))
-            self._clients[credentials.base_url] = known
-        return known[1]
+        made_with, client = self._clients.get(credentials.base_url, ({}, None))
+        key = credentials.key.reveal()
+        if client is None or made_with != settings or client.credentials.key.reveal() != key:
+            client = AsyncHolySheep(credentials=credentials, **settings)
+            self._clients[credentials.base_url] = (settings, client)
+        return client
 
     def ask(
         self,

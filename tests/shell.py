@@ -158,13 +158,21 @@ class Cell:
         return text.decode("utf-16-le", "surrogatepass")
 
 
+def manager(name: str) -> KernelManager:
+    """What starts one of the tests' kernels."""
+    specs = KernelSpecManager(kernel_dirs=[os.fspath(JUPYTER_PATH / "kernels")])
+    return KernelManager(kernel_name=name, kernel_spec_manager=specs)
+
+
 class Kernel:
     """A kernel, and a client of it that behaves as a page does."""
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str]) -> None:
-        specs = KernelSpecManager(kernel_dirs=[os.fspath(JUPYTER_PATH / "kernels")])
-        self._manager = KernelManager(kernel_name=name, kernel_spec_manager=specs)
-        self._manager.start_kernel(env={**os.environ, **environment}, cwd=os.fspath(folder))
+        self._manager = manager(name)
+        self.log = folder / "kernel.log"  # what the process itself writes
+        with self.log.open("ab") as log:
+            place = os.fspath(folder)
+            self._manager.start_kernel(env={**os.environ, **environment}, cwd=place, stdout=log, stderr=log)
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)

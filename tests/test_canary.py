@@ -1,0 +1,266 @@
+"""One key goes through everything a user may do; afterwards it must be nowhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+from kernels import DEFAULT_KERNEL
+from nbclient import NotebookClient
+from shell import Kernel, Reply, Server, kernel, manager, settings, sse
+
+from hs_notebook.relay import EmbeddedRelay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CANARY = "cr_canary_7f3d5a91c2e84b60"
+
+START = """
+import asyncio, logging, sys, pickle, copy
+from hs_notebook import AsyncHolySheep, HolySheep
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, force=True)
+for name in ("", "httpx", "httpcore", "hs_notebook", "asyncio"):
+    logging.getLogger(name).setLevel(logging.DEBUG)
+asyncio.get_running_loop().set_debug(True)
+from hs_notebook.wire.retry import RetryPolicy
+many = dict(requests_per_minute=6000, retry=RetryPolicy(attempts=1))
+client = HolySheep(**many)
+aclient = AsyncHolySheep(**many)
+WORDS = [{"role": "user", "content": "[simulate tokens=5000 tps=50 ttft=50]"}]
+LONG = WORDS[0]["content"]
+"""
+
+# Each fails at once.
+FAILING = [
+    "client.ask('[simulate fault=401]', model='gpt-4.1')",
+    "client.ask('[simulate fault=400]', model='gpt-4.1')",
+    "client.ask('[simulate fault=html]', model='gpt-4.1')",
+    "client.ask('[simulate fault=errorframe speed=inf]', model='gpt-4.1')",
+    "client.ask('[simulate fault=redirect]', model='gpt-4.1', stream=False)",
+    "client.ask('', model='gpt-4.1')",
+    "client.ask('Hello', model='gpt-4.1', temperature=float('nan'))",
+    "client.ask('Hello', model='gpt-4.1', user=object())",
+    "client.chat.completions.create(model='', messages=WORDS)",
+    "client.chat.completions.create(model='nope', messages=WORDS)",
+    "list(client.chat.completions.create(model='gpt-4.1', messages=WORDS, stream=True, max_tokens=-1))",
+    (
+        "list(client.chat.completions.create(model='gpt-4.1', stream=True,\n"
+        "     messages=[{'role': 'user', 'content': '[simulate fault=cut speed=inf]'}]))"
+    ),
+    "await aclient.ask('[simulate fault=401]', model='gpt-4.1')",
+    "await aclient.ask('Hello', model='nope')",
+    "HolySheep(auth='basic')",
+    "HolySheep(base_url='http://remote.example')",
+    "HolySheep(base_url='ftp://remote.example')",
+    "HolySheep(base_url='https://remote.example')",
+    "%%holysheep\n[simulate fault=401]",
+    "%%holysheep nope\nHello",
+    "%%holysheep --base-url https://remote.example\nHello",
+    "%%holysheep --key abc\nHello",
+    "pickle.dumps(client)",
+    "pickle.dumps(aclient.credentials)",
+    "pickle.dumps(get_ipython().magics_manager.registry['HolySheepMagics'].session)",
+    "copy.deepcopy(client.asynchronous.credentials)",
+    """
+task = asyncio.ensure_future(aclient.ask(LONG, model='gpt-4.1'))
+await asyncio.sleep(0.1)
+task.cancel()
+await task
+""",
+    """
+async def first():
+    async for chunk in await aclient.chat.completions.create(model='gpt-4.1', messages=WORDS, stream=True):
+        raise RuntimeError("of the user's own")
+await first()
+""",
+]
+
+# Each is interrupted when it has printed.
+INTERRUPTED = [
+    "print('on', flush=True)\nclient.ask(LONG, model='gpt-4.1')",
+    (
+        "for chunk in client.chat.completions.create(model='gpt-4.1', messages=WORDS, stream=True):\n"
+        "    print('on', flush=True)"
+    ),
+    "print('on', flush=True)\nclient.chat.completions.create(model='gpt-4.1', messages=WORDS)",
+    "print('on', flush=True)\nawait aclient.ask(LONG, model='gpt-4.1')",
+    (
+        "stream = await aclient.chat.completions.create(model='gpt-4.1', messages=WORDS, stream=True)\n"
+        "async for chunk in stream:\n    print('on', flush=True)"
+    ),
+]
+
+# What a curious user looks at.
+LOOKING = r"""
+magics = get_ipython().magics_manager.registry["HolySheepMagics"]
+seen = set()
+def look(thing, depth=0):
+    if id(thing) in seen or depth > 12 or isinstance(thing, (type, type(sys))) or thing is get_ipython():
+        return
+    seen.add(id(thing))
+    print(repr(thing)[:20000], str(thing)[:20000])
+    if isinstance(thing, dict):
+        inside = [*thing, *thing.values()]
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        inside = list(thing)
+    else:
+        inside = list(getattr(thing, "__dict__", {}).values())
+        fields = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+        inside += [getattr(thing, name, None) for name in fields if isinstance(name, str)]
+    for other in inside:
+        look(other, depth + 1)
+for thing in (client, aclient, magics.session, aclient.credentials, magics.trait_values(), magics.client()):
+    look(thing)
+print(len(seen))
+%whos
+%config HolySheepMagics
+%holysheep
+%holysheep models
+%holysheep last
+client?
+aclient.credentials?
+print(vars(client), vars(aclient), vars(magics.session), dir(aclient.credentials.key))
+print(f"{aclient.credentials.key} {aclient.credentials.key!r} %s" % aclient.credentials.key)
+"""
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[EmbeddedRelay]:
+    with EmbeddedRelay() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("canary")
+
+
+@pytest.fixture(scope="module")
+def running(relay: EmbeddedRelay, home: Path) -> Iterator[Kernel]:
+    environment = settings(relay.base_url, CANARY) | {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython")}
+    with kernel(DEFAULT_KERNEL, home, environment) as started:
+        started.run(START)
+        started.run("%%holysheep gpt-4.1 -o answer\n[simulate tokens=20 speed=inf]")
+        yield started
+
+
+def everything(cell: object) -> str:
+    return json.dumps(cell, default=lambda thing: getattr(thing, "__dict__", None) or str(thing))
+
+
+def is_clean(text: str) -> None:
+    where = text.find(CANARY)
+    assert where < 0, f"the key is there: {text[max(0, where - 400) : where + 100]}"
+    half = CANARY[: len(CANARY) // 2]
+    assert half not in text, "half of the key is there"
+
+
+MODES = ("Verbose", "Context", "Plain", "Minimal")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tracebacks_of_what_fails(mode: str, running: Kernel) -> None:
+    running.run(f"%xmode {mode}")
+    for code in FAILING:
+        cell = running.run(code, fails=True)
+        is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+        assert cell.errors, code
+
+
+@pytest.mark.parametrize("mode", ["Verbose", "Context"])
+def test_tracebacks_of_what_is_interrupted(mode: str, running: Kernel) -> None:
+    running.run(f"%xmode {mode}")
+    for code in INTERRUPTED:
+        cell = running.start(code)
+        running.until(cell, lambda cell: "on\n" in cell.printed)
+        running.rest(cell, 0.15)
+        running.interrupt()
+        running.wait(cell)
+        is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+        assert cell.status == "error", code
+
+
+def test_what_a_curious_user_looks_at(running: Kernel) -> None:
+    cell = running.run(LOOKING)
+    is_clean(everything([vars(said) for said in cell.said]))
+    assert "Secret('…')" in cell.printed
+    assert "HOLYSHEEP_API_KEY" in cell.printed  # where it came from is said
+
+
+ECHO = json.dumps({"error": {"message": "The key KEY is wrong.", "param": "KEY", "code": "KEY"}})
+ECHOES = {
+    "401": Reply(status=401, body=ECHO),
+    "400": Reply(status=400, body=ECHO),
+    "404": Reply(status=404, body=ECHO),
+    "500": Reply(status=500, body=ECHO),
+    "page": Reply(status=502, kind="text/html", body="<html><h1>Bad KEY</h1>KEY</html>"),
+    "200 with a page": Reply(kind="text/html", body="<html><h1>Welcome KEY</h1></html>"),
+    "200 with an error": Reply(body=ECHO),
+    "an odd type": Reply(kind="text/KEY", body="KEY"),
+    "an odd encoding": Reply(kind="text/event-stream", body="x", headers={"content-encoding": "KEY"}),
+    "no JSON": Reply(body="KEY"),
+    "an error frame": sse(json.loads(ECHO)),
+    "a broken frame": Reply(kind="text/event-stream", body='data: {"choices": "KEY"}\n\n'),
+    "an error in mid-answer": sse({"choices": [{"index": 0, "delta": {"content": "So"}}]}, json.loads(ECHO)),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_server_that_echoes_the_key(name: str, running: Kernel, relay: EmbeddedRelay) -> None:
+    running.run("%xmode Verbose")
+    running.run(f"MESSAGES = {[{'role': 'user', 'content': 'Hello'}]}")
+    asking = (
+        "%%holysheep\nHello",
+        "%%holysheep --no-stream\nHello",
+        "%holysheep models",
+        "HolySheep(**many).ask('Hello', model='m')",
+        "list(HolySheep(**many).chat.completions.create(model='m', messages=MESSAGES, stream=True))",
+    )
+    with Server([ECHOES[name]]) as server:
+        running.run(f"import os; os.environ['HOLYSHEEP_BASE_URL'] = {server.base_url!r}")
+        try:
+            for code in asking:
+                cell = running.wait(running.start(code))
+                is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+                assert cell.status == "error"
+        finally:
+            running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
+
+
+def test_afterwards_no_file_holds_it(running: Kernel, home: Path) -> None:
+    """The history, the log of the kernel's process, whatever else was written; runs last of this module."""
+    running.run("get_ipython().history_manager.writeout_cache()")
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert home / ".ipython/profile_default/history.sqlite" in files
+    assert running.log in files
+    holding = [path for path in files if CANARY.encode() in path.read_bytes()]
+    assert holding == []
+
+
+def test_the_saved_notebook(relay: EmbeddedRelay, home: Path) -> None:
+    cells = [
+        "%load_ext hs_notebook",
+        "%%holysheep gpt-4.1 -o answer\n[simulate tokens=2000 tps=2000]",
+        "answer",
+        "%holysheep last",
+        "%holysheep",
+        "from hs_notebook import HolySheep\nclient = HolySheep()\nclient",
+        "%%holysheep\n[simulate fault=401]",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    environment = os.environ | settings(relay.base_url, CANARY) | {"IPYTHONDIR": str(home / ".ipython")}
+    client = NotebookClient(notebook, km=manager(DEFAULT_KERNEL), allow_errors=True, timeout=60)
+    client.execute(env=environment, cwd=str(home))
+    saved = nbformat.writes(notebook)
+    is_clean(saved)
+    assert '"simulated": true' in saved
+    assert "AuthenticationError" in saved
+    widgets = json.dumps(notebook.metadata.get("widgets", {}))
+    assert notebook.cells[1].outputs[0].data["text/plain"][200:260] not in widgets
+    assert len(widgets) < 2 * 5_000  # two answers; nbclient saves the widgets of both
+    assert [sorted(output.data) for output in notebook.cells[1].outputs] == [["text/html", "text/plain"]]
