@@ -12,6 +12,7 @@ from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.net.calls import Calls, Progress
 from hs_notebook.net.transport import Auth, Timeouts, Transport
 from hs_notebook.portal import portal
+from hs_notebook.prompt import hidden_prompt
 from hs_notebook.settings import Credentials, find_credentials, given_credentials
 from hs_notebook.streams import AsyncStream, Stream
 from hs_notebook.types import Answer, ChatCompletion, ChatRequest, Messages, Model
@@ -68,7 +69,7 @@ class AsyncHolySheep:
         try:
             if api_key:
                 credentials = given_credentials(api_key, base_url)
-            self.credentials = credentials or find_credentials(base_url)
+            self.credentials = credentials or find_credentials(base_url, prompt=hidden_prompt)
         finally:
             del api_key  # a verbose traceback prints the variables of the lines it shows
         self._calls = Calls(

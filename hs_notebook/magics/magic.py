@@ -10,15 +10,16 @@ from typing import Any
 import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from hs_notebook.client import AsyncHolySheep, prompt_messages
 from hs_notebook.display import Display
 from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.client import AsyncHolySheep, prompt_messages
 from hs_notebook.magics import commands
 from hs_notebook.magics.interpolation import HISTORIES, interpolate
 from hs_notebook.magics.options import KEY_SHAPED, HelpRequested, Options, parse
-from hs_notebook.magics.short import hidden_prompt, shorten
+from hs_notebook.magics.short import shorten
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
+from hs_notebook.prompt import hidden_prompt
 from hs_notebook.session import Interrupted, Session
 from hs_notebook.types import Answer, ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
@@ -51,7 +52,7 @@ class HolySheepMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         shell.input_transformers_cleanup.insert(0, keep_empty_cell)
-        self.session = Session(prompt=hidden_prompt(shell))
+        self.session = Session(prompt=hidden_prompt)
         self._views: Any = None
 
     # --- the magics ------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ class Calls:
             self._limiter = self._limiter.renewed()
             self._gate, self._loop = Gate(self._limiter), loop
         gate = self._gate
+        await self._transport.prepare()  # not part of any answer's time to first token
         await gate.enter(lambda wait: _tell_wait(progress, wait))
         return gate
 

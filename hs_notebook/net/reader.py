@@ -59,7 +59,10 @@ class Reader:
         """Take the whole answer, which came otherwise than as a stream."""
         self.early = [chunk]
         self.ending.done = True
-        self.ending.see(chunk)
+        try:
+            self.ending.see(chunk)
+        except HolySheepError as error:
+            self._failed = error
 
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt costs nothing."""

@@ -56,6 +56,36 @@ class Transport:
         self._timeouts = timeouts
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    async def prepare(self) -> None:
+        """Make the HTTP client for the running loop; connections cannot move to another."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        import anyio.lowlevel
+        import httpx
+
+        # What httpx itself imports at its first request belongs to no answer's time to first token.
+        await anyio.lowlevel.checkpoint()
+        base_url = self.credentials.base_url
+        # Plain http needs no TLS context, which takes 30 ms to make; for https it is made off the loop.
+        tls = await asyncio.to_thread(httpx.create_ssl_context) if base_url.startswith("https:") else None
+        if self._loop is loop:
+            return  # another call has been quicker
+        try:
+            self._http = httpx.AsyncClient(
+                verify=cast("ssl.SSLContext", tls),
+                trust_env=not is_loopback(base_url),  # proxies are obeyed, but this machine is direct
+                timeout=httpx.Timeout(None, connect=self._timeouts.connect),
+                limits=httpx.Limits(max_keepalive_connections=20),  # the limiter has the say
+                follow_redirects=False,
+            )
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConfigurationError(
+                f"The proxy that the environment names cannot be used: {error}",
+                hint="For a SOCKS proxy: pip install socksio.",
+            ) from None
+        self._loop = loop
+
     async def stream(self, body: bytes) -> Reader:
         """Post a request for a stream and return its reader when the answer has begun."""
         times = self._timeouts
@@ -115,7 +145,6 @@ class Transport:
         return kind, await self._body(response, patience)
 
     async def _send(self, method: str, path: str, content: bytes | None, patience: float) -> httpx.Response:
-        await self._prepare()
         url = self.credentials.base_url + path
         try:
             request = self._http.build_request(method, url, content=content, headers=self._headers())
@@ -191,33 +220,6 @@ class Transport:
     @property
     def _host(self) -> str:
         return self.credentials.base_url.split("/")[2]
-
-    async def _prepare(self) -> None:
-        """Make the HTTP client for the running loop; connections cannot move to another."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
-            return
-        import httpx
-
-        base_url = self.credentials.base_url
-        # Plain http needs no TLS context, which takes 30 ms to make; for https it is made off the loop.
-        tls = await asyncio.to_thread(httpx.create_ssl_context) if base_url.startswith("https:") else None
-        if self._loop is loop:
-            return  # another call has been quicker
-        try:
-            self._http = httpx.AsyncClient(
-                verify=cast("ssl.SSLContext", tls),
-                trust_env=not is_loopback(base_url),  # proxies are obeyed, but this machine is direct
-                timeout=httpx.Timeout(None, connect=self._timeouts.connect),
-                limits=httpx.Limits(max_keepalive_connections=20),  # the limiter has the say
-                follow_redirects=False,
-            )
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise ConfigurationError(
-                f"The proxy that the environment names cannot be used: {error}",
-                hint="For a SOCKS proxy: pip install socksio.",
-            ) from None
-        self._loop = loop
 
     def _translate(self, error: Exception) -> APIError:
         """Return a failure as one of ours, in one line that shows neither key nor request."""
