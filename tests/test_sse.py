@@ -147,7 +147,8 @@ def test_last_event_id_waits_for_the_blank_line() -> None:
 
 
 FRAGMENTS = [
-    b"data", b"data:", b"data: ", b"event: e", b"id: 1", b"id", b"retry: 10", b":", b" ", b"\n", b"\r", b"\r\n",
+    b"data", b"data:", b"data: ",
+    b"event: e", b"id: 1", b"id", b"retry: 10", b":", b" ", b"\n", b"\r", b"\r\n",
     b"\n\n", b"\xef\xbb\xbf", b"\xe2\x82\xac", b"\xff", b"\0", b"x" * 9,
 ]  # fmt: skip
 STREAMS = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map(b"".join))
@@ -202,8 +203,8 @@ SIZES = {
     "after others": (b"data: a\n\ndata: " + b"x" * 20 + b"\n\n", b"data: a\n\ndata: " + b"x" * 21 + b"\n\n"),
     "a comment": (b":" + b"x" * 25 + b"\ndata: a\n\n", b":" + b"x" * 26 + b"\ndata: a\n\n"),
     "multi-byte": (
-        "data: ".encode() + "é".encode() * 10 + b"\n\n",
-        "data: 1".encode() + "é".encode() * 10 + b"\n\n",
+        b"data: " + "é".encode() * 10 + b"\n\n",
+        b"data: 1" + "é".encode() * 10 + b"\n\n",
     ),
 }
 

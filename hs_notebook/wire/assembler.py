@@ -135,8 +135,8 @@ class Assembler:
         ending = Ending()
         text = ""
         for chunk in chunks:
-            ending.see(chunk)
             text += self.add(chunk)
+            ending.see(chunk)
         self.done = ending.done = done
         ending.check()
         return text

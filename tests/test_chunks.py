@@ -1,0 +1,291 @@
+"""Frames in every shape that the relay was seen to send, and in some that nobody should."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hs_notebook.errors import EmptyAnswerError, HolySheepError, ProtocolError, UpstreamError
+from hs_notebook.types import (
+    ChatCompletionChunk,
+    CompletionTokensDetails,
+    FunctionCall,
+    Model,
+    PromptTokensDetails,
+    ToolCall,
+    Usage,
+)
+from hs_notebook.wire.chunks import decode_chunk, decode_completion, decode_models, error_text
+
+DELTA = {"content": "hi"}
+
+
+def decoded(frame: object) -> ChatCompletionChunk:
+    return decode_chunk(json.dumps(frame))
+
+
+def choice(**fields: Any) -> dict[str, Any]:
+    return {"choices": [fields]}
+
+
+TEXTS = {
+    "OpenAI's": ({"id": "1", "choices": [{"index": 0, "delta": DELTA, "finish_reason": None}]}, "hi"),
+    "nothing but the delta": (choice(delta=DELTA), "hi"),
+    "index null": (choice(index=None, delta=DELTA), "hi"),
+    "message for delta": (choice(index=0, message=DELTA), "hi"),
+    "message beside an empty delta": (choice(delta={}, message=DELTA, finish_reason="stop"), "hi"),
+    "message beside delta null": (choice(delta=None, message=DELTA), "hi"),
+    "a whole completion": (choice(message={"role": "assistant", **DELTA}, finish_reason="stop"), "hi"),
+    "unknown fields": ({"x": 1, "choices": [{"delta": {**DELTA, "y": 2}, "logprobs": None}]}, "hi"),
+    "other fields of a wrong type": ({"id": 5, "created": "now", "model": None, **choice(delta=DELTA)}, "hi"),
+    "error null": ({"error": None, **choice(delta=DELTA)}, "hi"),
+    "the word error in the text": (choice(delta={"content": 'an "error" here'}), 'an "error" here'),
+    "Responses": ({"type": "response.output_text.delta", "delta": "hi"}, "hi"),
+}
+SILENT = {
+    "delta null": choice(delta=None),
+    "delta null at the end": choice(delta=None, finish_reason="stop"),
+    "content null": choice(delta={"content": None}),
+    "content of a wrong type": choice(delta={"content": 5}),
+    "no choices": {"id": "1", "choices": []},
+    "choices null": {"id": "1", "choices": None},
+    "choices missing": {"id": "1"},
+    "choices of a wrong type": {"choices": "none"},
+    "choices of wrong things": {"choices": [None, 1, "x", []]},
+    "nothing": {},
+    "Responses, something else": {"type": "response.in_progress", "response": {"id": "r"}},
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text(name: str) -> None:
+    frame, text = TEXTS[name]
+    chunk = decoded(frame)
+    assert [(choice.index, choice.delta.content) for choice in chunk.choices] == [(0, text)]
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_silence(name: str) -> None:
+    assert not any(choice.delta.content for choice in decoded(SILENT[name]).choices)
+
+
+def test_every_field_of_a_frame() -> None:
+    chunk = decoded(
+        {
+            "id": "c1",
+            "created": 17,
+            "model": "gpt-4.1",
+            "system_fingerprint": "fp",
+            "choices": [
+                {"index": 2, "delta": {"role": "assistant", "reasoning_content": "hm", "refusal": "no"}}
+            ],
+        }
+    )
+    assert (chunk.id, chunk.created, chunk.model, chunk.system_fingerprint) == ("c1", 17, "gpt-4.1", "fp")
+    (only,) = chunk.choices
+    assert (only.index, only.delta.role) == (2, "assistant")
+    assert (only.delta.content, only.delta.reasoning_content, only.delta.refusal) == (None, "hm", "no")
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "error"])
+def test_finish_reason(reason: str) -> None:
+    chunk = decoded(choice(delta={}, finish_reason=reason))
+    assert [choice.finish_reason for choice in chunk.choices] == [reason]
+
+
+def test_responses_end() -> None:
+    response = {
+        "id": "r",
+        "model": "gpt-5.5",
+        "usage": {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8},
+    }
+    chunk = decoded({"type": "response.completed", "response": response})
+    assert (chunk.id, chunk.model, chunk.choices[0].finish_reason) == ("r", "gpt-5.5", "stop")
+    assert chunk.usage == Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8)
+    cut = decoded({"type": "response.incomplete", "response": {}})
+    assert cut.choices[0].finish_reason == "length"
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"choices": [], "usage": USAGE},
+        {"choices": None, "usage": USAGE},
+        {"usage": {**USAGE, "prompt_tokens": 3.0, "unknown": {}}},
+        {"usage": USAGE, **choice(delta=DELTA)},
+        {"usage": USAGE, **choice(delta={}, finish_reason="stop")},
+    ],
+)
+def test_usage_on_any_frame(frame: dict[str, Any]) -> None:
+    assert decoded(frame).usage == Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8)
+
+
+@pytest.mark.parametrize("choices", [[], None])
+def test_usage_details(choices: list[Any] | None) -> None:
+    details = {
+        "prompt_tokens_details": {"cached_tokens": 2},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    usage = decoded({"choices": choices, "usage": {**USAGE, **details}}).usage
+    assert usage is not None
+    assert usage.prompt_tokens_details == PromptTokensDetails(2)
+    assert usage.completion_tokens_details == CompletionTokensDetails(4)
+
+
+def test_usage_details_of_wrong_types() -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": True}, "completion_tokens_details": "none"}
+    assert decoded({"usage": {**USAGE, **details}}).usage is not None
+
+
+def test_tool_call_fragments() -> None:
+    calls = [{"index": 1, "id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a'}}]
+    fragment = ToolCall(index=1, id="c", type="function", function=FunctionCall("f", '{"a'))
+    assert decoded(choice(delta={"tool_calls": calls})).choices[0].delta.tool_calls == [fragment]
+    bare = [{"function": {"arguments": 5}}, {"function": None, "id": "d"}, "x"]
+    forgiven = decoded(choice(delta={"tool_calls": bare})).choices[0].delta.tool_calls
+    assert forgiven == [ToolCall(index=0), ToolCall(index=1, id="d")]
+
+
+ERRORS = {
+    "an object": ({"error": {"message": "no room", "code": "overloaded"}}, "no room", "overloaded"),
+    "an object with a number": ({"error": {"message": "no room", "code": 503}}, "no room", "503"),
+    "a type alone": ({"error": {"type": "server_error"}}, "server_error", ""),
+    "a text": ({"error": "no room"}, "no room", ""),
+    "a top-level message": ({"message": "no room", "code": 1}, "no room", "1"),
+    "a detail": ({"detail": "no room"}, "no room", ""),
+    "beside choices": ({"error": {"message": "no room"}, "choices": []}, "no room", ""),
+    "beside a delta": ({"error": {"message": "no room"}, **choice(delta=DELTA)}, "no room", ""),
+    "Responses, failed": (
+        {"type": "response.failed", "response": {"error": {"message": "no room", "code": "x"}}},
+        "no room",
+        "x",
+    ),
+    "Responses, failed for no reason": (
+        {"type": "response.failed", "response": None},
+        "the answer failed",
+        "",
+    ),
+    "Responses, an error": ({"type": "error", "message": "no room", "code": "x"}, "no room", "x"),
+    "several lines": ({"error": "no\n  room\r\n"}, "no room", ""),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_error_frames(name: str) -> None:
+    frame, message, code = ERRORS[name]
+    with pytest.raises(UpstreamError) as caught:
+        decoded(frame)
+    assert (str(caught.value), caught.value.code) == (f"The relay reports: {message}", code)
+
+
+@pytest.mark.parametrize(
+    "data", ["", "{", '{"choices":[{"delta":{"content":"half', "nonsense", "[DONE", "NaN"]
+)
+def test_no_json(data: str) -> None:
+    with pytest.raises(ProtocolError, match="no JSON"):
+        decode_chunk(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [("[]", "list"), ("5", "int"), ('"x"', "str"), ("null", "NoneType")]
+)
+def test_no_object(data: str, kind: str) -> None:
+    with pytest.raises(ProtocolError, match=f"a {kind} where an object belongs"):
+        decode_chunk(data)
+
+
+def test_nesting_without_end() -> None:
+    for data in ("[" * 100_000, '{"choices":' + "[" * 100_000):
+        with pytest.raises(ProtocolError):
+            decode_chunk(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = ["choices", "usage", "error", "id", "model", "created", "type", "response", "delta", "message"]
+CHOICE = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("delta", "message", "index", "finish_reason"), JSON)
+)
+FRAME = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(NAMES, JSON) | {"choices": JSON | st.lists(CHOICE, max_size=2)}
+)
+
+
+@given(frame=FRAME)
+def test_nothing_but_our_errors(frame: dict[str, Any]) -> None:
+    data = json.dumps(frame)
+    for read in (
+        decode_chunk,
+        lambda text: decode_completion(text.encode()),
+        lambda text: decode_models(text.encode()),
+    ):
+        try:
+            read(data)
+        except HolySheepError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017 - any other kind of error passes through
+
+
+def test_whole_completion() -> None:
+    body = {
+        "id": "c",
+        "model": "m",
+        "choices": [
+            {"message": {"content": "a", "tool_calls": [{"id": "t"}]}, "finish_reason": "stop"},
+            {"index": 1},
+        ],
+        "usage": USAGE,
+    }
+    completion = decode_completion(json.dumps(body).encode())
+    first, second = completion.choices
+    assert (completion.id, completion.model, first.message.content, first.finish_reason) == (
+        "c",
+        "m",
+        "a",
+        "stop",
+    )
+    assert first.message.tool_calls == [ToolCall(id="t")]
+    assert (second.index, second.message.content) == (1, None)
+    assert completion.usage is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (b"", EmptyAnswerError, "empty"),
+        (b" \n", EmptyAnswerError, "empty"),
+        (b"<html>", ProtocolError, "no JSON"),
+        (b"\xff", ProtocolError, "no JSON"),
+        (b"{}", ProtocolError, "no choices. It holds: nothing"),
+        (b'{"data": 1}', ProtocolError, "no choices. It holds: 'data'"),
+        (b'{"error": "no room"}', UpstreamError, "no room"),
+    ],
+)
+def test_no_completion(body: bytes, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        decode_completion(body)
+
+
+def test_models() -> None:
+    rows = [{"id": "a", "owned_by": "x", "created": 5}, {"id": "b", "owned_by": None}, {"id": 7}, "c"]
+    assert decode_models(json.dumps({"data": rows}).encode()) == [Model("a", "x", 5), Model("b")]
+    with pytest.raises(ProtocolError, match="lists no models"):
+        decode_models(b"{}")
+    with pytest.raises(UpstreamError):
+        decode_models(b'{"error": "no"}')
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], "x", {}, {"message": "hi", "choices": []}, {"message": {"content": ""}}]
+)
+def test_no_error(body: object) -> None:
+    assert error_text(body) == ""
