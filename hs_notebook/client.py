@@ -64,14 +64,14 @@ class AsyncHolySheep:
         concurrent_streams: int = 5,
         credentials: Credentials | None = None,
     ) -> None:
-        if auth not in {"bearer", "x-api-key"}:
-            raise UsageError(f"auth is 'bearer' or 'x-api-key', not {auth!r}.")
         try:
             if api_key:
                 credentials = given_credentials(api_key, base_url)
             self.credentials = credentials or find_credentials(base_url, prompt=hidden_prompt)
         finally:
-            del api_key  # a verbose traceback prints the variables of the lines it shows
+            del api_key  # a verbose traceback prints the arguments of this frame
+        if auth not in {"bearer", "x-api-key"}:
+            raise UsageError(f"auth is 'bearer' or 'x-api-key', not {auth!r}.")
         self._calls = Calls(
             Transport(self.credentials, auth=auth, timeouts=timeouts or Timeouts()),
             retry=retry or RetryPolicy(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -23,6 +24,7 @@ KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
 _SHORTEST = 8
+_HOST = re.compile(r"[\w.:-]+")
 Prompt = Callable[[str], str]
 
 
@@ -110,6 +112,8 @@ def given_credentials(key: str, base_url: str | None = None) -> Credentials:
         return Credentials(_clean(key, "api_key"), normal_base_url(base_url or DEFAULT_BASE_URL), "api_key")
     except HolySheepError as error:
         failure = error.with_traceback(None)
+    finally:
+        del key  # a verbose traceback prints the arguments of this frame too
     raise failure
 
 
@@ -149,7 +153,11 @@ def _with_scheme(text: str) -> str:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        valid = bool(parts.hostname) and parts.scheme in {"http", "https"} and (parts.port or 1) > 0
+        valid = (
+            bool(_HOST.fullmatch(parts.hostname or ""))
+            and parts.scheme in {"http", "https"}
+            and (parts.port or 1) > 0
+        )
     except ValueError:
         valid = False
     if not valid:
