@@ -10,12 +10,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hs_notebook import __version__
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, find_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _QUICKSTART = "01-quickstart.ipynb"
 _SIMULATED_KEY = "simulated"
@@ -115,13 +118,17 @@ def _need(module: str, extra: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hs-notebook", description="Language models through the HolySheep relay.")
+    parser = argparse.ArgumentParser(
+        prog="hs-notebook", description="Language models through the HolySheep relay."
+    )
     parser.add_argument("--version", action="version", version=f"hs-notebook {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     made = commands.add_parser("lab", help="open JupyterLab; without a key answers are simulated")
     made.add_argument("folder", nargs="?", help="a folder or a notebook; default: notebooks/ here")
-    made.add_argument("--speed", type=float, default=1.0, help="times as fast as measured, for simulated answers")
+    made.add_argument(
+        "--speed", type=float, default=1.0, help="times as fast as measured, for simulated answers"
+    )
     made.set_defaults(command=lab)
 
     made = commands.add_parser("ask", help="ask a model; the prompt may come on standard input")

@@ -9,15 +9,17 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hs_notebook.client import AsyncHolySheep, Screen
-from hs_notebook.display import Display
 from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError
 from hs_notebook.portal import portal, wait
 from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
 from hs_notebook.types import Answer, ChatRequest, Model
 from hs_notebook.wire.assembler import Assembler
+
+if TYPE_CHECKING:
+    from hs_notebook.display import Display
 
 _KEPT = 50  # answers
 _STOP_SECONDS = 5.0  # for an interrupted answer to settle
@@ -38,7 +40,9 @@ class Interrupted(KeyboardInterrupt):
 class Call:
     """One answer on its way. `run` lives on the portal's loop; `stop` may come from any thread."""
 
-    def __init__(self, client: AsyncHolySheep, request: ChatRequest, screen: Screen, *, stream: bool = True) -> None:
+    def __init__(
+        self, client: AsyncHolySheep, request: ChatRequest, screen: Screen, *, stream: bool = True
+    ) -> None:
         self._client = client
         self._screen = screen
         self._stream = stream
@@ -50,7 +54,9 @@ class Call:
 
     async def run(self) -> Answer:
         """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
-        reading = self._client.read(self._assembler.request, self._assembler, self._screen, stream=self._stream)
+        reading = self._client.read(
+            self._assembler.request, self._assembler, self._screen, stream=self._stream
+        )
         self._reading = asyncio.ensure_future(reading)
         if self._stopped:
             self._reading.cancel()

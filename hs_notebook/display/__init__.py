@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hs_notebook.errors import HolySheepError
-from hs_notebook.types import Answer
+if TYPE_CHECKING:
+    from hs_notebook.errors import HolySheepError
+    from hs_notebook.types import Answer
 
 Stop = Callable[[], None]
 

@@ -7,15 +7,16 @@ import uuid
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.display import Stop
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.receipt import line
 from hs_notebook.display.static import picture
-from hs_notebook.errors import HolySheepError
-from hs_notebook.types import Answer
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from hs_notebook.display import Stop
+    from hs_notebook.errors import HolySheepError
+    from hs_notebook.types import Answer
 
 _GROWTH = 1.3  # a picture is sent again when the text has grown by so much: all pictures together stay linear
 _INTERVAL = 0.25  # seconds between two pictures, at least
@@ -45,7 +46,7 @@ class PageDisplay:
         # What another thread publishes belongs to the cell only in the context of the cell.
         self._context = contextvars.copy_context()
 
-    def begin(self, stop: Stop) -> None:
+    def begin(self, stop: Stop) -> None:  # noqa: ARG002 - the protocol's; here is no button
         self._publish(self._waiting(f"waiting for {self._model} …"), update=False)
 
     def sending(self) -> None:
@@ -65,7 +66,7 @@ class PageDisplay:
     def finish(self, answer: Answer) -> None:
         self._publish(answer_bundle(answer), answer_metadata(answer))
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: HolySheepError) -> None:  # noqa: ARG002 - the cell says it
         self._publish(picture("", receipt=f"{self._model} · no answer", state="error"))
 
     def _grow(self, _new: str) -> None:
@@ -82,5 +83,3 @@ class PageDisplay:
         self._shell.display_pub.publish(
             data=data, metadata=metadata or {}, transient={"display_id": self._display_id}, update=update
         )
-
-

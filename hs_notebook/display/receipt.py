@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from hs_notebook.types import Receipt
+if TYPE_CHECKING:
+    from hs_notebook.types import Receipt
 
 _SEPARATOR = " · "
 

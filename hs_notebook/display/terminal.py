@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextvars
 import sys
+from typing import TYPE_CHECKING
 
-from hs_notebook.display import Stop
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.receipt import line
 from hs_notebook.display.visible import visible
-from hs_notebook.errors import HolySheepError
-from hs_notebook.types import Answer
+
+if TYPE_CHECKING:
+    from hs_notebook.display import Stop
+    from hs_notebook.errors import HolySheepError
+    from hs_notebook.types import Answer
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 

@@ -7,22 +7,23 @@ widget's own message waits for the running cell on some kernels.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.display import Stop
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.page import PageDisplay
 from hs_notebook.display.receipt import line
-from hs_notebook.errors import HolySheepError
 from hs_notebook.pricing.tokens import estimate_tokens
-from hs_notebook.types import Answer
 
 if TYPE_CHECKING:
+    import asyncio
+
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hs_notebook.display import Stop
+    from hs_notebook.errors import HolySheepError
+    from hs_notebook.types import Answer
     from hs_notebook.widgets.stream import StreamView
 
 MESSAGE_TYPE = "holysheep_stream"
@@ -76,7 +77,9 @@ class Views:
 class WidgetDisplay(PageDisplay):
     """For JupyterLab and all that shows widgets; falls back to pictures where no view says hello."""
 
-    def __init__(self, shell: InteractiveShell, model: str, views: Views, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, shell: InteractiveShell, model: str, views: Views, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(shell, model)
         self._views = views
         self._loop = loop

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hs_notebook.magics.magic import HolySheepMagics
+
 
 def load(shell: InteractiveShell) -> None:
     """Register the magics and show answers as pictures."""
@@ -25,8 +27,9 @@ def unload(shell: InteractiveShell) -> None:
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("holysheep", None)
         shell.magics_manager.registry.pop(type(magics).__name__, None)
-        shell.configurables.remove(magics)
+        shell.configurables.remove(magics)  # type: ignore[arg-type]  # typed too narrowly
 
 
-def _loaded(shell: InteractiveShell):  # type: ignore[no-untyped-def]  # its class is imported late
-    return shell.magics_manager.registry.get("HolySheepMagics")
+def _loaded(shell: InteractiveShell) -> HolySheepMagics | None:
+    found: HolySheepMagics | None = shell.magics_manager.registry.get("HolySheepMagics")
+    return found

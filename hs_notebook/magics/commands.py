@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics.options import HelpRequested, parser
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from hs_notebook.magics.magic import HolySheepMagics
 
 HELP = """\
@@ -75,10 +76,11 @@ def last(magics: HolySheepMagics) -> None:
         from hs_notebook.display.visible import visible
 
         _say(visible(answer.text))
-        return TerminalDisplay().finish(answer)
+        TerminalDisplay().finish(answer)
+        return
     from hs_notebook.display.page import answer_bundle, answer_metadata
 
-    return magics.shell.display_pub.publish(data=answer_bundle(answer), metadata=answer_metadata(answer))
+    magics.shell.display_pub.publish(data=answer_bundle(answer), metadata=answer_metadata(answer))
 
 
 def version(_magics: HolySheepMagics) -> None:

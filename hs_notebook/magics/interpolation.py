@@ -2,7 +2,8 @@
 
 Only what names something that exists is filled in; every other brace (JSON, code, LaTeX, a template's
 ``{{name}}``) stays as it is. Nothing is called or evaluated: there are names, attributes without a leading
-underscore and literal keys, no way into the interpreter's frames, and what was filled in is not looked at again.
+underscore and literal keys, no way into the interpreter's frames, and what was filled in is not looked at
+again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import ast
 import re
 import sys
 import types
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HISTORIES = frozenset({"In", "Out"})  # by index only: the whole history in a prompt is never what was meant
 
@@ -23,7 +26,13 @@ _STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
 _LONGEST = 20_000  # characters of one value
 _MISSING = object()
 # From these, attributes lead to the variables of whatever code runs.
-_INNARDS = (types.FrameType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.TracebackType)
+_INNARDS = (
+    types.FrameType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+    types.TracebackType,
+)
 
 
 def interpolate(prompt: str, names: Mapping[str, Any]) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.client import AsyncHolySheep, prompt_messages
-from hs_notebook.display import Display
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.magics import commands
 from hs_notebook.magics.interpolation import HISTORIES, interpolate
@@ -24,12 +22,21 @@ from hs_notebook.session import Interrupted, Session
 from hs_notebook.types import Answer, ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from hs_notebook.display import Display
+
 
 @magics_class
 class HolySheepMagics(Magics):
     """Ask language models through the HolySheep relay."""
 
-    model = traitlets.Unicode("gpt-4.1", help="The model of a %%holysheep line that names none.").tag(config=True)
+    shell: Any  # not optional here, as it is for traitlets
+
+    model = traitlets.Unicode("gpt-4.1", help="The model of a %%holysheep line that names none.").tag(
+        config=True
+    )
     base_url = traitlets.Unicode(
         "", help="The relay; empty: HOLYSHEEP_BASE_URL, else https://api.holysheep.ai/v1."
     ).tag(config=True)
@@ -38,12 +45,20 @@ class HolySheepMagics(Magics):
         "auto",
         help="Where answers appear: a live widget, pictures in the page, or plain text; auto chooses.",
     ).tag(config=True)
-    auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(config=True)
-    requests_per_minute = traitlets.Int(60, min=1, help="Requests a minute that the plan allows.").tag(config=True)
-    concurrent_streams = traitlets.Int(5, min=1, help="Answers at a time that the plan allows.").tag(config=True)
+    auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(
+        config=True
+    )
+    requests_per_minute = traitlets.Int(60, min=1, help="Requests a minute that the plan allows.").tag(
+        config=True
+    )
+    concurrent_streams = traitlets.Int(5, min=1, help="Answers at a time that the plan allows.").tag(
+        config=True
+    )
     attempts = traitlets.Int(5, min=1, help="Requests sent for one answer, at most.").tag(config=True)
     connect_timeout = traitlets.Float(10.0, min=0.1, help="Seconds to connect.").tag(config=True)
-    idle_timeout = traitlets.Float(60.0, min=0.1, help="Seconds without a word from the model.").tag(config=True)
+    idle_timeout = traitlets.Float(60.0, min=0.1, help="Seconds without a word from the model.").tag(
+        config=True
+    )
     total_timeout = traitlets.Float(1800.0, min=0.1, help="Seconds for a whole answer.").tag(config=True)
     nest_asyncio = traitlets.Bool(
         default_value=False, help="Let the notebook's own asyncio tasks run while a cell waits for an answer."
@@ -82,7 +97,9 @@ class HolySheepMagics(Magics):
         if client.credentials.key.scrub(sent) != sent:
             raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
         try:
-            answer = self.session.ask(client, request, self._display(model), stream=options.stream, wait=self._wait)
+            answer = self.session.ask(
+                client, request, self._display(model), stream=options.stream, wait=self._wait
+            )
         except (HolySheepError, Interrupted) as error:
             if error.answer is not None:
                 self._put(options.out, error.answer)
@@ -153,20 +170,24 @@ class HolySheepMagics(Magics):
     def _warn_of_keys(self, text: str) -> None:
         if KEY_SHAPED.search(text):
             sys.stderr.write(
-                "This cell holds something that looks like a key. It would stay in the notebook and its history: "
-                "take it out, and renew the key if it is one.\n"
+                "This cell holds something that looks like a key. It would stay in the notebook and its "
+                "history: take it out, and renew the key if it is one.\n"
             )
 
     def show_answers(self) -> None:
         """Show an `Answer` at the end of a cell as its picture, and in a terminal as its text."""
         formatter = self.shell.display_formatter
-        formatter.formatters["text/plain"].for_type(Answer, lambda answer, printer, _cycle: printer.text(answer.text))
+        formatter.formatters["text/plain"].for_type(
+            Answer, lambda answer, printer, _cycle: printer.text(answer.text)
+        )
         formatter.mimebundle_formatter.for_type(Answer, self._answer_bundle)
 
     def _answer_bundle(self, answer: Answer, **_: Any) -> Any:
         from hs_notebook.display.page import answer_bundle, answer_metadata
 
-        return (answer_bundle(answer), answer_metadata(answer)) if self.in_page else {"text/plain": answer.text}
+        return (
+            (answer_bundle(answer), answer_metadata(answer)) if self.in_page else {"text/plain": answer.text}
+        )
 
     def close(self) -> None:
         """Stop what streams, and forget how to show answers."""
@@ -188,7 +209,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def keep_empty_cell(lines: list[str]) -> list[str]:
-    """Give a ``%%holysheep`` line without a cell an empty one, so that --help and our own error can answer."""
+    """Give a ``%%holysheep`` line without a cell an empty one: --help and our own error can answer then."""
     if len(lines) == 1 and lines[0].startswith("%%holysheep"):
         return [lines[0].rstrip("\n") + "\n", "\n"]
     return lines

@@ -8,9 +8,12 @@ import json
 import keyword
 import re
 import shlex
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hs_notebook.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
@@ -43,17 +46,24 @@ class Options(argparse.Namespace):
 
 
 def parse(line: str) -> Options:
-    """Read the line of ``%%holysheep``. Raises `UsageError`, with the nearest right option, or `HelpRequested`."""
+    """Read the line of ``%%holysheep``.
+
+    Raises `UsageError`, with the nearest right option, or `HelpRequested`.
+    """
     try:
         words = shlex.split(line)
     except ValueError:
-        raise UsageError("A quotation mark is not closed.", hint='Write -s "…" around several words.') from None
+        raise UsageError(
+            "A quotation mark is not closed.", hint='Write -s "…" around several words.'
+        ) from None
     options, unknown = parser().parse_known_args(words, Options())
     if unknown:
         _refuse(unknown)
     if options.flag_model:
         if options.model and options.model != options.flag_model:
-            raise UsageError(f"Two models were named: {options.model} and {options.flag_model}.", hint="Name one.")
+            raise UsageError(
+                f"Two models were named: {options.model} and {options.flag_model}.", hint="Name one."
+            )
         options.model = options.flag_model
     return options
 
@@ -62,11 +72,14 @@ def _refuse(words: list[str]) -> NoReturn:
     # A key that somebody tried to pass must not be printed: only the option's name is.
     word = next((word for word in words if word.startswith("-")), None)
     if word is None:
-        raise UsageError("The line names more than a model.", hint="The prompt goes into the cell, below the line.")
-    name = word.partition("=")[0]
-    if "key" in name.lower() or "token" == name.strip("-").lower():
         raise UsageError(
-            f"There is no option {name}: no option takes a key.", hint="Set HOLYSHEEP_API_KEY in the environment."
+            "The line names more than a model.", hint="The prompt goes into the cell, below the line."
+        )
+    name = word.partition("=")[0]
+    if "key" in name.lower() or name.strip("-").lower() == "token":
+        raise UsageError(
+            f"There is no option {name}: no option takes a key.",
+            hint="Set HOLYSHEEP_API_KEY in the environment.",
         )
     known = [option for action in parser()._actions for option in action.option_strings]  # noqa: SLF001
     begun = [option for option in known if option.startswith(name)]
@@ -99,12 +112,25 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
-    add("model", nargs="?", metavar="MODEL", help="the model, for example gpt-4.1; default: %%config HolySheepMagics.model")
+    add(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="the model, for example gpt-4.1; default: %%config HolySheepMagics.model",
+    )
     add("-m", "--model", dest="flag_model", metavar="MODEL", help="the same, as an option")
     add("-s", "--system", metavar="TEXT", help="the system message")
     add("-t", "--temperature", type=_number(float, 0, 2), metavar="T", help="0 to 2; not sent unless given")
     add("--max-tokens", type=_number(int, 1, 10_000_000), metavar="N", help="the longest answer, in tokens")
-    add("-p", "--param", type=_param, action="append", default=[], metavar="K=V", help="any other parameter, V as JSON or text")
+    add(
+        "-p",
+        "--param",
+        type=_param,
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="any other parameter, V as JSON or text",
+    )
     add("-o", "--out", type=_name, metavar="NAME", help="put the answer into a variable")
     add("--raw", action="store_true", help="send the cell as it is, braces too")
     add("--no-stream", dest="stream", action="store_false", help="wait for the whole answer")
@@ -113,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def _number(kind: type, low: float, high: float):  # type: ignore[no-untyped-def]
+def _number(kind: type, low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         value: float = kind(text)
         if not low <= value <= high:

@@ -26,7 +26,7 @@ def view_code() -> dict[str, str]:
     return {"type": "code", "script": _read("stream.js"), "style": _read("stream.css")}
 
 
-class StreamView(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is untyped
+class StreamView(anywidget.AnyWidget):
     """`stream_id` names the answer in messages, `model` is shown, `live` says whether more may come."""
 
     _esm = _read("loader.js")
