@@ -6,13 +6,13 @@ import asyncio
 import os
 import sys
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -36,18 +36,16 @@ class Portal:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` on the loop and wait for it; an interrupt cancels it and waits for its clean-up."""
-        future = self.start(work)
+        job = _Job(work)
         try:
-            return wait(future)
+            self.loop.call_soon_threadsafe(job.begin)
+            return wait(job.outcome)
         except BaseException:
-            if not future.done():
-                future.cancel()
-                self.settle()
+            if not job.outcome.done():
+                self.finish(job.stop())
             raise
-
-    def settle(self) -> None:
-        """Wait a moment until tasks that were cancelled have cleaned up."""
-        self.finish(_let_others_finish())
+        finally:
+            del job  # an error in it would hold this frame, and this frame the error
 
     def finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do a clean-up on the loop and wait a moment for it; on the loop's own thread nobody may wait."""
@@ -57,10 +55,30 @@ class Portal:
                 future.result(_CLOSING_SECONDS)
 
 
-async def _let_others_finish() -> None:
-    cancelled = [task for task in asyncio.all_tasks() if task.cancelling()]
-    if cancelled:
-        await asyncio.wait(cancelled)
+class _Job(Generic[T]):
+    """Work that can be stopped at any moment, also between its being sent to the loop and its beginning."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.outcome: Future[T] = Future()
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        try:
+            result = await self._work
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(result)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._work.close()  # what was cancelled before its first step was never begun
 
 
 def wait(future: Future[T]) -> T:
