@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from hs_notebook.relay.serve import EmbeddedRelay
+
 KEY = "cr_test_0123456789abcdef"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -37,6 +39,15 @@ def plain(text: str) -> str:
 def settings(base_url: str, key: str = KEY) -> dict[str, str]:
     """What the environment must say for answers to come from `base_url`."""
     return {"HOLYSHEEP_BASE_URL": base_url, "HOLYSHEEP_API_KEY": key}
+
+
+def until_closed(relay: EmbeddedRelay) -> float:
+    """Wait until the relay has seen the client go, and return when that was."""
+    deadline = time.monotonic() + 5
+    while relay.stats.last_cancelled_monotonic is None:
+        assert time.monotonic() < deadline, "the connection was not closed"
+        time.sleep(0.005)
+    return relay.stats.last_cancelled_monotonic
 
 
 # --- in this process -----------------------------------------------------------------------------

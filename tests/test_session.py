@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shell import KEY, Reply, Server, said, settings
+from shell import KEY, Reply, Server, said, settings, until_closed
 
 from hs_notebook.errors import AuthenticationError, MissingKeyError, UpstreamError
 from hs_notebook.session import Interrupted, Session, suggestion
@@ -125,15 +125,6 @@ def test_an_error_in_mid_answer_is_raised_with_what_came(session: Session) -> No
     assert caught.value.answer is notes.answer is session.answers[-1]
     assert session.answers[-1].state == "error"
     assert "".join(notes.texts) == session.answers[-1].text != ""
-
-
-def until_closed(relay: EmbeddedRelay) -> float:
-    """Wait until the relay has seen the client go, and return when that was."""
-    deadline = time.monotonic() + 5
-    while relay.stats.last_cancelled_monotonic is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return relay.stats.last_cancelled_monotonic
 
 
 def test_stop_closes_the_connection_and_keeps_the_text(session: Session, relay: EmbeddedRelay) -> None:
