@@ -172,9 +172,10 @@ class Transport:
         page = await self._page(response)
         encoding = _encoding(response)
         if encoding not in _DECODED:
-            return ProtocolError(
+            failure = ProtocolError(
                 f"The reply of {self._host} has the encoding {encoding}, which was not asked for."
             )
+            return self._translate(failure)
         return self._translate(kind_failure(kind, page))
 
     def _headers(self) -> dict[str, str]:

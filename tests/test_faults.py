@@ -1,0 +1,742 @@
+"""Everything that can go wrong on the way, and the one outcome that each must have."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import math
+import socket
+import ssl
+import time
+from contextlib import suppress
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import END, FINISH, HELLO, SSE, Loopback, frame, hello_page, page, replies
+
+from hs_notebook import AsyncHolySheep, HolySheep
+from hs_notebook.client import Screen
+from hs_notebook.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    EmptyAnswerError,
+    EventTooLargeError,
+    HolySheepError,
+    InsufficientBalanceError,
+    InternalServerError,
+    NotFoundError,
+    ProtocolError,
+    RateLimitError,
+    StreamTruncatedError,
+    UpstreamError,
+)
+from hs_notebook.net.transport import Timeouts
+from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.types import Answer, ChatRequest
+from hs_notebook.wire.assembler import Assembler
+from hs_notebook.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loopback import Connection
+
+KEY = "cr_test_0123456789abcdef"
+ONCE = RetryPolicy(attempts=1)
+QUICK = RetryPolicy(base=0.01, cap=0.01)
+IMPATIENT = Timeouts(connect=5, idle=0.15, total=0.5)
+
+
+def outcome(
+    base_url: str, prompt: str = "hi", *, stream: bool = True, **settings: Any
+) -> Answer | HolySheepError:
+    """What a question comes to. Blocking and async go the same way, so either will do."""
+
+    async def ask() -> Answer:
+        async with AsyncHolySheep(KEY, base_url=base_url, **{"retry": ONCE, **settings}) as client:
+            return await client.ask(prompt, model="gpt-4.1", stream=stream)
+
+    try:
+        return asyncio.run(ask())
+    except HolySheepError as caught:
+        error = caught
+    assert len(str(error).splitlines()) == 1, str(error)
+    assert KEY not in str(error) + repr(error) + repr(vars(error))
+    return error
+
+
+def failed(result: Answer | HolySheepError, kind: type[HolySheepError], *said: str) -> None:
+    assert type(result) is kind, repr(result)
+    for words in said:
+        assert words in str(result), str(result)
+
+
+def kept(result: Answer | HolySheepError, state: str, text: str, note: str = "") -> None:
+    assert isinstance(result, Answer), repr(result)
+    assert (result.state, result.text) == (state, text)
+    assert note in result.receipt.note
+    assert bool(result.receipt.note) is bool(note)
+
+
+# --- what the simulated relay can do -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[EmbeddedRelay]:
+    with EmbeddedRelay(Simulation(speed=math.inf)) as running:
+        yield running
+
+
+ENDS = {
+    "400": (BadRequestError, "400: The request cannot be meant."),
+    "401": (AuthenticationError, "401: Incorrect API key", "The key came from api_key", "balance"),
+    "402": (InsufficientBalanceError, "402:", "Check the balance"),
+    "403": (AuthenticationError, "403:", "The key came from api_key"),
+    "429": (RateLimitError, "429:"),
+    "500": (InternalServerError, "500:"),
+    "503": (InternalServerError, "503:"),
+    "html": (ProtocolError, "answered with text/html", "Welcome", "Check the base URL"),
+    "html502": (InternalServerError, "502: Bad gateway This page comes from a simulated proxy"),
+    "redirect": (APIStatusError, "307:", "Redirects are never followed; check the base URL http://127.0.0.1"),
+    "empty": (EmptyAnswerError, "empty"),
+    "doneonly": (EmptyAnswerError, "empty"),
+}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("fault", ENDS)
+def test_nothing_to_keep(quick: EmbeddedRelay, fault: str, *, stream: bool) -> None:
+    kind, *said = ENDS[fault]
+    failed(outcome(quick.base_url, f"[simulate fault={fault}]", stream=stream), kind, *said)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "note", "estimated"),
+    [
+        ("cut", "truncated", "broke off", True),
+        ("nodone", "complete", "no [DONE]", False),
+        ("nousage", "complete", "", True),
+        ("wholejson", "complete", "", False),
+        ("badjson", "error", "no JSON", True),
+        ("errorframe", "error", "The simulated model broke off", True),
+    ],
+)
+def test_something_to_keep(
+    quick: EmbeddedRelay, fault: str, state: str, note: str, *, estimated: bool
+) -> None:
+    whole = outcome(quick.base_url, "[simulate tokens=12]")
+    assert isinstance(whole, Answer)
+    result = outcome(quick.base_url, f"[simulate tokens=12 fault={fault}]")
+    if isinstance(result, HolySheepError):
+        assert state == "error"
+        result = result.answer
+    kept(result, state, result if state != "complete" else whole.text, note)
+    assert whole.text.startswith(result)
+    assert len(result) > 0
+    assert result.usage.estimated is estimated
+
+
+@pytest.mark.parametrize("fault", ["responses", "sse_for_nonstream"])
+def test_other_dialects(quick: EmbeddedRelay, fault: str) -> None:
+    whole = outcome(quick.base_url, "[simulate tokens=12]")
+    result = outcome(quick.base_url, f"[simulate tokens=12 fault={fault}]", stream=fault == "responses")
+    assert isinstance(result, Answer)
+    assert (result.text, result.state) == (whole, "complete")
+
+
+def test_a_stall_in_mid_stream(quick: EmbeddedRelay) -> None:
+    result = outcome(quick.base_url, "[simulate tokens=12 fault=stall]", timeouts=IMPATIENT)
+    assert isinstance(result, Answer)
+    assert result.text
+    kept(result, "truncated", result.text, "was silent for 0.15 s")
+
+
+# --- trying again --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "html502"])
+def test_tried_again_until_it_works(quick: EmbeddedRelay, fault: str) -> None:
+    before = quick.stats.requests
+    result = outcome(quick.base_url, f"[simulate tokens=3 fault={fault}-once] {fault}", retry=QUICK)
+    assert isinstance(result, Answer)
+    assert quick.stats.requests - before == 2
+
+
+def test_tried_five_times(quick: EmbeddedRelay) -> None:
+    before = quick.stats.requests
+    failed(outcome(quick.base_url, "[simulate fault=503]", retry=QUICK), InternalServerError, "Tried 5 times")
+    assert quick.stats.requests - before == 5
+
+
+@pytest.mark.parametrize("fault", ["400", "401", "402", "403", "html", "redirect", "empty", "cut", "badjson"])
+def test_tried_but_once(quick: EmbeddedRelay, fault: str) -> None:
+    before = quick.stats.requests
+    outcome(quick.base_url, f"[simulate tokens=9 fault={fault}]", retry=QUICK)
+    assert quick.stats.requests - before == 1
+
+
+class Notes(Screen):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def sending(self) -> None:
+        self.said.append("sending")
+
+    def notice(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_the_wait_is_told(quick: EmbeddedRelay) -> None:
+    notes = Notes()
+
+    async def ask() -> None:
+        async with AsyncHolySheep(KEY, base_url=quick.base_url, retry=QUICK) as client:
+            request = ChatRequest.of(
+                "gpt-4.1", [{"role": "user", "content": "[simulate tokens=3 fault=503-once] x"}]
+            )
+            assert await client.read(request, Assembler(request), notes) is None
+
+    asyncio.run(ask())
+    first, notice, last, second = notes.said
+    assert notice == "503: The model is overloaded. (simulated); trying again in 0 s (2 of 5)"
+    assert (first, last, second) == ("sending", "", "sending")
+
+
+BUSY = json.dumps({"error": {"message": "Slow down."}}).encode()
+
+
+def timed(
+    *headers: str, body: bytes = BUSY, retry: RetryPolicy | None = None
+) -> tuple[Answer | HolySheepError, float]:
+    refusal = page("429 Too Many Requests", body, "application/json", *headers)
+    with Loopback(replies(refusal, hello_page())) as server:
+        started = time.monotonic()
+        result = outcome(server.base_url, retry=retry or RetryPolicy(base=0, cap=0))
+        return result, time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "seconds"),
+    [
+        ("retry-after: 1", BUSY, 1),
+        ("retry-after-ms: 400", BUSY, 0.4),
+        ("x: y", b'{"error": {"message": "Slow down.", "retry_after": 0.4}}', 0.4),
+        ("retry-after: -5", BUSY, 0),
+        ("retry-after: nan", BUSY, 0),
+        ("retry-after: 1e30", BUSY, 0),
+        ("retry-after: soon", BUSY, 0),
+    ],
+)
+def test_retry_after(header: str, body: bytes, seconds: float) -> None:
+    result, took = timed(header, body=body)
+    kept(result, "complete", "Hello")
+    assert seconds <= took < seconds + 1
+
+
+def test_retry_after_a_date() -> None:
+    result, took = timed(f"retry-after: {formatdate(time.time() + 2, usegmt=True)}")
+    kept(result, "complete", "Hello")
+    assert 0.9 < took < 3
+
+
+@pytest.mark.parametrize(
+    "header", ["retry-after: 61", f"retry-after: {formatdate(time.time() + 9000, usegmt=True)}"]
+)
+def test_retry_after_too_long(header: str) -> None:
+    result, took = timed(header)
+    failed(result, RateLimitError, "429: Slow down.", "It asks to wait ")
+    assert took < 1
+
+
+# --- the connection ------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_refused() -> None:
+    port = free_port()
+    result = outcome(f"http://127.0.0.1:{port}", retry=RetryPolicy(attempts=3, base=0.01))
+    failed(
+        result,
+        APIConnectionError,
+        f"127.0.0.1:{port} cannot be reached: connection refused.",
+        "Tried 3 times",
+    )
+
+
+def test_an_unknown_host() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "*")
+        result = outcome("https://no-such-host.invalid", retry=ONCE)
+    assert type(result) is APIConnectionError
+    assert "no-such-host.invalid" in str(result)
+    assert "Check the base URL and the network." in str(result)
+
+
+def test_a_failed_handshake_is_not_tried_again() -> None:
+    def serve(connection: Connection, _server: Loopback) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with suppress(ssl.SSLError):  # it has no certificate to show
+            context.wrap_socket(connection.socket, server_side=True)
+
+    with Loopback(serve) as server:
+        result = outcome(server.base_url.replace("http:", "https:"), retry=QUICK)
+        assert server.accepted == 1
+    failed(result, APIConnectionError, "does not speak TLS with this machine")
+
+
+def once(serve: Callable[[Connection], None]) -> Callable[[Connection, Loopback], None]:
+    """Read one request, then do this."""
+
+    def run(connection: Connection, server: Loopback) -> None:
+        if server.ask(connection):
+            serve(connection)
+
+    return run
+
+
+def after_hello(connection: Connection) -> None:
+    connection.send(SSE)
+    connection.events(*HELLO[:2])
+
+
+def silent(connection: Connection) -> None:
+    connection.gone()
+
+
+def stall(connection: Connection) -> None:
+    after_hello(connection)
+    connection.gone()
+
+
+def stall_after_the_finish_reason(connection: Connection) -> None:
+    after_hello(connection)
+    connection.events(FINISH)
+    connection.gone()
+
+
+def keep_alive(connection: Connection) -> None:
+    connection.send(SSE)
+    while True:
+        connection.chunk(b": keep-alive\n\n")
+        time.sleep(0.02)
+
+
+def keep_alive_in_mid_stream(connection: Connection) -> None:
+    after_hello(connection)
+    while True:
+        connection.chunk(b": keep-alive\n\n")
+        time.sleep(0.02)
+
+
+def dribble(connection: Connection) -> None:
+    connection.send(SSE)
+    while True:
+        connection.events(frame("x"))
+        time.sleep(0.03)
+
+
+def reset_before_the_headers(connection: Connection) -> None:
+    connection.reset()
+
+
+def close_before_the_headers(connection: Connection) -> None:
+    connection.socket.close()
+
+
+def close_after_the_headers(connection: Connection) -> None:
+    connection.send(SSE)
+
+
+def reset_in_mid_stream(connection: Connection) -> None:
+    after_hello(connection)
+    time.sleep(0.05)
+    connection.reset()
+
+
+def close_in_mid_stream(connection: Connection) -> None:
+    after_hello(connection)
+
+
+def end_in_mid_stream(connection: Connection) -> None:
+    after_hello(connection)
+    connection.send(END)
+
+
+def nonsense(connection: Connection) -> None:
+    connection.send(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+
+def nonsense_in_mid_stream(connection: Connection) -> None:
+    after_hello(connection)
+    connection.send(b"no length\r\n")
+
+
+ENDINGS: dict[Callable[[Connection], None], tuple[str | type[HolySheepError], str]] = {
+    silent: (APITimeoutError, "was silent for 0.15 s"),
+    keep_alive: (APITimeoutError, "was silent for 0.15 s"),
+    reset_before_the_headers: (APIConnectionError, "broke the connection"),
+    close_before_the_headers: (APIConnectionError, "broke the connection"),
+    close_after_the_headers: (APIConnectionError, "broke the connection"),
+    nonsense: (APIConnectionError, "broke the connection"),
+    stall: ("truncated", "was silent for 0.15 s"),
+    keep_alive_in_mid_stream: ("truncated", "was silent for 0.15 s"),
+    reset_in_mid_stream: ("truncated", "broke the connection"),
+    close_in_mid_stream: ("truncated", "broke the connection"),
+    end_in_mid_stream: ("truncated", "broke off before its end"),
+    nonsense_in_mid_stream: ("truncated", "broke the connection"),
+    stall_after_the_finish_reason: ("complete", "no [DONE]"),
+}
+
+
+@pytest.mark.parametrize("serve", ENDINGS, ids=lambda serve: serve.__name__)
+def test_connections_that_end_otherwise(serve: Callable[[Connection], None]) -> None:
+    state, said = ENDINGS[serve]
+    with Loopback(once(serve)) as server:
+        result = outcome(server.base_url, timeouts=IMPATIENT, retry=RetryPolicy(attempts=2, base=0.01))
+        # Before the answer has begun another attempt is free; after that it would be billed twice.
+        assert len(server.requests) == (1 if isinstance(state, str) else 2)
+    if isinstance(state, str):
+        kept(result, state, "Hello", said)
+    else:
+        failed(result, state, f"127.0.0.1:{server.port}", said)
+
+
+def test_a_dribble_ends_at_the_total() -> None:
+    with Loopback(once(dribble)) as server:
+        started = time.monotonic()
+        result = outcome(server.base_url, timeouts=IMPATIENT)
+        assert 0.45 < time.monotonic() - started < 2
+    assert isinstance(result, Answer)
+    kept(result, "truncated", result.text, "was not done after 0.5 s")
+    assert len(result) > 3
+
+
+def test_a_total_that_is_shorter_than_the_idle_time() -> None:
+    with Loopback(once(silent)) as server:
+        started = time.monotonic()
+        result = outcome(server.base_url, timeouts=Timeouts(idle=30, total=0.2))
+        assert time.monotonic() - started < 2
+    failed(result, APITimeoutError, "was silent for 0.2 s")
+
+
+def test_a_reader_may_take_his_time() -> None:
+    """The idle time counts what the server is silent, not what the reader thinks."""
+
+    def serve(connection: Connection) -> None:
+        after_hello(connection)
+        connection.events(*HELLO[2:])
+        connection.send(END)
+
+    async def read() -> list[str | None]:
+        client = AsyncHolySheep(KEY, base_url=server.base_url, timeouts=Timeouts(idle=0.15))
+        messages = [{"role": "user", "content": "hi"}]
+        texts = []
+        async for chunk in await client.chat.completions.create(model="m", messages=messages, stream=True):
+            await asyncio.sleep(0.25)
+            texts.append(chunk.choices[0].delta.content)
+        await client.close()
+        return texts
+
+    with Loopback(once(serve)) as server:
+        assert asyncio.run(read()) == ["Hel", "lo", None]
+
+
+def test_an_idle_time_out_is_not_taken_for_the_user_s_cancel_nor_the_other_way_round() -> None:
+    async def read() -> None:
+        client = AsyncHolySheep(KEY, base_url=server.base_url, retry=ONCE, timeouts=Timeouts(idle=0.2))
+        messages = [{"role": "user", "content": "hi"}]
+
+        async def consume() -> None:
+            async for _ in await client.chat.completions.create(model="m", messages=messages, stream=True):
+                pass
+
+        with pytest.raises(StreamTruncatedError):
+            await consume()
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await consume()
+        # A cancel that was asked for at the same moment as the time-out wins.
+        both = asyncio.create_task(consume())
+        asyncio.get_running_loop().call_later(0.19, _busy, 0.05)
+        asyncio.get_running_loop().call_later(0.2, both.cancel)
+        await asyncio.wait([both])
+        assert both.cancelled() or isinstance(both.exception(), StreamTruncatedError)
+        # After a cancel that was swallowed, a time-out is still one.
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(1)
+        with pytest.raises(StreamTruncatedError):
+            await consume()
+        assert task.cancelling() == 1
+        task.uncancel()
+        await client.close()
+
+    with Loopback(once(stall)) as server:
+        asyncio.run(read())
+
+
+def _busy(seconds: float) -> None:
+    time.sleep(seconds)  # the loop is late: both are due when it looks again
+
+
+# --- other replies -------------------------------------------------------------------------------
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays_home() -> None:
+    with (
+        Loopback(replies(hello_page())) as elsewhere,
+        Loopback(replies(page("302 Found", b"", "text/html", f"location: {elsewhere.base_url}"))) as server,
+    ):
+        result = outcome(server.base_url, retry=QUICK)
+        assert elsewhere.accepted == 0
+        assert len(server.requests) == 1
+    failed(result, APIStatusError, "302: Found.", "Redirects are never followed", server.base_url)
+
+
+HELLO_BODY = "".join(f"data: {data}\n\n" for data in HELLO).encode()
+
+
+def encoded(body: bytes, encoding: str) -> bytes:
+    return page("200 OK", body, "text/event-stream", f"content-encoding: {encoding}")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZip"])
+def test_a_gzip_stream(encoding: str) -> None:
+    with Loopback(replies(encoded(gzip.compress(HELLO_BODY), encoding))) as server:
+        kept(outcome(server.base_url), "complete", "Hello")
+
+
+def test_a_broken_gzip_stream() -> None:
+    with Loopback(replies(encoded(b"\x1f\x8b" + HELLO_BODY, "gzip"))) as server:
+        failed(
+            outcome(server.base_url),
+            ProtocolError,
+            f"The reply of 127.0.0.1:{server.port} is compressed and broken",
+        )
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "rot13"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_unknown_encoding(encoding: str, *, stream: bool) -> None:
+    with Loopback(replies(encoded(b"\x0b\x02\x80", encoding))) as server:
+        result = outcome(server.base_url, stream=stream)
+    failed(result, ProtocolError, f"has the encoding {encoding}, which was not asked for")
+
+
+def test_a_gzip_bomb() -> None:
+    bomb = gzip.compress(b"data: " + b"x" * 80_000_000, 9)
+    with Loopback(replies(encoded(bomb, "gzip"))) as server:
+        result = outcome(server.base_url)
+    assert isinstance(result, EventTooLargeError | StreamTruncatedError)
+    assert "larger than" in str(result) or "longer than" in str(result)
+
+
+def test_an_endless_line() -> None:
+    def serve(connection: Connection) -> None:
+        connection.send(SSE)
+        connection.events(*HELLO[:2])
+        connection.chunk(b"data: ")
+        while True:
+            connection.chunk(b"x" * 65536)
+            sent.append(65536)
+
+    sent: list[int] = []
+    with Loopback(once(serve)) as server:
+        result = outcome(server.base_url)
+    failed(result, EventTooLargeError, "larger than 1,048,576 bytes")
+    assert (result.answer.text, result.answer.state) == ("Hello", "error")
+    assert sum(sent) < 30_000_000  # the sockets hold some
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/octet-stream", ""])
+def test_another_content_type(kind: str) -> None:
+    with Loopback(replies(page("200 OK", b"<h1>Sign in</h1>", kind))) as server:
+        failed(
+            outcome(server.base_url),
+            ProtocolError,
+            kind or "no content type",
+            "Sign in",
+            "Check the base URL",
+        )
+
+
+HTML = (
+    b"<!doctype html><title>x</title><style>p{}</style><script>alert(1)</script><!-- y -->"
+    b"<p>Bad &amp; <b>worse</b>"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    [
+        ("500 Oops", HTML, InternalServerError, "500: Bad & worse."),
+        ("502 Bad", b"x" * 5000, InternalServerError, "502: " + "x" * 200 + "…"),
+        ("503 Busy", b"", InternalServerError, "503: Service Unavailable."),
+        ("520 ", b"", InternalServerError, "520: no reason given."),
+        ("500 Oops", b"a < b,\n c > d", InternalServerError, "500: a < b, c > d."),
+        ("500 Oops", b"\xff\xfe", InternalServerError, "500: \ufffd\ufffd."),
+        ("404 No", b'{"error": {"message": "No such model."}}', NotFoundError, "404: No such model."),
+        ("422 No", b'{"detail": [{"msg": "field required"}]}', BadRequestError, "field required"),
+        ("413 No", b'{"message": "Too\\n long"}', BadRequestError, "413: Too long."),
+        ("400 No", json.dumps({"error": "y" * 9000}).encode(), BadRequestError, "400: " + "y" * 495 + "…"),
+        ("403 No", b'{"error": "Insufficient credit"}', InsufficientBalanceError, "Check the balance"),
+        (
+            "429 No",
+            b'{"error": {"code": "insufficient_quota"}}',
+            InsufficientBalanceError,
+            "Check the balance",
+        ),
+        ("405 No", b'{"error": {}}', APIStatusError, "405: unnamed error."),
+    ],
+)
+def test_error_pages(status: str, body: bytes, kind: type[HolySheepError], said: str) -> None:
+    with Loopback(replies(page(status, body))) as server:
+        failed(outcome(server.base_url), kind, said)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"<", b"<!--", b"<script", b"<script>", b"<a ", b"</script ", b"&amp", b"\n"]
+)
+def test_an_error_page_of_junk_takes_no_time(junk: bytes) -> None:
+    with Loopback(replies(page("500 Oops", junk * (300_000 // len(junk))))) as server:
+        started = time.process_time()
+        failed(outcome(server.base_url), InternalServerError, "500: ")
+        assert time.process_time() - started < 1
+
+
+def test_an_endless_error_page() -> None:
+    def serve(connection: Connection) -> None:
+        connection.send(SSE.replace(b"200 OK", b"500 Oops"))
+        while True:
+            connection.chunk(b"x" * 65536)
+
+    with Loopback(once(serve)) as server:
+        failed(outcome(server.base_url), InternalServerError, "500: xxx")
+
+
+def short(body: bytes) -> bytes:
+    return page("200 OK", body).replace(b"content-length: ", b"content-length: 9")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_whole_reply_that_breaks_off_is_not_asked_for_again(*, stream: bool) -> None:
+    def serve(connection: Connection) -> None:
+        connection.send(short(b'{"choices": [{"message": {"content": "he'))
+
+    with Loopback(once(serve)) as server:
+        result = outcome(server.base_url, stream=stream, retry=QUICK)
+        assert len(server.requests) == 1
+    failed(result, StreamTruncatedError, "The reply broke off", "broke the connection")
+
+
+def test_a_whole_reply_may_keep_us_waiting() -> None:
+    def serve(connection: Connection) -> None:
+        connection.send(page("200 OK", b"").replace(b"content-length: 0", b"transfer-encoding: chunked"))
+        for _ in range(10):
+            connection.chunk(b" \n")
+            time.sleep(0.04)
+        connection.chunk(b'{"choices": [{"message": {"content": "Hello"}}]}')
+        connection.send(END)
+
+    with Loopback(once(serve)) as server:
+        kept(
+            outcome(server.base_url, stream=False, timeouts=Timeouts(idle=0.15, total=5)), "complete", "Hello"
+        )
+
+
+# --- the key -------------------------------------------------------------------------------------
+
+ECHOES = {
+    "a refusal": page("401 No", f'{{"error": "Invalid key {KEY} given"}}'.encode()),
+    "a page": page("500 No", f"<p>{KEY}</p>".encode(), "text/html"),
+    "a page that is cut within the key": page("500 No", b"x" * 190 + KEY.encode()),
+    "a field": page(
+        "400 No", json.dumps({"error": {"message": "no", "param": f"stream_options {KEY}"}}).encode()
+    ),
+    "another content type": page("200 OK", f"{KEY} is no key".encode(), "text/plain"),
+    "an error frame": page("200 OK", f'data: {{"error": "bad key {KEY}"}}\n\n'.encode(), "text/event-stream"),
+    "nonsense in a frame": page("200 OK", f"data: <{KEY}>\n\n".encode(), "text/event-stream"),
+    "an error in a whole reply": page("200 OK", f'{{"error": "bad key {KEY}"}}'.encode()),
+    "nonsense in a whole reply": page("200 OK", f"[{KEY}".encode()),
+    "a header": page("200 OK", b"", "text/html", f"content-encoding: {KEY}"),
+    "a kind": page("200 OK", b"", KEY),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_server_that_repeats_the_key(name: str, caplog: pytest.LogCaptureFixture, *, stream: bool) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Loopback(replies(ECHOES[name])) as server:
+        result = outcome(server.base_url, stream=stream)  # looks for the key itself
+    assert isinstance(result, HolySheepError)
+    assert KEY[:12] not in str(result)
+    assert getattr(result, "param", None) is None or KEY not in result.param  # type: ignore[attr-defined]
+    ours = [record for record in caplog.records if not record.name.startswith(("httpcore", "asyncio"))]
+    assert not any(KEY in record.getMessage() for record in ours)
+
+
+def test_the_source_of_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(replies(page("401 No", b'{"error": "no"}'))) as server:
+        monkeypatch.setenv("HOLYSHEEP_API_KEY", KEY)
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        with pytest.raises(
+            AuthenticationError, match="from the environment variable HOLYSHEEP_API_KEY;"
+        ) as caught:
+            HolySheep(retry=ONCE).ask("hi", model="m")
+    assert KEY not in str(caught.value)
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+
+def test_loopback_goes_direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(replies(hello_page())) as server:
+        for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+        kept(outcome(server.base_url), "complete", "Hello")
+
+
+def test_a_proxy_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(connection: Connection, server: Loopback) -> None:
+        if server.ask(connection):
+            connection.send(b"HTTP/1.1 403 No way\r\ncontent-length: 0\r\n\r\n")
+
+    with Loopback(serve) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        result = outcome("https://far.example")
+    assert type(result) is APIConnectionError
+    assert [request.line for request in proxy.requests] == ["CONNECT far.example:443 HTTP/1.1"]
+    assert not any(KEY in value for request in proxy.requests for _, value in request.headers)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://[::1"])
+def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    failed(
+        outcome("https://far.example"),
+        ConfigurationError,
+        "The proxy that the environment names cannot be used",
+    )
+
+
+def test_an_error_in_place_of_the_models() -> None:
+    with (
+        Loopback(replies(page("200 OK", f'{{"error": "no {KEY}"}}'.encode()))) as server,
+        pytest.raises(UpstreamError, match=r"The relay reports: no \[key\]"),
+    ):
+        HolySheep(KEY, base_url=server.base_url).models.list()
