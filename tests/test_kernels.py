@@ -228,7 +228,7 @@ def test_a_view_hears_each_character_once_and_at_most_25_messages_a_second(runni
 
 @on_one_kernel
 def test_without_hello_all_text_so_far_is_sent_at_first(running: Kernel) -> None:
-    cell = running.run("%%holysheep -o answer\n[simulate tokens=250 tps=100 ttft=0]")
+    cell = running.run("%%holysheep -o answer\n[simulate tokens=200 tps=100 ttft=0]")
     types = [said["type"] for said in cell.custom if said.get("text")]
     deltas = types.index("delta")
     assert set(types[:deltas]) == {"snapshot"}
@@ -241,7 +241,7 @@ def test_without_hello_all_text_so_far_is_sent_at_first(running: Kernel) -> None
 @on_one_kernel
 def test_bytes_to_the_page_grow_with_the_answer(running: Kernel) -> None:
     def sent(tokens: int) -> int:
-        cell = running.start(f"%%holysheep -o answer\n[simulate tokens={tokens} tps=20000 ttft=300]")
+        cell = running.start(f"%%holysheep -o answer\n[simulate tokens={tokens} tps=25000 ttft=200]")
         running.until(cell, lambda cell: cell.stream_id)
         running.page_says("hello", cell.stream_id)
         running.wait(cell, timeout=60)
@@ -308,6 +308,7 @@ def test_a_wait_is_shown(running: Kernel) -> None:
     assert notices[-1] == ""
 
 
+@on_one_kernel
 @pytest.mark.parametrize("setting", ["page", "text"])
 def test_other_displays(setting: str, running: Kernel) -> None:
     running.run(f"%config HolySheepMagics.display = {setting!r}")
@@ -337,7 +338,7 @@ def test_other_displays(setting: str, running: Kernel) -> None:
 
 @on_one_kernel
 def test_a_front_end_without_widgets_sees_pictures_grow(running: Kernel) -> None:
-    cell = running.run("%%holysheep -o answer\n[simulate tokens=180 tps=60 ttft=0]")
+    cell = running.run("%%holysheep -o answer\n[simulate tokens=180 tps=50 ttft=0]")
     pictures = [one["data"]["text/plain"] for one in cell.shown if "text/html" in one["data"]]
     assert len(pictures) >= 3
     assert all(later.startswith(text) for text, later in itertools.pairwise(pictures))
@@ -402,6 +403,7 @@ def test_tasks_of_the_notebook_run_meanwhile_if_asked_to(fresh: Kernel, relay: E
     )
 
 
+@pytest.mark.parametrize("fresh", [DEFAULT_KERNEL], indirect=True)
 def test_unloading_ends_what_is_open(fresh: Kernel) -> None:
     cell = begin(fresh, "%%holysheep\n[simulate tokens=30 tps=100 ttft=50]", pieces=1)
     fresh.page_says("hello", cell.stream_id)
