@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal  # noqa: TC003 - msgspec reads the annotations
+from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
@@ -26,9 +27,6 @@ class Message(msgspec.Struct, frozen=True):
 Messages: TypeAlias = Iterable[Message | Mapping[str, Any]]
 
 
-# --- what a request says -------------------------------------------------------------------------
-
-
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A chat completion that was asked for; `params` holds just what the user gave."""
 
@@ -41,15 +39,15 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Check and freeze a request; raises `UsageError` for a value that cannot be sent."""
         if not isinstance(model, str) or not model.strip():
             raise UsageError("No model was named.", hint="Name one, for example gpt-4.1.")
-        if isinstance(messages, str | bytes | Mapping):
-            raise UsageError(
-                "messages is a list of {'role': …, 'content': …}.", hint="For one prompt use ask()."
-            )
-        turns = tuple(msgspec.to_builtins(m) if isinstance(m, Message) else dict(m) for m in messages)
+        single = isinstance(messages, str | bytes | Mapping)
+        turns = () if single else tuple(messages)
+        if single or not all(isinstance(turn, Message | Mapping) for turn in turns):
+            raise UsageError("messages is a list of {'role': …}.", hint="For one prompt use ask().")
         if not turns:
             raise UsageError("messages is empty.", hint="Send at least one.")
         given = {name: value for name, value in (params or {}).items() if value is not None}
-        request = cls(model=model.strip(), messages=turns, params=given)
+        sent = tuple(msgspec.to_builtins(turn) if isinstance(turn, Message) else dict(turn) for turn in turns)
+        request = cls(model=model.strip(), messages=sent, params=given)
         request.body(stream=False, usage=False)
         return request
 
@@ -73,9 +71,6 @@ def _json(fields: Mapping[str, Any]) -> bytes:
         raise UsageError("A parameter is NaN or infinite, which JSON cannot say.") from None
     except TypeError as error:
         raise UsageError(f"A parameter cannot be sent as JSON: {error}.") from None
-
-
-# --- what a stream says --------------------------------------------------------------------------
 
 
 class PromptTokensDetails(msgspec.Struct, frozen=True, gc=False):
@@ -185,9 +180,6 @@ class Model(msgspec.Struct, frozen=True):
     created: int = 0
 
 
-# --- what is kept of a call ----------------------------------------------------------------------
-
-
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What one call came to.
 
@@ -212,7 +204,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, as it stands in an output's metadata: unknown is null."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        return {name: None if _is_nan(value) else value for name, value in fields.items()}
+        return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
 
 
 class Answer(str):
@@ -250,15 +242,14 @@ class Answer(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the values it was made of."""
-        kept = (
-            str(self),
-            self.receipt,
-            self.messages[:-1],
-            self.reasoning,
-            self.tool_calls,
-            self.alternatives,
+        kept = partial(
+            type(self),
+            messages=self.messages[:-1],
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+            alternatives=self.alternatives,
         )
-        return _answer, kept
+        return kept, (self.text, self.receipt)
 
     @property
     def text(self) -> str:
@@ -302,25 +293,3 @@ class Answer(str):
             return json.loads(text)
         except ValueError as error:
             raise UsageError(f"The answer is not JSON: {error}.") from None
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)
-
-
-def _answer(  # noqa: PLR0917 - pickle calls with positions only
-    text: str,
-    receipt: Receipt,
-    messages: Sequence[dict[str, Any]],
-    reasoning: str,
-    tool_calls: Sequence[ToolCall],
-    alternatives: Sequence[str],
-) -> Answer:
-    return Answer(
-        text,
-        receipt,
-        messages=messages,
-        reasoning=reasoning,
-        tool_calls=tool_calls,
-        alternatives=alternatives,
-    )

@@ -134,6 +134,7 @@ def test_an_empty_prompt(prompt: Any) -> None:
         ("", HI, {}, "No model"),
         (MODEL, "hi", {}, "messages is a list"),
         (MODEL, {"role": "user", "content": "hi"}, {}, "messages is a list"),
+        (MODEL, ["hi"], {}, "messages is a list"),
         (MODEL, [], {}, "messages is empty"),
         (MODEL, HI, {"temperature": math.nan}, "NaN"),
         (MODEL, HI, {"temperature": math.inf}, "NaN or infinite"),
