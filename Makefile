@@ -6,6 +6,7 @@ ARGS ?=
 
 BIN := .venv/bin
 UV := $(BIN)/uv
+UV_VERSION := 0.13.9
 LOCK := requirements.lock
 FRONTEND := hs_notebook/frontend
 FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* hs_notebook/display/*.css)
@@ -57,7 +58,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(UV): | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 # The package's own build makes the front end, with the Node that the lock pins.
 .venv/installed: $(LOCK) pyproject.toml $(FRONTEND_SOURCES) | $(UV)

@@ -57,7 +57,7 @@ def _install_from_system() -> bool:
         return False
     steps = (
         ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-liberation"],
     )
     return all(_succeeds([*sudo, *step]) for step in steps) and shutil.which("chromium") is not None
 

@@ -46,13 +46,14 @@ def test_the_first_token_is_on_the_screen_at_once(open_asking, relay, record_pro
 
 @pytest.mark.timeout(240)
 def test_a_long_answer_stays_live_and_costs_in_proportion(open_asking, relay, record_property):
-    lengths = (10_000, 50_000)
+    lengths = (1, 10_000, 50_000)
     notebook = open_asking([f"%%holysheep gpt-4.1\n[simulate tokens={n} tps=2500] Go on." for n in lengths])
     notebook.traffic.watch_kernel(notebook.cdp)
     notebook.page.reload()
     notebook.wait_until_ready()
+    notebook.run(1)  # the view's code travels once a page
     sizes = []
-    for cell in (1, 2):
+    for cell in (2, 3):
         notebook.traffic.messages.clear()
         notebook.record(cell, BODY, how="tail")
         notebook.run(cell, timeout=120)
