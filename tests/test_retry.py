@@ -36,10 +36,7 @@ def asked(seconds: float) -> APIStatusError:
 @pytest.mark.parametrize(
     ("status", "temporary"),
     [(status, True) for status in (408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)]
-    + [
-        (status, False)
-        for status in (300, 307, 400, 401, 402, 403, 404, 405, 410, 413, 422, 505, 519, 525)
-    ],
+    + [(status, False) for status in (300, 307, 400, 401, 402, 403, 404, 405, 410, 413, 422, 505, 519, 525)],
 )
 def test_statuses(status: int, *, temporary: bool) -> None:
     assert is_temporary(status_error(status)("x", status_code=status)) is temporary
