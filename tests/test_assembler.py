@@ -130,6 +130,7 @@ STREAMS = {
         r"no \[DONE\]",
     ),
     "reset after [DONE]": (wire(said("a"), ended()), RESET, "complete", "a", ""),
+    "nonsense after [DONE]": (wire(said("a")) + b"data: " + b"x" * 2_000_000, None, "complete", "a", ""),
     "equal deltas": (wire(said("ha"), said("ha"), ended()), None, "complete", "haha", ""),
     "length": (wire(said("a"), ended("length")), None, "truncated", "a", "largest number"),
     "filter": (wire(said("a"), ended("content_filter")), None, "truncated", "a", "filter"),
@@ -194,6 +195,9 @@ FAILURES = {
 }
 
 
+LONG = {"too large", "nonsense after [DONE]"}
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_states(name: str) -> None:
     data, failure, state, text, note = STREAMS[name]
@@ -225,7 +229,7 @@ def cuts(data: bytes, places: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise([0, *sorted(places), len(data)])]
 
 
-@pytest.mark.parametrize("name", [name for name in (*STREAMS, *FAILURES) if name != "too large"])
+@pytest.mark.parametrize("name", [name for name in (*STREAMS, *FAILURES) if name not in LONG])
 def test_byte_by_byte(name: str) -> None:
     data, failure = (*STREAMS.get(name, ()), *FAILURES.get(name, ()))[0], STREAMS.get(name, (b"", None))[1]
     assert same(

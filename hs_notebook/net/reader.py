@@ -109,31 +109,31 @@ class Reader:
 
     def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
         chunks: list[ChatCompletionChunk] = []
-        self._received += len(data)
+        ending = self.ending
         try:
-            if self._received > LONGEST_ANSWER:
-                raise StreamTruncatedError(
-                    "The answer is longer than 64 MiB.", hint="The connection was closed."
-                )
-            self._decode(self._decoder.feed(data), chunks)
+            for event in self._events(data):
+                text = event.data
+                if text == _DONE:
+                    ending.done, self._failed = True, None  # what comes after it is of no interest
+                    break
+                chunk = decode_chunk(text)
+                if event.event == "error":
+                    raise ProtocolError("The relay sent an error event that names no error.")
+                chunks.append(chunk)
+                ending.see(chunk)
         except HolySheepError as error:
-            if isinstance(error, EventTooLargeError):
-                self._decode(error.before, chunks)
             self._failed = self._translate(error)
         return chunks
 
-    def _decode(self, events: Sequence[ServerSentEvent], chunks: list[ChatCompletionChunk]) -> None:
-        see = self.ending.see
-        for event in events:
-            text = event.data
-            if text == _DONE:
-                self.ending.done = True
-                break
-            chunk = decode_chunk(text)
-            if event.event == "error":
-                raise ProtocolError("The relay sent an error event that names no error.")
-            chunks.append(chunk)
-            see(chunk)
+    def _events(self, data: bytes) -> Sequence[ServerSentEvent]:
+        self._received += len(data)
+        if self._received > LONGEST_ANSWER:
+            raise StreamTruncatedError("The answer is longer than 64 MiB.", hint="The connection was closed.")
+        try:
+            return self._decoder.feed(data)
+        except EventTooLargeError as error:
+            self._failed = self._translate(error)
+            return error.before
 
     def _failure(self, error: BaseException) -> BaseException:
         if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():
