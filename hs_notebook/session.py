@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import difflib
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.client import AsyncHolySheep, Screen
-from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError
+from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.portal import portal, wait
-from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
+from hs_notebook.settings import Credentials, Prompt, Secret, find_credentials, origin
 from hs_notebook.types import Answer, ChatRequest, Model
 from hs_notebook.wire.assembler import Assembler
 
@@ -70,7 +71,8 @@ class Call:
         self._screen.done()
         if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
             await self._suggest(self.error)
-        return self._assembler.finish(stopped=stopped, error=self.error)
+        answer = self._assembler.finish(stopped=stopped, error=self.error)
+        return _without_key(answer, self._client.credentials.key)
 
     def stop(self) -> None:
         """Close the connection and keep what came."""
@@ -108,6 +110,8 @@ class Session:
         made_with, client = self._clients.get(credentials.base_url, ({}, None))
         key = credentials.key.reveal()
         if client is None or made_with != settings or client.credentials.key.reveal() != key:
+            if client is not None:
+                portal().start(client.close())
             client = AsyncHolySheep(credentials=credentials, **settings)
             self._clients[credentials.base_url] = (settings, client)
         return client
@@ -136,13 +140,14 @@ class Session:
             except KeyboardInterrupt:
                 interrupted = True
                 call.stop()
-                answer = future.result(_STOP_SECONDS)
+                answer = _settled(future)
         except HolySheepError as error:
             self._learn(client, error)
             display.fail(error)
             raise
         display.finish(answer)
-        self.answers.append(answer)
+        if answer:
+            self.answers.append(answer)
         if interrupted:
             raise Interrupted(answer)
         if answer.state == "error" and call.error is not None:
@@ -171,6 +176,31 @@ class Session:
         named = re.search(r"https?://\S+", text)
         known = self._typed.get(origin(named[0])) if named else None
         return known.key.reveal() if known else ""
+
+
+def _without_key(answer: Answer, key: Secret) -> Answer:
+    """Return an answer in which the relay does not give the key back: it will be saved."""
+    if key.scrub(answer.text) == answer.text and key.scrub(answer.reasoning) == answer.reasoning:
+        return answer
+    return Answer(
+        key.scrub(answer.text),
+        answer.receipt,
+        messages=answer.messages[:-1],
+        reasoning=key.scrub(answer.reasoning),
+        tool_calls=answer.tool_calls,
+        alternatives=[key.scrub(text) for text in answer.alternatives],
+    )
+
+
+def _settled(future: Future[Answer]) -> Answer:
+    """Return the answer that was stopped, also to somebody who interrupts again."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                return future.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise StreamTruncatedError("The answer could not be stopped in time.") from None
 
 
 class _OnLoop(Screen):

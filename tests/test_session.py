@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -275,3 +276,23 @@ def test_a_typed_key_serves_its_own_relay_only(monkeypatch: pytest.MonkeyPatch) 
 def test_the_nearest_models_are_suggested(model: str, hint: str) -> None:
     offered = [Model(name) for name in ("gpt-4.1", "claude-sonnet-4.5", "deepseek-v3.2")]
     assert suggestion(model, offered).startswith(hint)
+
+
+def test_a_key_that_the_relay_gives_back_is_not_kept(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = json.dumps({"choices": [{"index": 0, "delta": {"content": f"Your key is {KEY}."}}]})
+    body = f"data: {event}\n\ndata: [DONE]\n\n"
+    with Server([Reply(kind="text/event-stream", body=body)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        answer = ask(session, "Hello", Notes())
+    assert (answer.text, answer.messages[-1]["content"]) == ("Your key is [key].", "Your key is [key].")
+    assert KEY not in repr(answer) + repr(answer.alternatives)
+
+
+def test_an_answer_without_a_word_is_not_the_last_one(session: Session) -> None:
+    ask(session, "[simulate tokens=5 speed=inf]", Notes())
+    notes = Notes()
+    threading.Timer(0.1, notes.press).start()
+    ask(session, "[simulate tokens=50 ttft=60000]", notes)
+    assert len(session.answers) == 1
