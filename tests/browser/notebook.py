@@ -203,6 +203,11 @@ class Notebook:
         light = "false" if "Dark" in name else "true"
         self.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
 
+    def hide_sidebar(self) -> None:
+        """Give the notebook the width of the page."""
+        self._call("app().commands.execute('application:toggle-left-area')")
+        self.page.wait_for_function("document.querySelector('#jp-left-stack').offsetWidth === 0")
+
     def screenshot(self, path: Path) -> None:
         self.page.screenshot(path=path)
 

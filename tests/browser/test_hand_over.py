@@ -25,6 +25,7 @@ STYLES = """() => {
 
 def test_the_page_does_not_jump_and_both_look_alike(open_asking):
     notebook = open_asking([asking(MARKDOWN, "speed=inf fault=stall after=100000"), "print('below')"])
+    notebook.hide_sidebar()  # so that the receipt of a stopped answer, a long one, fits in a line
     notebook.start(1)
     notebook.wait_for_text(1, "The last words.")
     notebook.page.wait_for_timeout(300)
