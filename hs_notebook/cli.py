@@ -28,6 +28,8 @@ _INTERRUPTED = 130  # what shells report for an interrupt
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. An error is one line on standard error."""
     options, rest = _parser().parse_known_args(arguments)
+    if options.command is ask and not any(word.startswith("-") for word in rest):
+        options.prompt, rest = options.prompt + rest, []  # argparse takes no words after an option
     if rest and options.command is not lab:
         sys.stderr.write(f"There is no {rest[0]} here. hs-notebook --help shows what there is.\n")
         return 2

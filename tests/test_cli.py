@@ -1,0 +1,135 @@
+"""The command line: each command as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hs_notebook.relay.serve import EmbeddedRelay
+
+KEY = "cr_0123456789abcdef"
+COMMAND = [sys.executable, "-m", "hs_notebook.cli"]
+PATIENCE = 60  # seconds; JupyterLab takes about five to start
+
+
+def run(*words: str, cwd: Path, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *words],
+        cwd=cwd,
+        input=text,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def settings(relay: EmbeddedRelay) -> dict[str, str]:
+    return {"HOLYSHEEP_API_KEY": KEY, "HOLYSHEEP_BASE_URL": relay.base_url}
+
+
+@contextmanager
+def started(*words: str, cwd: Path, log: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*COMMAND, *words], cwd=cwd, env={**os.environ, **environ}, stdout=file, stderr=file
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+
+
+def wait_for(pattern: str, log: Path) -> str:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := re.search(pattern, log.read_text())):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    return found[1]
+
+
+def test_ask_streams_the_answer_and_its_receipt(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    words = ("ask", "gpt-4.1", "-s", "Be brief.", "[simulate tokens=12 speed=inf]")
+    done = run(*words, cwd=tmp_path, **settings(relay))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("> **Simulated answer")
+    assert re.search(
+        r"^gpt-4\.1 · \d+ in, 12 out · .* · cost unknown · simulated$", done.stdout, re.MULTILINE
+    )
+    assert b'"system"' in relay.stats.seen[-1].body
+
+
+def test_the_question_may_come_on_standard_input(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    done = run("ask", "gpt-4.1", cwd=tmp_path, text="[simulate text]\nfrom a pipe", **settings(relay))
+    assert done.stdout.startswith("from a pipe\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "status"),
+    [
+        (("ask", "gpt-4.1", "Hello"), "MissingKeyError: No key for https://api.holysheep.ai/v1.", 1),
+        (("ask", "gpt-4.1"), "UsageError: The prompt is empty.", 1),
+        (("ask", "gpt-4.1", "--brief", "Hello"), "There is no --brief here.", 2),
+        (("lab", "nowhere"), "UsageError: There is no nowhere.", 1),
+    ],
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], said: str, status: int, tmp_path: Path) -> None:
+    done = run(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_line(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    done = run("relay", "--port", str(relay.port), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"ConfigurationError: Port {relay.port} cannot be used: Address already in use.\n"
+
+
+def test_relay_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with started("relay", "--port", "0", cwd=tmp_path, log=log) as process:
+        url = wait_for(r"simulated relay on (http://127\.0\.0\.1:\d+/v1)", log)
+        assert httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/models")
+
+
+def test_lab_without_a_key_opens_on_a_simulated_relay_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    log = tmp_path / "log"
+    with started("lab", "--no-browser", "--ServerApp.port=0", cwd=tmp_path, log=log):
+        relay = wait_for(r"No key was found: answers are simulated, by a relay on (\S+)\.", log)
+        wait_for(r"Serving notebooks from local directory: \S+(/notebooks)", log)
+        headers = {"Authorization": "Bearer simulated"}
+        assert httpx.get(f"{relay}/models", headers=headers).json()["data"]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{relay}/models", headers=headers)
+
+
+def test_lab_with_a_key_starts_no_relay(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    words = ("lab", str(tmp_path), "--no-browser", "--ServerApp.port=0")
+    with started(*words, cwd=tmp_path, log=log, **settings(relay)):
+        wait_for(r"(Serving notebooks)", log)
+    said = log.read_text()
+    assert f"Answers come from {relay.base_url}; the key is from the environment" in said
+    assert "simulated" not in said
+    assert KEY not in said
