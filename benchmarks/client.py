@@ -4,8 +4,8 @@
 
 Every contestant reads the same bytes, one HTTP chunk a frame, from one server process, each in a fresh
 interpreter, in turn. Only CPU time of the reading process counts, imports left out. The absolute figures of
-a busy machine move; so each round compares its contestants with its own httpx, and the median of the rounds
-is shown. `--check` fails where a goal is missed, or a peer that it needs is not installed.
+a busy machine move; so each run is compared with one of httpx just before it, and the median of the rounds is
+shown. `--check` fails where a goal is missed, or a peer that it needs is not installed.
 """
 
 from __future__ import annotations
@@ -224,9 +224,10 @@ def rounds(names: list[str], url: str, chunks: int, count: int) -> dict[str, dic
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for number in range(count):
         turn = number % len(names)
-        found = {name: measured(name, url, chunks) for name in [*names[turn:], *names[:turn]]}
-        for name, run in found.items():
-            runs[name].append({**run, "ratio": run["cpu_us"] / found[LIMIT]["cpu_us"]})
+        for name in [*names[turn:], *names[:turn]]:
+            limit = measured(LIMIT, url, chunks)
+            run = limit if name == LIMIT else measured(name, url, chunks)
+            runs[name].append({**run, "ratio": run["cpu_us"] / limit["cpu_us"]})
     return {
         name: {figure: statistics.median(run[figure] for run in of_one) for figure in of_one[0]}
         for name, of_one in runs.items()

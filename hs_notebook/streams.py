@@ -95,9 +95,9 @@ class Stream:
             self._home.finish(self._ahead.stop())
 
     def __del__(self) -> None:
-        # The loop is gone where the interpreter is about to be.
-        with suppress(RuntimeError):
-            self._home.loop.call_soon_threadsafe(self._ahead.task.cancel)
+        if not self._ahead.task.done():
+            with suppress(RuntimeError):  # the loop is gone, where the interpreter is about to be
+                self._home.loop.call_soon_threadsafe(self._ahead.task.cancel)
 
     def __enter__(self) -> Self:
         return self

@@ -131,7 +131,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
 
 
 class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
-    """One frame of a streamed answer."""
+    """One frame of a streamed answer; one with an `error` is raised and never handed on."""
 
     choices: list[ChunkChoice] = []
     id: str = ""
@@ -140,6 +140,7 @@ class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
     object: str = "chat.completion.chunk"
     system_fingerprint: str | None = None
     usage: Usage | None = None
+    error: Any = None
 
 
 class ChatCompletionMessage(msgspec.Struct, frozen=True, kw_only=True):

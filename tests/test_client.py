@@ -592,11 +592,11 @@ def test_leaving_a_blocking_stream_closes_it(relay: EmbeddedRelay, leave: Callab
 @pytest.mark.parametrize("read", [0, 1])
 def test_dropping_a_blocking_stream_closes_it(relay: EmbeddedRelay, read: int) -> None:
     client = blocking(relay.base_url)
-    stream = client.chat.completions.create(model=MODEL, messages=slow(5000, 20_000), stream=True)
+    stream = client.chat.completions.create(model=MODEL, messages=slow(40_000, 10_000), stream=True)
     chunks = iter(stream)
     for _ in range(read):
         next(chunks)
-    time.sleep(0.2)  # the loop is as far ahead as it may be, and waits for room
+    time.sleep(0.3)  # the loop is as far ahead as it may be, and waits for room
     left = time.monotonic()
     del stream, chunks
     assert cancelled_within(relay, left) < SOON

@@ -110,8 +110,16 @@ class Reader:
     def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
         chunks: list[ChatCompletionChunk] = []
         ending = self.ending
+        self._received += len(data)
+        if self._received > LONGEST_ANSWER:
+            self._failed = StreamTruncatedError("The answer is longer than 64 MiB.")
         try:
-            for event in self._events(data):
+            events: Sequence[ServerSentEvent] = self._decoder.feed(data)
+        except EventTooLargeError as error:
+            self._failed = self._translate(error)
+            events = error.before
+        try:
+            for event in events:
                 text = event.data
                 if text == _DONE:
                     ending.done, self._failed = True, None  # what comes after it is of no interest
@@ -124,16 +132,6 @@ class Reader:
         except HolySheepError as error:
             self._failed = self._translate(error)
         return chunks
-
-    def _events(self, data: bytes) -> Sequence[ServerSentEvent]:
-        self._received += len(data)
-        if self._received > LONGEST_ANSWER:
-            raise StreamTruncatedError("The answer is longer than 64 MiB.", hint="The connection was closed.")
-        try:
-            return self._decoder.feed(data)
-        except EventTooLargeError as error:
-            self._failed = self._translate(error)
-            return error.before
 
     def _failure(self, error: BaseException) -> BaseException:
         if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():

@@ -29,7 +29,7 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
     except (msgspec.DecodeError, RecursionError):  # also a ValidationError: JSON of another shape
         return _forgiving(data)
     # A frame without choices, the last with one, and one that names an error may be something in disguise.
-    if chunk.choices and chunk.choices[0].finish_reason is None and '"error"' not in data:
+    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.error is None:
         return chunk
     return _forgiving(data)
 

@@ -65,7 +65,7 @@ class SSEDecoder:
             and size <= self.max_event_size
             and data.find(b"\r") < 0
         ):
-            return [ServerSentEvent(str(data[6:-2], "utf-8", "replace"), "message", self.last_event_id)]
+            return [ServerSentEvent(data[6:-2].decode("utf-8", "replace"), "message", self.last_event_id)]
         return self._feed_lines(self._with_plain_line_ends(data))
 
     def _with_plain_line_ends(self, data: bytes) -> bytes:
