@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hs_notebook.portal import Portal
     from hs_notebook.types import ChatCompletionChunk
 
-_AHEAD = 2048  # chunks that the loop may be ahead of a slow reader
+_AHEAD = 512  # chunks that the loop may be ahead of a slow reader; with more they leave the cache
 
 
 class AsyncStream:
