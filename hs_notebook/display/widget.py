@@ -7,6 +7,7 @@ widget's own message waits for the running cell on some kernels.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MESSAGE_TYPE = "holysheep_stream"
 _KEPT_OPEN = 50  # views that answer a page which was reloaded, after their end
 _WHOLE_FOR = 1.5  # seconds in which all text so far is sent while no view has said hello: it may not hear yet
+_READY_SECONDS = 1.0
 _NO_VIEW_AFTER = 2.0  # seconds without a hello: this front end has no widgets
 
 
@@ -68,6 +70,7 @@ class Views:
         if view := self._views.get(str(content.get("stream_id"))):
             actions = {"code": view.send_code, "hello": view.hello, "stop": view.stop}
             if act := actions.get(str(content.get("action"))):
+                view.ready.wait(_READY_SECONDS)
                 act()
 
     def _from_control(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
@@ -85,6 +88,7 @@ class WidgetDisplay(PageDisplay):
         self._loop = loop
         self._live = Gather(self._send_text)
         self._stop: Stop = lambda: None
+        self.ready = threading.Event()  # the widget is there
         self._seen = False  # a view has said hello
         self._end: dict[str, Any] | None = None
         self._said = ""
@@ -104,9 +108,11 @@ class WidgetDisplay(PageDisplay):
 
         self._stop = stop
         self._began = self._started = time.monotonic()
+        # A page may answer before the widget is ours: it must find the view, and wait for the rest.
+        self._views.add(self._display_id, self)
         self._widget: StreamView = StreamView(stream_id=self._display_id, model=self._model)
         self._widget.on_msg(lambda _widget, content, _buffers: self._views.receive(content))
-        self._views.add(self._display_id, self)
+        self.ready.set()
         view = {"version_major": 2, "version_minor": 1, "model_id": self._widget.model_id}
         self._publish(
             {
