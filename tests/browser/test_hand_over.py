@@ -18,7 +18,7 @@ PLACES = """() => {
 STYLES = """() => {
   const names = ["color", "background-color", "font-family", "font-size", "font-weight", "line-height"];
   const body = hsTest.outputNode(1).querySelector(".hs-body");
-  const blocks = [...body.querySelectorAll("h1, h3, p, li, pre, td, th, blockquote, a, p > code")];
+  const blocks = [...body.querySelectorAll("h1, h3, p, li, pre, td, th, blockquote, a, p > code, .hs-code")];
   return blocks.map((block) => [block.tagName, ...names.map((name) => getComputedStyle(block)[name])]);
 }"""
 
