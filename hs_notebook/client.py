@@ -125,7 +125,7 @@ class AsyncHolySheep:
     async def _read_stream(self, request: ChatRequest, assembler: Assembler, screen: Screen) -> None:
         reader = await self._calls.stream(request, _Timed(assembler, screen))
         try:
-            while (batch := await reader.batch()) is not None:
+            async for batch in reader.batches:
                 if new := "".join([assembler.add(chunk) for chunk in batch]):
                     screen.text(new)
             assembler.done = reader.ending.done

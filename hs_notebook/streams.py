@@ -31,7 +31,7 @@ class AsyncStream:
         if self._over:
             return
         try:
-            while (batch := await self._reader.batch()) is not None:
+            async for batch in self._reader.batches:
                 for chunk in batch:
                     yield chunk
         finally:
@@ -122,14 +122,14 @@ class _Ahead:
 
     async def _run(self) -> None:
         end: BaseException | None = None
+        gathered = self._gathered
         try:
-            while (batch := await self._reader.batch()) is not None:
-                if not self._gathered:
+            async for batch in self._reader.batches:
+                if not gathered:
+                    await self._wait_for_room()
                     # It runs when this task waits for the socket again: one batch for all that was there.
                     self._loop.call_soon(self._hand_over)
-                self._gathered += batch
-                if self._unread + len(self._gathered) > _AHEAD:
-                    await self._wait_for_room()
+                gathered += batch
         except Exception as error:  # noqa: BLE001 - raised again in the thread that reads
             end = error
         finally:
@@ -140,12 +140,11 @@ class _Ahead:
     def _hand_over(self) -> None:
         if self._gathered:
             self._unread += len(self._gathered)
-            self.batches.put(self._gathered)
-            self._gathered = []
+            self.batches.put(self._gathered.copy())
+            self._gathered.clear()
 
     async def _wait_for_room(self) -> None:
-        self._hand_over()
-        while self._unread > _AHEAD // 2:
+        while self._unread > _AHEAD:
             self._room.clear()
             await self._room.wait()
 

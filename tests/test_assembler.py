@@ -23,6 +23,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
+from hs_notebook.net.flow import Flow
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.types import Answer, ChatRequest, Usage
@@ -92,12 +93,13 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
         return error if isinstance(error, HolySheepError) else APIConnectionError("the connection is gone")
 
     closed: list[bool] = []
-    reader = Reader(source(), close=close, watchdog=Watchdog(60, 60), translate=translate)
+    watchdog = Watchdog(60, 60)
+    reader = Reader(Flow(source(), watchdog=watchdog, translate=translate), close=close, watchdog=watchdog)
     assembler = Assembler(REQUEST, clock=Clock())
     error = None
     try:
         await reader.begin()
-        while (batch := await reader.batch()) is not None:
+        async for batch in reader.batches:
             for chunk in batch:
                 assembler.add(chunk)
         assembler.done = reader.ending.done

@@ -19,7 +19,8 @@ from hs_notebook.errors import (
     ProtocolError,
     StreamTruncatedError,
 )
-from hs_notebook.net.reader import LONGEST_ANSWER, Reader
+from hs_notebook.net.flow import LONGEST_ANSWER, Flow
+from hs_notebook.net.reader import Reader
 from hs_notebook.net.unreachable import unreachable
 from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.settings import Credentials, is_loopback
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import ssl
 
     import httpx
+
+    from hs_notebook.types import ChatCompletionChunk
 
 Auth = Literal["bearer", "x-api-key"]
 
@@ -104,19 +107,20 @@ class Transport:
             raise
         return reader
 
-    def _reader(self, response: httpx.Response) -> Reader:
+    def _reader(self, response: httpx.Response, whole: ChatCompletionChunk | None = None) -> Reader:
         # `response.stream` is what `aiter_raw` iterates, with a layer less for each chunk.
         encoded = _encoding(response) != "identity"
         source = response.aiter_bytes() if encoded else aiter(cast("httpx.AsyncByteStream", response.stream))
         watchdog = Watchdog(self._timeouts.idle, self._timeouts.total)
-        return Reader(source, close=response.aclose, watchdog=watchdog, translate=self._translate)
+        flow = Flow(source, watchdog=watchdog, translate=self._translate)
+        if whole is not None:
+            flow.take(whole)
+        return Reader(flow, close=response.aclose, watchdog=watchdog)
 
     async def _read_whole(self, response: httpx.Response) -> Reader:
         """Seen in production: a whole completion in answer to `stream: true`."""
         completion = decode_completion(await self._body(response, self._timeouts.total))
-        reader = self._reader(response)
-        reader.take_whole(as_chunk(completion))
-        return reader
+        return self._reader(response, as_chunk(completion))
 
     async def post(self, body: bytes) -> tuple[str, bytes]:
         """Post a request and return content type and body of the reply."""

@@ -1,0 +1,156 @@
+"""The bytes of one streamed reply into chunks, in the batches that the socket brought."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from hs_notebook.errors import (
+    APIConnectionError,
+    EventTooLargeError,
+    HolySheepError,
+    ProtocolError,
+    StreamTruncatedError,
+)
+from hs_notebook.wire.assembler import Ending
+from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.sse import SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+
+    from hs_notebook.net.watchdog import Watchdog
+    from hs_notebook.types import ChatCompletionChunk
+    from hs_notebook.wire.sse import ServerSentEvent
+
+LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire
+_LONGEST_PRELUDE = 1000  # chunks that say nothing
+_DRAIN_SECONDS = 0.1
+_DONE = "[DONE]"
+
+
+class Flow:
+    """What is read of one answer. It owns no connection, and nothing that owns one owns it back.
+
+    `translate` makes an error of the HTTP library, or a `TimeoutError` with its reason, one of ours.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterator[bytes],
+        *,
+        watchdog: Watchdog,
+        translate: Callable[[Exception], HolySheepError],
+    ) -> None:
+        self.ending = Ending()
+        self._next = source.__anext__
+        self._watchdog = watchdog
+        self._translate = translate
+        self._decoder = SSEDecoder()
+        self._received = 0
+        self._prelude: list[ChatCompletionChunk] = []  # came before it was sure that the answer has begun
+        self._failed: HolySheepError | None = None  # came in one piece with chunks, which go first
+
+    async def batches(self) -> AsyncGenerator[list[ChatCompletionChunk], None]:  # noqa: C901 - in one piece
+        """Yield an empty batch when the answer has begun or is over, and then all chunks.
+
+        Raises where the stream does not end well.
+        """
+        # This runs once for every token: what it does is spelled out, not called.
+        watchdog, ending, read, begun = self._watchdog, self.ending, self._next, False
+        loop, current_task = watchdog.loop, asyncio.current_task
+        while not (ending.done or self._failed):
+            try:
+                if watchdog.expired:
+                    raise TimeoutError  # noqa: TRY301 - the reader took his time, and the time is over
+                watchdog.waiting = current_task(loop)
+                data = await read()
+            except StopAsyncIteration:
+                watchdog.waiting = None
+                break
+            except BaseException as error:  # noqa: BLE001 - raised again below, as ours
+                watchdog.waiting = None
+                failure = self._failure(error)
+            else:
+                watchdog.waiting = None
+                if chunks := self._chunks(data):
+                    watchdog.fed_at = loop.time()
+                    if begun:
+                        yield chunks
+                    elif self._has_begun(chunks):
+                        begun = True
+                        yield []
+                        yield self._prelude
+                continue
+            if ending.whole and isinstance(failure, StreamTruncatedError):
+                break  # all was said; what is missing is the end of the reply
+            raise failure
+        async for rest in self._end(begun=begun):
+            yield rest
+
+    def _has_begun(self, chunks: list[ChatCompletionChunk]) -> bool:
+        self._prelude += chunks
+        return self.ending.begun or len(self._prelude) >= _LONGEST_PRELUDE
+
+    async def _end(self, *, begun: bool) -> AsyncGenerator[list[ChatCompletionChunk], None]:
+        if not begun and self.ending.begun:
+            yield []
+            yield self._prelude
+        if self._failed is not None:
+            raise self._failed.with_traceback(None)
+        self.ending.check()
+        if not begun and not self.ending.begun:
+            yield []
+            yield self._prelude
+        with suppress(Exception):  # whatever it is, the answer is whole
+            # The HTTP body's last bytes usually follow at once; with them the connection can be used again.
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._next()
+
+    def take(self, chunk: ChatCompletionChunk) -> None:
+        """Take the whole answer, which came otherwise than as a stream."""
+        self._prelude = [chunk]
+        try:
+            self.ending.see(chunk)
+            self.ending.done = True
+        except HolySheepError as error:
+            self._failed = error
+
+    def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
+        chunks: list[ChatCompletionChunk] = []
+        ending = self.ending
+        self._received += len(data)
+        if self._received > LONGEST_ANSWER:
+            self._failed = StreamTruncatedError("The answer is longer than 64 MiB.")
+        try:
+            events: Sequence[ServerSentEvent] = self._decoder.feed(data)
+        except EventTooLargeError as error:
+            self._failed = self._translate(error)
+            events = error.before
+        try:
+            for event in events:
+                text = event.data
+                if text == _DONE:
+                    ending.done, self._failed = True, None  # what comes after it is of no interest
+                    break
+                chunk = decode_chunk(text)
+                if event.event == "error":
+                    raise ProtocolError("The relay sent an error event that names no error.")
+                chunks.append(chunk)
+                ending.see(chunk)
+        except HolySheepError as error:
+            self._failed = self._translate(error)
+        return chunks
+
+    def _failure(self, error: BaseException) -> BaseException:
+        if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():
+            error = TimeoutError()
+        if isinstance(error, TimeoutError):
+            error = TimeoutError(self._watchdog.expired)
+        if isinstance(error, Exception):
+            error = self._translate(error)
+        if self.ending.begun and isinstance(error, APIConnectionError):
+            return StreamTruncatedError(f"The stream broke off: {error.message}", hint="What came is kept.")
+        # Frames of the HTTP library hold the request; a verbose traceback would print it.
+        return error.with_traceback(None)
