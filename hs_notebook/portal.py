@@ -27,6 +27,7 @@ class Portal:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._kept: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self.loop.run_forever, name="hs_notebook", daemon=True)
         self._thread.start()
 
@@ -46,6 +47,11 @@ class Portal:
             raise
         finally:
             del job  # an error in it would hold this frame, and this frame the error
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task to its end: asyncio does not, and one that is collected is never cleaned up."""
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
 
     def finish(self, work: Coroutine[Any, Any, None]) -> None:
         """Do a clean-up on the loop and wait a moment for it; on the loop's own thread nobody may wait."""

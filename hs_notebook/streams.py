@@ -39,7 +39,9 @@ class AsyncStream:
 
     def read_ahead(self, home: Portal) -> Stream:
         """Return the same answer for another thread; for the loop of `home`, once."""
-        return Stream(_Ahead(self._reader), home)
+        ahead = _Ahead(self._reader)
+        home.keep(ahead.task)
+        return Stream(ahead, home)
 
     async def close(self) -> None:
         """Close the connection; the relay stops."""

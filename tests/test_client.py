@@ -746,3 +746,18 @@ def test_two_calls_at_once_from_two_threads(shared: EmbeddedRelay) -> None:
     assert len(answers) == 8
     assert len(set(answers)) == 1
     client.close()
+
+
+def test_a_stream_that_is_collected_while_it_waits_for_its_reader_is_closed(
+    relay: EmbeddedRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    def drop_one_in_a_circle() -> None:
+        asked = [{"role": "user", "content": "[simulate tokens=200000 speed=inf]"}]
+        stream = blocking(relay.base_url).chat.completions.create(model=MODEL, messages=asked, stream=True)
+        until(lambda: stream._ahead._unread)
+        stream.circle = stream  # as a traceback's frames make one: only the collector ends it
+
+    drop_one_in_a_circle()
+    gc.collect()
+    until(lambda: relay.stats.cancelled == 1)
+    assert "destroyed" not in caplog.text
