@@ -19,8 +19,9 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "pricing", "portal", "prompt"),
-    ("wire", "settings"),
+    ("types", "portal", "prompt"),
+    ("pricing",),
+    ("wire", "settings", "ledger"),
     ("net",),
     ("streams",),
     ("client",),
@@ -56,15 +57,20 @@ ROOMS = {
     "keyring": {"settings"},
     "dotenv": {"settings"},
     "jupyterlab": {"cli"},
-    "msgspec": {"types", "wire", "net", "settings", "display", "session", "relay"},
+    "platformdirs": {"ledger", "settings"},
+    "genai_prices": {"pricing"},
+    "splintr": {"pricing"},
+    "pandas": {"display"},
+    "msgspec": {"types", "pricing", "wire", "ledger", "net", "settings", "display", "session", "relay"},
 }
 # Two halves of one magic, of which the lower names the upper in its annotations alone.
 ALLOWED_CIRCLE = ("hs_notebook.magics.commands", "hs_notebook.magics.magic")
 
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.
 LATE = {
-    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "jupyterlab", "keyring", "markdown_it",
-    "nest_asyncio", "numpy", "pandas", "pygments", "sqlite3", "starlette", "uvicorn",
+    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jupyterlab", "keyring",
+    "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs", "pygments", "splintr", "sqlite3",
+    "starlette", "uvicorn",
 }  # fmt: skip
 
 

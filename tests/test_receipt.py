@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from hs_notebook.display.receipt import line, same_model
+from hs_notebook.display.receipt import line
+from hs_notebook.pricing.names import same_model
 from hs_notebook.types import Receipt, Usage
 
 USAGE = Usage(prompt_tokens=1234, completion_tokens=56, total_tokens=1290)

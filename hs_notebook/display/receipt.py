@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hs_notebook.pricing.names import same_model
+
 if TYPE_CHECKING:
     from hs_notebook.types import Receipt
 
@@ -23,12 +25,6 @@ def line(receipt: Receipt) -> str:
     if receipt.simulated:
         parts.append("simulated")
     return _SEPARATOR.join(parts)
-
-
-def same_model(one: str, other: str) -> bool:
-    """Tell whether two ids name the same model: dots and dashes do not matter, nor does a dated suffix."""
-    first, second = (name.lower().replace(".", "-").rpartition("/")[2] for name in (one, other))
-    return first == second or first.startswith(second + "-20") or second.startswith(first + "-20")
 
 
 def _model(receipt: Receipt) -> str:

@@ -1,0 +1,110 @@
+"""Price files in TOML: ours, and the user's own."""
+
+from __future__ import annotations
+
+import pkgutil
+import tomllib
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from hs_notebook.errors import ConfigurationError
+from hs_notebook.pricing.book import PriceBook
+from hs_notebook.pricing.price import AMOUNTS, RELAY, Price, Speed
+
+T = TypeVar("T")
+
+_MOST = Decimal(1_000_000)  # USD per million tokens: nothing costs a dollar a token
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    price: list[Price] = []
+    speed: list[Speed] = []
+    seller: dict[str, list[str]] = {}
+
+
+@cache
+def builtin() -> PriceBook:
+    """Return the book that comes with this package."""
+    data = pkgutil.get_data(__package__, "prices.toml") or b""
+    return read_book(data.decode(), "prices.toml")
+
+
+def read_book(text: str, name: str) -> PriceBook:
+    """Return the book that a TOML text holds; raises `ConfigurationError`, which names file and row."""
+    file = _read(text, name)
+    for number, row in enumerate(file.price, 1):
+        _check(row, f"{name}: price {number} ({row.model})")
+    hosts = {host: seller for seller, hosts in file.seller.items() for host in hosts}
+    return PriceBook(file.price, speeds=file.speed, hosts=hosts)
+
+
+def user_rows(text: str, name: str, today: date) -> list[Price]:
+    """Return the rows of a user's own file: a `[[price]]` needs `model` and an amount, no more."""
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{name} is no TOML: {error}.", hint=_EXAMPLE) from None
+    if unknown := set(raw) - {"price"}:
+        raise ConfigurationError(f"{name}: nothing is called {min(unknown)!r} here.", hint=_EXAMPLE)
+    return own_rows(raw.get("price", []), name, today)
+
+
+def own_rows(raw: Any, name: str, today: date) -> list[Price]:
+    """Return a user's rows, given as mappings; raises `ConfigurationError`, which names the row."""
+    if not isinstance(raw, list):
+        raise ConfigurationError(f"{name}: the prices are not a list of rows.", hint=_EXAMPLE)
+    rows = []
+    for number, fields in enumerate(raw, 1):
+        where = f"{name}: price {number}"
+        if not isinstance(fields, dict):
+            raise ConfigurationError(f"{where} is no table of names and values.", hint=_EXAMPLE)
+        if unknown := set(fields) - set(Price.__struct_fields__):
+            raise ConfigurationError(f"{where}: nothing is called {min(map(str, unknown))!r}.", hint=_EXAMPLE)
+        defaults = {
+            "seller": RELAY,
+            "source": name,
+            "effective_from": date.min,
+            "checked_on": today,
+        }
+        row = _convert(defaults | fields | {"kind": "user"}, Price, where)
+        _check(row, f"{where} ({row.model})")
+        rows.append(row)
+    return rows
+
+
+_EXAMPLE = (
+    'A row is [[price]] with model = "gpt-4.1", input = 2.00 and output = 8.00 (USD per million tokens).'
+)
+
+
+def _read(text: str, name: str) -> _File:
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{name} is no TOML: {error}.") from None
+    return _convert(raw, _File, name)
+
+
+def _convert(raw: Any, kind: type[T], where: str) -> T:
+    try:
+        return msgspec.convert(raw, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where}: {error}.", hint=_EXAMPLE) from None
+
+
+def _check(row: Price, where: str) -> None:
+    """Raise `ConfigurationError` for a row that cannot be meant."""
+    for field in AMOUNTS:
+        amount = getattr(row, field)
+        if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST):
+            raise ConfigurationError(f"{where}: {field} = {amount} is no price in USD per million tokens.")
+    if all(getattr(row, field) is None for field in AMOUNTS):
+        raise ConfigurationError(f"{where} names no amount.", hint=_EXAMPLE)
+    if not row.model.strip() or not row.seller.strip():
+        raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
+    if row.effective_to is not None and row.effective_to <= row.effective_from:
+        raise ConfigurationError(f"{where}: effective_to is not after effective_from.")
