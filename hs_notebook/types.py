@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal  # noqa: TC003 - msgspec reads the annotations
+from datetime import date  # noqa: TC003 - msgspec reads the annotations
+from decimal import Decimal
 from functools import partial
 from typing import Any, Literal, Self, TypeAlias
 
@@ -74,9 +75,10 @@ def _json(fields: Mapping[str, Any]) -> bytes:
 
 
 class PromptTokensDetails(msgspec.Struct, frozen=True, gc=False):
-    """Parts of the input."""
+    """Parts of the input: read from the model's cache, and written to it."""
 
     cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
 
 
 class CompletionTokensDetails(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +88,11 @@ class CompletionTokensDetails(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens of a call; `estimated` marks figures that we counted because the relay sent none."""
+    """Tokens of a call.
+
+    `estimated` marks figures that we counted because the relay sent none; `method` then says how, and the
+    true ones are expected within `low` and `high` times them.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -94,6 +100,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     prompt_tokens_details: PromptTokensDetails | None = None
     completion_tokens_details: CompletionTokensDetails | None = None
     estimated: bool = False
+    method: str = ""
+    low: float = 1.0
+    high: float = 1.0
 
 
 class FunctionCall(msgspec.Struct, frozen=True, gc=False):
@@ -181,12 +190,41 @@ class Model(msgspec.Struct, frozen=True):
     created: int = 0
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call cost in USD; None is unknown, never 0.
+
+    The price is `seller`'s, of the `kind` that the price book gives it, last checked on `checked_on`.
+    `low` and `high` enclose `known` where the tokens are an estimate.
+    """
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+    seller: str = ""
+    kind: str = ""
+    source: str = ""
+    checked_on: date | None = None
+
+    @property
+    def total(self) -> Decimal | None:
+        """All of it, where all is known."""
+        return None if self.input is None or self.output is None else self.input + self.output
+
+    @property
+    def known(self) -> Decimal | None:
+        """The part of it that is known."""
+        parts = [part for part in (self.input, self.output) if part is not None]
+        return sum(parts, Decimal(0)) if parts else None
+
+
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """What one call came to.
 
     `ttft` (to the first token) and `duration` are seconds since the request that succeeded was sent,
     `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown.
-    `cost` is in USD; None is unknown, never 0. `note` says in words what else the reader should know.
+    `cost` is all of `costs`, in USD; None is unknown, never 0. `note` says in words what else the reader
+    should know.
     """
 
     request_model: str
@@ -196,15 +234,26 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     ttft: float = math.nan
     duration: float = math.nan
     tokens_per_second: float = math.nan
-    cost: Decimal | None = None
+    costs: Cost = Cost()
     finish_reason: str | None = None
     simulated: bool = False
     note: str = ""
     response_id: str = ""
 
+    @property
+    def model(self) -> str:
+        """The model that answered, or the one asked for where the relay did not say."""
+        return self.response_model or self.request_model
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The whole cost in USD; None is unknown, or known in part: see `costs`."""
+        return self.costs.total
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, as it stands in an output's metadata: unknown is null."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
+        fields["cost"] = None if self.cost is None else format(self.cost, "f")
         return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
 
 
@@ -269,13 +318,13 @@ class Answer(str):
 
     @property
     def cost(self) -> Decimal | None:
-        """What it cost in USD; None is unknown."""
+        """What it cost in USD; None is unknown. `receipt.costs` holds its parts."""
         return self.receipt.cost
 
     @property
     def model(self) -> str:
         """The model that answered, or the one asked for where the relay did not say."""
-        return self.receipt.response_model or self.receipt.request_model
+        return self.receipt.model
 
     @property
     def ttft(self) -> float:

@@ -147,18 +147,43 @@ def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
     }
 
 
+# The parts of a usage, and where servers put them: OpenAI's place first, then the Responses API's, DeepSeek's
+# and Anthropic's names.
+_PARTS = {
+    ("prompt_tokens_details", "cached_tokens"): (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("prompt_cache_hit_tokens",),
+        ("cache_read_input_tokens",),
+    ),
+    ("prompt_tokens_details", "cache_creation_tokens"): (
+        ("prompt_tokens_details", "cache_creation_tokens"),
+        ("prompt_tokens_details", "cache_write_tokens"),
+        ("cache_creation_input_tokens",),
+    ),
+    ("completion_tokens_details", "reasoning_tokens"): (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("reasoning_tokens",),
+    ),
+}
+
+
 def _clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
     clean: dict[str, Any] = {
         name: _whole(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
     }
-    for details, figure in (
-        ("prompt_tokens_details", "cached_tokens"),
-        ("completion_tokens_details", "reasoning_tokens"),
-    ):
-        part = usage.get(details)
-        if isinstance(part, dict) and part.get(figure) is not None:
-            clean[details] = {figure: _whole(part[figure])}
+    for (details, figure), places in _PARTS.items():
+        found = [value for place in places if (value := _at(usage, place)) is not None]
+        if found:
+            clean.setdefault(details, {})[figure] = _whole(found[0])
     return clean
+
+
+def _at(source: Any, place: tuple[str, ...]) -> Any:
+    for name in place:
+        source = source.get(name) if isinstance(source, dict) else None
+    return source
 
 
 def _texts(source: dict[str, Any], *names: str) -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""Amounts of money in words."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+
+_CENT = Decimal("0.01")
+_DIGITS = 4  # significant ones, of an amount below a cent
+
+
+def money(amount: Decimal | None) -> str:
+    """Return USD as text: to the cent, and below one with four significant digits, so never "$0.00".
+
+    Ties go to the even digit. None is "unknown", and "$0" exactly nothing.
+    """
+    if amount is None:
+        return "unknown"
+    if not amount:
+        return "$0"
+    sign, size = ("-" if amount < 0 else ""), abs(amount)
+    rounded = size.quantize(_quantum(size), ROUND_HALF_EVEN)
+    if size < _CENT <= rounded:
+        rounded = _CENT
+    return f"{sign}${rounded:,f}"
+
+
+def at_most(amount: Decimal) -> str:
+    """Return USD as text, rounded up: what a limit promises must not be less than what it allows."""
+    return money(amount.quantize(_quantum(amount), ROUND_CEILING)) if amount else "$0"
+
+
+def _quantum(size: Decimal) -> Decimal:
+    return _CENT if abs(size) >= _CENT else Decimal(1).scaleb(size.adjusted() - _DIGITS + 1)
