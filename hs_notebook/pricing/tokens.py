@@ -1,34 +1,132 @@
-"""Tokens counted without the model's own tokenizer: an estimate, and always called one."""
+"""Tokens counted without the relay: an estimate, and always called one."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+import msgspec
 
-_CHARS_PER_TOKEN = 4.0  # of Latin text and code, OpenAI's own rule of thumb
-_WIDE = "\u2e80"  # from here on (CJK and beyond) a character is about one token
-_PER_MESSAGE = 4  # what the chat format adds to a message
+from hs_notebook.pricing.vocabulary import vocabulary_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+# Tokens a character, by script, as measured over prose, manual pages and code in 15 languages with the
+# vocabularies of GPT, DeepSeek and Gemma: the estimate is off by 19 % on the average.
+_LETTER = 0.22  # ASCII letters and white space
+_MARK = 0.55  # ASCII digits and punctuation
+_FOREIGN = 0.38  # accented letters, Greek, Cyrillic, Arabic, Indic …
+_WIDE = 0.75  # Chinese, Japanese, Korean, emoji
+# In UTF-8 a character's first byte tells its script.
+_MARKS = bytes(code for code in range(128) if not (chr(code).isalpha() or chr(code).isspace()))
+_FOREIGN_LEADS = bytes(range(0xC2, 0xE3))
+_WIDE_LEADS = bytes(range(0xE3, 0x100))
+
+# The true number over the estimate by script, for prose and code. Rows of digits, base64 and, in DeepSeek's
+# vocabulary, Hindi have more: up to 2.4 times the estimate.
+_LOW, _HIGH = 0.55, 1.5
+_BY_SCRIPT = "characters by script"
+_TEXT_ALONE = ", text alone"
+
+# What the chat format of OpenAI adds to a message, and to all of them for the answer's beginning.
+_PER_MESSAGE = 4
+_PER_REPLY = 3
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """About how many tokens a text has: the true number is expected from `low` to `high`, both included.
+
+    `method` says how it was found, in a few words.
+    """
+
+    tokens: int
+    low: int
+    high: int
+    method: str
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a text has; 0 only for an empty one."""
+    """Return about how many tokens a text has, for any model and at once; 0 only for an empty one."""
     if not text:
         return 0
-    wide = 0 if text.isascii() else sum(char >= _WIDE for char in text)
-    return max(1, round(wide + (len(text) - wide) / _CHARS_PER_TOKEN))
+    data = text.encode("utf-8", "surrogatepass")
+    marks = _among(data, _MARKS)
+    if len(data) == len(text):
+        return max(1, round(_LETTER * (len(data) - marks) + _MARK * marks))
+    foreign, wide = _among(data, _FOREIGN_LEADS), _among(data, _WIDE_LEADS)
+    letters = len(text) - marks - foreign - wide
+    return max(1, round(_LETTER * letters + _MARK * marks + _FOREIGN * foreign + _WIDE * wide))
 
 
 def estimate_prompt_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
-    """Return about how many tokens the messages of a request have; images are not counted."""
-    return sum(_PER_MESSAGE + estimate_tokens(_text_of(message.get("content"))) for message in messages)
+    """Return about how many tokens the messages of a request have, at once; images are not counted."""
+    return sum(_PER_MESSAGE + estimate_tokens(_text_of(message)) for message in messages)
 
 
-def _text_of(content: Any) -> str:
+def estimate(text: str, model: str) -> Estimate:
+    """Return about how many tokens a text has for a model.
+
+    With the extra `[tokens]` they are counted with the model's vocabulary or the nearest that is public, else
+    by script. The first count with a vocabulary loads it, which takes 0.05 to 0.2 s.
+    """
+    return _estimate([text], model, frame=0)
+
+
+def estimate_messages(messages: Sequence[Mapping[str, Any]], model: str) -> Estimate:
+    """Return about how many tokens the messages of a request have for a model.
+
+    What the chat format adds is known of OpenAI's alone; for others the interval reaches from nothing to
+    twice as much. Images and files are not counted, and `method` says so.
+    """
+    frame = _PER_MESSAGE * len(messages) + _PER_REPLY if messages else 0
+    found = _estimate([_text_of(message) for message in messages], model, frame=frame)
+    if not any(_has_more_than_text(message.get("content")) for message in messages):
+        return found
+    return msgspec.structs.replace(found, method=found.method + _TEXT_ALONE)
+
+
+def _estimate(texts: list[str], model: str, *, frame: int) -> Estimate:
+    vocabulary = vocabulary_of(model)
+    factor = vocabulary.factor if vocabulary else 1.0
+    counted = vocabulary.count(texts) if vocabulary else None
+    if vocabulary is None or counted is None:
+        tokens = sum(map(estimate_tokens, texts)) * factor
+        return _between(tokens, tokens * _LOW, tokens * _HIGH, (0, frame, 2 * frame), _BY_SCRIPT)
+    frames = (frame, frame, frame) if vocabulary.framed else (0, frame, 2 * frame)
+    low, high = counted * vocabulary.low, counted * vocabulary.high
+    return _between(counted * factor, low, high, frames, vocabulary.method)
+
+
+def _between(tokens: float, low: float, high: float, frames: tuple[int, int, int], method: str) -> Estimate:
+    return Estimate(
+        tokens=round(tokens) + frames[1],
+        low=math.floor(low) + frames[0],
+        high=math.ceil(high) + frames[2],
+        method=method,
+    )
+
+
+def _among(data: bytes, these: bytes) -> int:
+    return len(data) - len(data.translate(None, these))
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    text = _text_in(message.get("content"))
+    calls = message.get("tool_calls")
+    return text + json.dumps(calls, ensure_ascii=False, default=str) if calls else text
+
+
+def _text_in(content: Any) -> str:
     if isinstance(content, str) or content is None:
         return content or ""
     if isinstance(content, list):
-        return "\n".join(part["text"] for part in content if isinstance(part, dict) and "text" in part)
-    return json.dumps(content, ensure_ascii=False)
+        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
+    return json.dumps(content, ensure_ascii=False, default=str)
+
+
+def _has_more_than_text(content: Any) -> bool:
+    return isinstance(content, list) and any(
+        not (isinstance(part, dict) and "text" in part) for part in content
+    )
