@@ -27,6 +27,7 @@ LAYERS = (
     ("client",),
     ("widgets",),
     ("display",),
+    ("calculator",),
     ("session",),
     ("magics",),
     ("relay",),

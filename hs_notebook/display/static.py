@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from pathlib import Path
-
 from .markdown import to_html
+from .style import stylesheet
 from .visible import escape, visible
 
 
@@ -17,8 +14,9 @@ def picture(markdown: str, *, receipt: str, state: str, note: str | None = None)
     A `state` other than "complete" is shown in words beside the receipt. `text/html` has its own stylesheet
     and stays readable without it; `text/plain` is the Markdown with its hidden control characters visible.
     """
+    body = _answer(to_html(markdown), receipt, state, note)
     return {
-        "text/html": f"<style>{_style()}</style>\n{_answer(to_html(markdown), receipt, state, note)}",
+        "text/html": f"<style>{stylesheet('answer.css')}</style>\n{body}",
         "text/plain": visible(markdown),
     }
 
@@ -35,11 +33,3 @@ def _answer(body: str, receipt: str, state: str, note: str | None) -> str:
 
 def _text(text: str) -> str:
     return escape(visible(text))
-
-
-@cache
-def _style() -> str:
-    css = Path(__file__).with_name("answer.css").read_text(encoding="utf-8")
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\s*([{};,]|: )\s*", lambda found: found[1].strip(), re.sub(r"\s+", " ", css))
-    return css.replace(";}", "}").strip()

@@ -1,4 +1,4 @@
-"""What the calculator can choose from: the maker's price of each model, the relay's, the article's reference."""
+"""What the calculator chooses from: what makers, the relay and the article's reference ask."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ def draws() -> tuple[tuple[float, ...], ...]:
     """Return 1,000 draws of seven doubles in [-1, 1): 2u − 1.
 
     Number 7·i + j of the generator is draw i of input j, in the order of `INPUTS`. All seven are drawn for
-    every scenario. An input of draw i is its value times 1 + uncertainty·draws()[i][j], cut to what it may be.
+    every scenario. In draw i an input is its value times 1 + uncertainty·draws()[i][j], cut to what
+    it may be.
     """
     numbers = uniform(STATE, INCREMENT)
     return tuple(tuple(2 * next(numbers) - 1 for _ in INPUTS) for _ in range(DRAWS))

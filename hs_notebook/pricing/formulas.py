@@ -1,7 +1,7 @@
 """The calculator's formulas, F1 to F8, each a small function of exact numbers.
 
-Money is USD, prices are USD per million tokens, and shares are fractions of 1. None is unknown, and so is what
-an unknown number has a part in.
+Money is USD, prices are USD per million tokens, and shares are fractions of 1. None is unknown, and so is
+what an unknown number has a part in.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def input_cost(tokens: Decimal, cached: Decimal, written: Decimal, price: Amount
 
 
 def scaled(price: Amounts, factor: Decimal) -> Amounts:
-    """F1: prices with a batch's discount taken in, the factor 1 − batch_share·discount; or a share of them."""
+    """F1: prices with a batch's discount taken in, times 1 − batch_share·discount; or a share of them."""
     return Amounts(*(None if one is None else one * factor for one in price))
 
 
@@ -125,7 +125,7 @@ def relay_factor(markup: Decimal, fee: Decimal, local_paid: Decimal, local_per_u
 
 
 def payback(once: Decimal, net: Decimal | None, growth: Decimal) -> Decimal | None:
-    """F6: months until `once` is saved, K/net or with growth ln(1+K·g/net)/ln(1+g); None is never or unknown."""
+    """F6: months to save `once`, K/net or with growth ln(1+K·g/net)/ln(1+g); None is never or unknown."""
     if net is None or net <= 0:
         return None
     return (1 + once * growth / net).ln() / (1 + growth).ln() if growth else once / net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hs_notebook.pricing.feasible import Feasibility
     from hs_notebook.pricing.scenario import Scenario
     from hs_notebook.pricing.sensitivity import Chances, Swing
+
+_DIGITS = Context(prec=28)
 
 Basis: TypeAlias = Literal["all", "output"]
 
@@ -37,7 +39,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the calculator says of a scenario. Money is USD a month where no more is said; None is unknown.
+    """All that the calculator says of a scenario. Money is USD a month if not said; None is unknown.
 
     `basis` says what the saving is split, moved and drawn on: "all", or the "output" alone where the price of
     an input is unknown. `reference_effect` + `model_effect` + `relay_effect` is that saving, exactly, and
@@ -90,7 +92,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def numbers(report: Report) -> dict[str, Any]:
-    """Return a report's numbers as JSON has them: exact decimal strings, and null for what is unknown.
+    """Return a report's numbers as JSON has them: decimal strings of 28 digits at most, null for what is unknown.
 
     Its scenario and its catalog are left out; an offer is its model and its role.
     """
@@ -100,7 +102,7 @@ def numbers(report: Report) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        text = f"{value:f}"
+        text = f"{_DIGITS.plus(value):f}"
         return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
     if isinstance(value, Offer):
         return {"model": value.model, "role": value.role}

@@ -25,7 +25,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     `calls` and costs are a month, tokens a call; `now` and `then` are model → share, and the shares sum to 1.
     `reference` says whose prices `now` is charged at: the maker's list, or what the vendor's article says
     that makers ask. `seller` says whose prices `then` is charged at. With `assume_official_input` an input
-    price that the relay does not publish is taken from the maker's list. The rates of the top-up (`local_paid`
+    price that the relay does not publish is taken from the maker's list. The top-up's rates (`local_paid`
     local units for $1 of credit, `local_per_usd` for a dollar) and its fees count with `top_up` alone.
     `timeout` is seconds. `uncertainty` is how far inputs are moved in the sensitivity and the range.
     """
