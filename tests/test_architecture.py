@@ -21,9 +21,11 @@ LAYERS = (
     ("errors",),
     ("types", "portal", "prompt"),
     ("pricing",),
-    ("wire", "settings", "ledger"),
+    ("wire", "settings", "ledger", "prices"),
+    ("recording",),
     ("net",),
     ("streams",),
+    ("exchange",),
     ("client",),
     ("widgets",),
     ("display",),
@@ -58,10 +60,10 @@ ROOMS = {
     "keyring": {"settings"},
     "dotenv": {"settings"},
     "jupyterlab": {"cli"},
-    "platformdirs": {"ledger", "settings"},
+    "platformdirs": {"ledger", "prices"},
     "genai_prices": {"pricing"},
     "splintr": {"pricing"},
-    "pandas": {"display"},
+    "pandas": {"display", "ledger"},
     "msgspec": {"types", "pricing", "wire", "ledger", "net", "settings", "display", "session", "relay"},
 }
 # Two halves of one magic, of which the lower names the upper in its annotations alone.
@@ -249,7 +251,7 @@ def test_functions_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["", *sorted(PURE), "settings", "net.transport", "net.calls", "client", "session"]
+    "module", ["", *sorted(PURE), "settings", "ledger", "net.transport", "net.calls", "client", "session"]
 )
 def test_what_importing_a_module_brings(module: str) -> None:
     """In a process of its own; what happens on `%load_ext` is in test_loading."""

@@ -1,0 +1,156 @@
+"""What was spent, added up exactly: by model, by the user's own day, or by notebook."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
+
+from hs_notebook.errors import UsageError
+from hs_notebook.ledger.entries import plain
+from hs_notebook.ledger.moments import since_stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+    from sqlite3 import Connection
+
+By: TypeAlias = Literal["model", "day", "notebook"]
+Since: TypeAlias = "datetime | timedelta | None"
+
+# No sum of what the ledger keeps has more digits, so nothing is rounded.
+_EXACT = Context(prec=200)
+_NOTHING = Decimal(0)
+_PICO = Decimal(10**12)
+_MICRO = 10**6
+
+
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """The calls of one model, day or notebook, or all of them.
+
+    `calls` holds the `pending` and the `errors`, `input_tokens` the `cached_tokens`. `cost` is what is known,
+    in USD: `unknown` counts the calls that cost more than that, `estimated` those of which it is an estimate.
+    Simulated calls were not billed: `simulated` counts them, `simulated_cost` is what they would have cost,
+    and neither is in any other figure.
+    """
+
+    name: str = ""
+    calls: int = 0
+    pending: int = 0
+    errors: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    unknown: int = 0
+    estimated: int = 0
+    simulated: int = 0
+    simulated_cost: Decimal = Decimal(0)
+
+    def plus(self, other: Spent) -> Spent:
+        """Return both together, under this one's name."""
+        ours, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        return Spent(**{field: _sum(field, ours[field], theirs[field]) for field in ours})
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows by model or notebook, the dearest first, or by day, the earliest first."""
+
+    by: By
+    rows: tuple[Spent, ...] = ()
+
+    @property
+    def total(self) -> Spent:
+        """All rows together."""
+        total = Spent()
+        for row in self.rows:
+            total = total.plus(row)
+        return total
+
+
+# By what an index is ordered: then nothing is sorted, and no row of a call is looked at.
+_GROUPS: dict[By, str] = {
+    "model": "gen_ai_response_model, gen_ai_request_model",
+    "day": "local_day",
+    "notebook": "notebook",
+}
+_NAMES: dict[By, str] = _GROUPS | {"model": "COALESCE(gen_ai_response_model, gen_ai_request_model)"}
+# Costs are added in whole and broken millionths of a dollar: no sum of theirs overflows 64 bits.
+_SUMS = """
+    simulated, COUNT(*), SUM(state = 'pending'), SUM(state = 'error'),
+    SUM(gen_ai_usage_input_tokens), SUM(gen_ai_usage_output_tokens),
+    SUM(gen_ai_usage_cache_read_input_tokens),
+    SUM(cost_usd IS NULL AND state NOT IN ('pending', 'error')),
+    SUM(usage_estimated AND cost_pico IS NOT NULL),
+    SUM(MAX(cost_pico, 0) / 1000000), SUM(MAX(cost_pico, 0) % 1000000)
+"""
+
+
+def spending(connection: Connection, by: By, since: Since = None, notebook: str | None = None) -> Spending:
+    """Add up the calls that began since a moment, of one notebook or all."""
+    if by not in _GROUPS:
+        raise UsageError(f"Spending is not told by {by!a}.", hint=f"Ask by {', '.join(_GROUPS)}.")
+    values = {"since": since_stamp(since), "notebook": None if notebook is None else plain(notebook)}
+    where = "started_at >= :since" + ("" if notebook is None else " AND notebook = :notebook")
+    rows: dict[str, Spent] = {}
+    for part in (*_sums(connection, by, where, values), *_odd_costs(connection, by, where, values)):
+        before = rows.get(part.name)
+        rows[part.name] = part if before is None else before.plus(part)
+    ordered = sorted(rows.values(), key=_by_name if by == "day" else _dearest)
+    return Spending(by=by, rows=tuple(ordered))
+
+
+def _sums(connection: Connection, by: By, where: str, values: dict[str, Any]) -> Iterator[Spent]:
+    query = f"""
+        SELECT {_NAMES[by]}, {_SUMS} FROM calls WHERE {where} GROUP BY {_GROUPS[by]}, simulated
+    """  # noqa: S608 - names of ours
+    for row in connection.execute(query, values):
+        yield _spent(*row)
+
+
+def _odd_costs(connection: Connection, by: By, where: str, values: dict[str, Any]) -> Iterator[Spent]:
+    """Give the costs that no integer of the file can say."""
+    query = f"""
+        SELECT {_NAMES[by]}, simulated, COALESCE(cost_usd, cost_known_usd)
+        FROM calls INDEXED BY calls_of_odd_cost WHERE cost_pico < 0 AND {where}
+    """  # noqa: S608 - names of ours
+    sums: dict[tuple[str, int], Decimal] = {}
+    for name, simulated, cost in connection.execute(query, values):
+        before = sums.get((name, simulated), _NOTHING)
+        sums[name, simulated] = _EXACT.add(before, Decimal(cost))
+    for (name, simulated), cost in sums.items():
+        yield Spent(name=name, simulated_cost=cost) if simulated else Spent(name=name, cost=cost)
+
+
+def _spent(name: str, simulated: int, calls: int, *sums: int | None) -> Spent:
+    pending, errors, sent, said, cached, unknown, estimated, whole, broken = (number or 0 for number in sums)
+    cost = _EXACT.divide(Decimal(whole * _MICRO + broken), _PICO)
+    if simulated:
+        return Spent(name=name, simulated=calls, simulated_cost=cost)
+    return Spent(
+        name=name,
+        calls=calls,
+        pending=pending,
+        errors=errors,
+        input_tokens=sent,
+        output_tokens=said,
+        cached_tokens=cached,
+        cost=cost,
+        unknown=unknown,
+        estimated=estimated,
+    )
+
+
+def _sum(field: str, ours: Any, theirs: Any) -> Any:
+    if field == "name":
+        return ours
+    return _EXACT.add(ours, theirs) if isinstance(ours, Decimal) else ours + theirs
+
+
+def _by_name(row: Spent) -> Any:
+    return row.name
+
+
+def _dearest(row: Spent) -> Any:
+    return -row.cost, -row.simulated_cost, -row.calls, row.name

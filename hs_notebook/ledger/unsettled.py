@@ -1,0 +1,77 @@
+"""Calls of which nobody knows how they ended: their kernel did not live to see it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hs_notebook.ledger.moments import now, since_stamp
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from hs_notebook.ledger.spending import Since
+
+_IMPORTED = now()
+_LONGEST_CALL = timedelta(days=1)  # on another machine, or where a later process has the same number
+
+
+class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was sent and whose kernel ended before the answer did."""
+
+    id: int
+    started_at: datetime
+    model: str
+    notebook: str
+
+    @property
+    def note(self) -> str:
+        """What to say of it."""
+        return "outcome unknown: the kernel ended before the answer did"
+
+
+def host_name() -> str:
+    """Return this machine's name: a home folder may be shared by several."""
+    return platform.node()
+
+
+def unsettled(connection: Connection, since: Since = None) -> tuple[Unsettled, ...]:
+    """Return the pending calls since a moment whose process is gone, the earliest first."""
+    rows = connection.execute(
+        "SELECT id, started_at, gen_ai_request_model, notebook, host_name, process_id FROM calls "
+        "WHERE state = 'pending' AND started_at >= ? ORDER BY id",
+        (since_stamp(since),),
+    )
+    found = []
+    for number, started, model, notebook, host, process in rows:
+        moment = datetime.fromisoformat(started)
+        if _is_gone(host, process, moment):
+            found.append(Unsettled(id=number, started_at=moment, model=model, notebook=notebook))
+    return tuple(found)
+
+
+def _is_gone(host: str | None, process: int, started: datetime) -> bool:
+    if now() - started > _LONGEST_CALL:
+        return True
+    if host != host_name():
+        return False
+    if process == os.getpid():
+        return started < _IMPORTED  # in a container a kernel often has the number of the one before
+    return not _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":
+        return True  # the question would end the process there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
