@@ -22,7 +22,7 @@ from hs_notebook.pricing.words import about, count, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hs_notebook.pricing.catalog import Offer, Role
+    from hs_notebook.pricing.catalog import Offer
     from hs_notebook.pricing.report import OfferCost, Report
     from hs_notebook.pricing.sensitivity import Swing
 
@@ -138,7 +138,7 @@ def _costs(report: Report, found: Figures) -> None:
     for i, cost in enumerate(report.costs):
         found.text.update(
             {
-                f"cost-{i}": sentences.bill(cost.month, cost.output),
+                f"cost-{i}": money(cost.output if cost.month is None else cost.month),
                 f"cost-{i}-mark": ", ".join(["now"] * cost.in_now + ["then"] * cost.in_then),
                 f"cost-{i}-price": _cost_kinds(report, cost),
             }
@@ -233,10 +233,10 @@ def _then_kinds(report: Report) -> str:
 
 
 def _cost_kinds(report: Report, cost: OfferCost) -> str:
-    role: Role = cost.offer.role
-    return sentences.kinds_of(
-        [cost.offer], assumed=cost.assumed, unverified=report.scenario.top_up and role == "relay"
-    )
+    tops_up = report.scenario.top_up and cost.offer.role == "relay"
+    kinds = sentences.kinds_of([cost.offer], assumed=cost.assumed, unverified=tops_up)
+    in_part = cost.month is None and cost.output is not None
+    return f"{kinds}, {sentences.OUTPUT_ONLY}" if in_part else kinds
 
 
 def _officials(report: Report, models: Iterable[str]) -> list[Offer | None]:
