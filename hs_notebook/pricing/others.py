@@ -16,7 +16,6 @@ import msgspec
 
 from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import AMOUNTS, RELAY, Price
-from hs_notebook.pricing.quotes import today
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +146,7 @@ def _rows(listed: _Listed, model: str, at: date) -> list[Price]:
         source=_source(asked),
         effective_from=begins,
         effective_to=ends,
-        checked_on=_last_change(today()),
+        checked_on=_last_change(at),
     )
     return [
         msgspec.structs.replace(row, context_over=over, **amounts)
@@ -192,10 +191,10 @@ def _starts(infos: Iterable[ModelInfo]) -> list[date]:
 
 
 @cache
-def _last_change(on: date) -> date:
-    """Return the day of the newest price in the library, on which somebody looked for certain."""
+def _last_change(at: date) -> date:
+    """Return the day of the newest price that the library has by then: somebody looked on that day."""
     infos = (info for _, names in _index() for info in names.values())
-    return max((start for start in _starts(infos) if start <= on), default=date.min)
+    return max((start for start in _starts(infos) if start <= at), default=at)
 
 
 def _tiers(asked: list[ModelPrice]) -> list[int]:
