@@ -1,4 +1,4 @@
-"""What a call costs by our arithmetic and by `genai-prices`: the same to the last digit, wherever both know."""
+"""What a call costs by our arithmetic and by `genai-prices`: the same, wherever both know it."""
 
 from __future__ import annotations
 

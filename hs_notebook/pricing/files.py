@@ -13,6 +13,7 @@ import msgspec
 
 from hs_notebook.errors import ConfigurationError
 from hs_notebook.pricing.book import PriceBook
+from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import AMOUNTS, RELAY, Price, Speed
 
 T = TypeVar("T")
@@ -37,17 +38,14 @@ def read_book(text: str, name: str) -> PriceBook:
     """Return the book that a TOML text holds; raises `ConfigurationError`, which names file and row."""
     file = _read(text, name)
     for number, row in enumerate(file.price, 1):
-        _check(row, f"{name}: price {number} ({row.model})")
+        _check(row, f"{name}: price {number}")
     hosts = {host: seller for seller, hosts in file.seller.items() for host in hosts}
     return PriceBook(file.price, speeds=file.speed, hosts=hosts)
 
 
 def user_rows(text: str, name: str, today: date) -> list[Price]:
     """Return the rows of a user's own file: a `[[price]]` needs `model` and an amount, no more."""
-    try:
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name} is no TOML: {error}.", hint=_EXAMPLE) from None
+    raw = _toml(text, name)
     if unknown := set(raw) - {"price"}:
         raise ConfigurationError(f"{name}: nothing is called {min(unknown)!r} here.", hint=_EXAMPLE)
     return own_rows(raw.get("price", []), name, today)
@@ -71,7 +69,7 @@ def own_rows(raw: Any, name: str, today: date) -> list[Price]:
             "checked_on": today,
         }
         row = _convert(defaults | fields | {"kind": "user"}, Price, where)
-        _check(row, f"{where} ({row.model})")
+        _check(row, where)
         rows.append(row)
     return rows
 
@@ -82,11 +80,18 @@ _EXAMPLE = (
 
 
 def _read(text: str, name: str) -> _File:
+    return _convert(_toml(text, name), _File, name)
+
+
+def _toml(text: str, name: str) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(text, parse_float=Decimal)
+        return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{name} is no TOML: {error}.") from None
-    return _convert(raw, _File, name)
+        raise ConfigurationError(f"{name} is no TOML: {error}.", hint=_EXAMPLE) from None
+    except RecursionError:
+        raise ConfigurationError(f"{name} is nested too deeply.", hint=_EXAMPLE) from None
+    except (ValueError, ArithmeticError):
+        raise ConfigurationError(f"{name} holds a number out of all bounds.", hint=_EXAMPLE) from None
 
 
 def _convert(raw: Any, kind: type[T], where: str) -> T:
@@ -98,13 +103,17 @@ def _convert(raw: Any, kind: type[T], where: str) -> T:
 
 def _check(row: Price, where: str) -> None:
     """Raise `ConfigurationError` for a row that cannot be meant."""
+    if not plain_name(row.model) or not row.seller.strip():
+        raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
+    where += f" ({row.model if row.model.isprintable() else repr(row.model)})"
     for field in AMOUNTS:
         amount = getattr(row, field)
         if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST):
             raise ConfigurationError(f"{where}: {field} = {amount} is no price in USD per million tokens.")
     if all(getattr(row, field) is None for field in AMOUNTS):
         raise ConfigurationError(f"{where} names no amount.", hint=_EXAMPLE)
-    if not row.model.strip() or not row.seller.strip():
-        raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
+    for field in ("context_over", "largest_output"):
+        if (getattr(row, field) or 0) < 0:
+            raise ConfigurationError(f"{where}: {field} is below 0.")
     if row.effective_to is not None and row.effective_to <= row.effective_from:
         raise ConfigurationError(f"{where}: effective_to is not after effective_from.")
