@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hs_notebook.answers import Answer
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError
-from hs_notebook.types import Answer
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -6,41 +6,36 @@ calling thread in batches: all that one wake-up of the loop brought.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from urllib.parse import urlsplit
 
-from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.net.calls import Calls, Progress
+from hs_notebook.errors import UsageError
+from hs_notebook.exchange import Exchange, Screen
+from hs_notebook.net.calls import Calls
 from hs_notebook.net.transport import Auth, Timeouts, Transport
 from hs_notebook.portal import portal
+from hs_notebook.prices import load_book
+from hs_notebook.pricing.limit import Limit, amount, limit_for
+from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.prompt import hidden_prompt
+from hs_notebook.recording import Recorder
 from hs_notebook.settings import Credentials, find_credentials, given_credentials
 from hs_notebook.streams import AsyncStream, Stream
-from hs_notebook.types import Answer, ChatCompletion, ChatRequest, Messages, Model
-from hs_notebook.wire.assembler import Assembler
+from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
 from hs_notebook.wire.chunks import decode_models
 from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
-from hs_notebook.wire.whole import fill, read_completion
+from hs_notebook.wire.whole import read_completion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
     from types import TracebackType
 
-
-class Screen(Progress):
-    """Who watches an answer arrive; this one looks away."""
-
-    def sending(self) -> None:
-        """An attempt is being sent now."""
-
-    def notice(self, text: str) -> None:
-        """One line about a wait; empty when it is over."""
-
-    def text(self, new: str) -> None:
-        """The answer has grown by `new`."""
-
-    def done(self) -> None:
-        """Nothing more will come."""
+    from hs_notebook.answers import Answer
+    from hs_notebook.ledger import Ledger
+    from hs_notebook.pricing.book import PriceBook
 
 
 class AsyncHolySheep:
@@ -49,7 +44,8 @@ class AsyncHolySheep:
     `api_key` and `base_url` default to the environment, a ``.env`` file and the keyring, see
     `hs_notebook.settings`. `auth` chooses the header that carries the key. At most `requests_per_minute`
     requests are sent and `concurrent_streams` answers read at a time; who comes later waits.
-    `credentials` is for who has found them already.
+    Answers are priced by `prices`, by default our book and the user's own file, and recorded in `ledger`,
+    by default in none. `credentials` is for who has found them already.
     """
 
     def __init__(
@@ -62,6 +58,8 @@ class AsyncHolySheep:
         retry: RetryPolicy | None = None,
         requests_per_minute: int = 60,
         concurrent_streams: int = 5,
+        prices: PriceBook | None = None,
+        ledger: Ledger | None = None,
         credentials: Credentials | None = None,
     ) -> None:
         try:
@@ -77,8 +75,17 @@ class AsyncHolySheep:
             retry=retry or RetryPolicy(),
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
+        self.use(prices or load_book(), ledger)
         self.chat = AsyncChat(self._calls)
         self.models = AsyncModels(self._calls)
+
+    def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
+        """Price by another book, record in another ledger, from the next question on."""
+        host = urlsplit(self.base_url).hostname or ""
+        self.quotes = Quotes(prices, prices.seller_of(host))
+        self.recorder = (
+            Recorder(ledger, seller=self.quotes.seller, host=host, notebook=notebook) if ledger else None
+        )
 
     @property
     def base_url(self) -> str:
@@ -92,45 +99,32 @@ class AsyncHolySheep:
         model: str,
         system: str | None = None,
         stream: bool = True,
+        max_cost: Decimal | float | str | None = None,
         **params: Any,
     ) -> Answer:
         """Ask one question and return the answer, which behaves as its text.
 
-        A stream that breaks off gives an answer with the state `truncated`. Raises `HolySheepError`
-        where there is nothing to keep; where an error came in mid-answer, its `answer` is what came.
+        `max_cost` in USD is checked before sending, and where the answer reaches it, it is stopped. A stream
+        that breaks off gives an answer with the state `truncated`. Raises `HolySheepError` where there is
+        nothing to keep; where an error came in mid-answer, its `answer` is what came.
         """
         request = ChatRequest.of(model, prompt_messages(prompt, system), params)
-        assembler = Assembler(request)
-        error = await self.read(request, assembler, Screen(), stream=stream)
-        answer = assembler.finish(error=error)
+        limit = None if max_cost is None else limit_for(request, self.quotes, amount(max_cost))
+        exchange = self.exchange(request, limit=limit)
+        try:
+            error = await exchange.read(Screen(), stream=stream)
+        except asyncio.CancelledError:
+            await exchange.give_up()
+            raise
+        answer = await exchange.finish(error=error)
         if error is not None and answer.state == "error":
             error.answer = answer
             raise error
         return answer
 
-    async def read(
-        self, request: ChatRequest, assembler: Assembler, screen: Screen, *, stream: bool = True
-    ) -> HolySheepError | None:
-        """Fill `assembler` with the answer while `screen` watches; return the error that ended it, if any."""
-        try:
-            if stream:
-                await self._read_stream(request, assembler, screen)
-            else:
-                content_type, body = await self._calls.post(request, _Timed(assembler, screen))
-                screen.text(fill(assembler, content_type, body))
-        except HolySheepError as error:
-            return error
-        return None
-
-    async def _read_stream(self, request: ChatRequest, assembler: Assembler, screen: Screen) -> None:
-        reader = await self._calls.stream(request, _Timed(assembler, screen))
-        try:
-            async for batch in reader.batches:
-                if new := "".join([assembler.add(chunk) for chunk in batch]):
-                    screen.text(new)
-            assembler.done = reader.ending.done
-        finally:
-            await reader.close()
+    def exchange(self, request: ChatRequest, *, limit: Limit | None = None) -> Exchange:
+        """Return a question that is ready to be asked."""
+        return Exchange(self._calls, request, quotes=self.quotes, recorder=self.recorder, limit=limit)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -274,21 +268,6 @@ class Models:
     def list(self) -> list[Model]:
         """Return the models that the relay offers."""
         return portal().run(self._models.list())
-
-
-class _Timed(Screen):
-    """Passes on to a screen, and starts the assembler's clock at each attempt."""
-
-    def __init__(self, assembler: Assembler, screen: Screen) -> None:
-        self._assembler = assembler
-        self._screen = screen
-
-    def sending(self) -> None:
-        self._assembler.restart_clock()
-        self._screen.sending()
-
-    def notice(self, text: str) -> None:
-        self._screen.notice(text)
 
 
 def prompt_messages(prompt: str, system: str | None = None) -> list[Mapping[str, Any]]:

@@ -4,6 +4,7 @@
 
     HolySheepError
     ├── UsageError                 what was typed cannot be meant: option, name, empty prompt, bad value
+    ├── BudgetError                a limit on cost forbids the call, or no price is known to hold it to
     ├── ConfigurationError         a base URL, a setting or a file that cannot work
     │   └── MissingKeyError        no key anywhere, with the places that were looked at
     └── APIError                   the call failed
@@ -70,6 +71,10 @@ class HolySheepError(Exception):
 
 class UsageError(HolySheepError):
     """What was typed cannot be meant."""
+
+
+class BudgetError(HolySheepError):
+    """A limit on cost forbids the call; nothing was sent."""
 
 
 class ConfigurationError(HolySheepError):

@@ -10,17 +10,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.client import AsyncHolySheep, Screen
+from hs_notebook.answers import Answer
+from hs_notebook.client import AsyncHolySheep
 from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError, StreamTruncatedError
+from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal, wait
 from hs_notebook.settings import Credentials, Prompt, Secret, find_credentials, origin
-from hs_notebook.types import Answer, ChatRequest, Model
-from hs_notebook.wire.assembler import Assembler
 
 if TYPE_CHECKING:
     from hs_notebook.display import Display
+    from hs_notebook.pricing.limit import Limit
+    from hs_notebook.types import ChatRequest, Model
 
 _KEPT = 50  # answers
 _STOP_SECONDS = 5.0  # for an interrupted answer to settle
@@ -42,23 +45,29 @@ class Call:
     """One answer on its way. `run` lives on the portal's loop; `stop` may come from any thread."""
 
     def __init__(
-        self, client: AsyncHolySheep, request: ChatRequest, screen: Screen, *, stream: bool = True
+        self,
+        client: AsyncHolySheep,
+        request: ChatRequest,
+        screen: Screen,
+        *,
+        stream: bool = True,
+        limit: Limit | None = None,
+        warned: set[str] | None = None,
     ) -> None:
         self._client = client
+        self._request = request
         self._screen = screen
         self._stream = stream
+        self._warned = set() if warned is None else warned
         self._reading: asyncio.Task[HolySheepError | None] | None = None
-        self._assembler = Assembler(request)
+        self._exchange = client.exchange(request, limit=limit)
         self._stopped = False
         self._loop = portal().loop
         self.error: HolySheepError | None = None  # that ended an answer of which something is kept
 
     async def run(self) -> Answer:
         """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
-        reading = self._client.read(
-            self._assembler.request, self._assembler, self._screen, stream=self._stream
-        )
-        self._reading = asyncio.ensure_future(reading)
+        self._reading = asyncio.ensure_future(self._exchange.read(self._screen, stream=self._stream))
         if self._stopped:
             self._reading.cancel()
         stopped = False
@@ -71,8 +80,16 @@ class Call:
         self._screen.done()
         if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
             await self._suggest(self.error)
-        answer = self._assembler.finish(stopped=stopped, error=self.error)
+        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._price_warning())
         return _without_key(answer, self._client.credentials.key)
+
+    def _price_warning(self) -> str:
+        """Return what is to be said of the model's price, once a session."""
+        warning = self._client.quotes.warning(self._request.model)
+        if not warning or warning in self._warned:
+            return ""
+        self._warned.add(warning)
+        return warning
 
     def stop(self) -> None:
         """Close the connection and keep what came."""
@@ -86,14 +103,19 @@ class Call:
     async def _suggest(self, error: NotFoundError) -> None:
         with contextlib.suppress(HolySheepError, TimeoutError):
             async with asyncio.timeout(_SUGGESTION_SECONDS):
-                error.hint = suggestion(self._assembler.request.model, await self._client.models.list())
+                error.hint = suggestion(self._request.model, await self._client.models.list())
 
 
 class Session:
-    """What the magics and the command line share: clients, the last answers, keys that were typed."""
+    """What the magics and the command line share: clients, the last answers, keys that were typed.
+
+    `charged` is what its answers cost in USD, where an unknown part counts with the dearest price known.
+    """
 
     def __init__(self, *, prompt: Prompt | None = None) -> None:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
+        self.charged = Decimal(0)
+        self._warned: set[str] = set()
         self._prompt = prompt
         self._typed: dict[tuple[str, str, int], Credentials] = {}
         self._clients: dict[str, tuple[dict[str, Any], AsyncHolySheep]] = {}
@@ -123,6 +145,7 @@ class Session:
         display: Display,
         *,
         stream: bool = True,
+        limit: Limit | None = None,
         wait: Wait = wait,
     ) -> Answer:
         """Ask, show the answer while it arrives, keep it and return it.
@@ -130,7 +153,8 @@ class Session:
         Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
         there is no answer or it ended in an error; what came before is on the display and kept.
         """
-        call = Call(client, request, _OnLoop(display), stream=stream)
+        screen = _OnLoop(display)
+        call = Call(client, request, screen, stream=stream, limit=limit, warned=self._warned)
         display.begin(call.stop)
         future = portal().start(call.run())
         interrupted = False
@@ -146,6 +170,7 @@ class Session:
             display.fail(error)
             raise
         display.finish(answer)
+        self.charged += client.quotes.charge(answer.receipt)
         if answer:
             self.answers.append(answer)
         if interrupted:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hs_notebook.answers import Answer
 from hs_notebook.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -26,11 +27,11 @@ from hs_notebook.errors import (
 from hs_notebook.net.flow import Flow
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.watchdog import Watchdog
-from hs_notebook.types import Answer, ChatRequest, Usage
-from hs_notebook.wire.assembler import Assembler, Ending, as_completion
+from hs_notebook.types import ChatRequest, Usage
+from hs_notebook.wire.assembler import Assembler, Ending
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.sse import encode
-from hs_notebook.wire.whole import fill, read_completion
+from hs_notebook.wire.whole import as_completion, fill, read_completion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -356,8 +357,10 @@ def test_usage_of_the_relay() -> None:
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}])
 def test_usage_is_estimated_where_there_is_none(usage: Frame | None) -> None:
-    answer = added(said("twelve chars" * 2), {"choices": [], "usage": usage}, ended()).finish()
-    assert answer.usage == Usage(prompt_tokens=8, completion_tokens=6, total_tokens=14, estimated=True)
+    counted = added(said("twelve chars" * 2), {"choices": [], "usage": usage}, ended()).finish().usage
+    assert (counted.prompt_tokens, counted.completion_tokens, counted.total_tokens) == (10, 5, 15)
+    assert (counted.estimated, counted.method) == (True, "characters by script")
+    assert 0 < counted.low < 1 < counted.high
 
 
 def test_zeros_do_not_replace_figures() -> None:
@@ -366,7 +369,7 @@ def test_zeros_do_not_replace_figures() -> None:
 
 def test_an_estimate_counts_all_that_was_said() -> None:
     frames = [said("abcd" * 3), said("abcd" * 2, 1), delta(reasoning_content="abcd" * 4)]
-    assert added(*frames).finish().usage.completion_tokens == 9
+    assert added(*frames).finish().usage.completion_tokens == 8
 
 
 def test_times() -> None:

@@ -69,7 +69,9 @@ def test_ask_streams_the_answer_and_its_receipt(relay: EmbeddedRelay, tmp_path: 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("> **Simulated answer")
     assert re.search(
-        r"^gpt-4\.1 · \d+ in, 12 out · .* · cost unknown · simulated$", done.stdout, re.MULTILINE
+        r"^gpt-4\.1 · \d+ in, 12 out · .* · \$0\.0000960+ \(output only, input unknown\) · simulated$",
+        done.stdout,
+        re.MULTILINE,
     )
     assert b'"system"' in relay.stats.seen[-1].body
 

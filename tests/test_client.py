@@ -21,7 +21,6 @@ from hs_notebook.client import Screen, prompt_messages
 from hs_notebook.errors import BadRequestError, StreamTruncatedError, UsageError
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.types import ChatCompletion, ChatCompletionChunk, ChatRequest, Message
-from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -417,7 +416,7 @@ def test_so_many_a_minute(shared: EmbeddedRelay) -> None:
             await client.ask("[simulate tokens=2]", model=MODEL)
         request = ChatRequest.of(MODEL, HI)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.read(request, Assembler(request), notes), 0.2)
+            await asyncio.wait_for(client.exchange(request).read(notes), 0.2)
 
     asyncio.run(ask_four_times())
     assert shared.stats.requests - before == 3
@@ -431,7 +430,7 @@ def test_waiting_for_a_place_is_told(shared: EmbeddedRelay) -> None:
         client = asynchronous(shared.base_url, concurrent_streams=1)
         stream = await client.chat.completions.create(model=MODEL, messages=slow(), stream=True)
         request = ChatRequest.of(MODEL, HI)
-        waiting = asyncio.create_task(client.read(request, Assembler(request), notes))
+        waiting = asyncio.create_task(client.exchange(request).read(notes))
         await asyncio.sleep(0.05)
         assert not waiting.done()
         await stream.close()

@@ -18,6 +18,7 @@ import pytest
 from loopback import END, FINISH, HELLO, SSE, Loopback, frame, hello_page, page, replies
 
 from hs_notebook import AsyncHolySheep, HolySheep
+from hs_notebook.answers import Answer
 from hs_notebook.client import Screen
 from hs_notebook.errors import (
     APIConnectionError,
@@ -39,8 +40,7 @@ from hs_notebook.errors import (
 )
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.relay import EmbeddedRelay, Simulation
-from hs_notebook.types import Answer, ChatRequest
-from hs_notebook.wire.assembler import Assembler
+from hs_notebook.types import ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def test_the_wait_is_told(quick: EmbeddedRelay) -> None:
             request = ChatRequest.of(
                 "gpt-4.1", [{"role": "user", "content": "[simulate tokens=3 fault=503-once] x"}]
             )
-            assert await client.read(request, Assembler(request), notes) is None
+            assert await client.exchange(request).read(notes) is None
 
     asyncio.run(ask())
     first, notice, last, second = notes.said

@@ -10,7 +10,7 @@ import pytest
 from shell import KEY, Reply, Server, Shell, settings
 
 import hs_notebook
-from hs_notebook.types import Answer
+from hs_notebook.answers import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_an_answer_and_its_receipt(shell: Shell) -> None:
     text, _, receipt = ran.out.rpartition("of text.\n")
     assert text == "Three\nlines\n"
     assert receipt.startswith("gpt-4.1 · ")
-    assert receipt.endswith(" · cost unknown · simulated\n")
+    assert receipt.endswith(" · $0.00004000 (output only, input unknown) · simulated\n")
     assert "estimated" not in receipt
     reply = shell.names["reply"]
     assert isinstance(reply, Answer)
@@ -102,14 +102,15 @@ def test_an_error_in_mid_answer_stops_and_keeps_the_text(fault: str, shell: Shel
 # --- commands ------------------------------------------------------------------------------------
 
 
-def test_where_it_stands(shell: Shell, relay: EmbeddedRelay) -> None:
+def test_where_it_stands(shell: Shell, relay: EmbeddedRelay, tmp_path: Path) -> None:
+    shell.magics.ledger = str(tmp_path / "ledger.db")
     rows = dict(line.split("  ", 1) for line in shell.run("%holysheep").out.splitlines())
     assert {name: value.strip() for name, value in rows.items()} == {
         "key": "from the environment variable HOLYSHEEP_API_KEY",
         "relay": relay.base_url,
         "model": "gpt-4.1",
         "answers kept": "0 in this session",
-        "spent": "unknown",
+        "spent": "$0 in this notebook (IPython); $0 in all",
     }
     assert shell.run("%holysheep status").out == shell.run("%holysheep").out
     assert relay.stats.requests == 0
@@ -156,7 +157,10 @@ def test_version_and_help(shell: Shell) -> None:
     [
         (
             "modls",
-            "no %holysheep modls; there are: status, models, last, version, help. Did you mean models?",
+            (
+                "no %holysheep modls; there are: status, models, prices, spend, roi, last, version, help. "
+                "Did you mean models?"
+            ),
         ),
         ("gpt-4.1", "To ask, use a cell that begins with %%holysheep."),
         ("models all", "%holysheep models takes nothing more."),

@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import pytest
 
+from hs_notebook.answers import Cost, Receipt
 from hs_notebook.display.receipt import line
 from hs_notebook.pricing.names import same_model
-from hs_notebook.types import Receipt, Usage
+from hs_notebook.types import Usage
 
 USAGE = Usage(prompt_tokens=1234, completion_tokens=56, total_tokens=1290)
+COUNTED = "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s"
 KNOWN = {
     "request_model": "gpt-4.1",
     "response_model": "gpt-4.1",
@@ -25,10 +27,22 @@ KNOWN = {
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({}, "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s · cost unknown"),
+        ({}, f"{COUNTED} · cost unknown"),
         (
-            {"simulated": True, "cost": Decimal("0.0123")},
-            "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s · $0.0123 · simulated",
+            {"simulated": True, "costs": Cost(input=Decimal("0.0023"), output=Decimal("0.004"))},
+            f"{COUNTED} · $0.006300 · simulated",
+        ),
+        (
+            {"costs": Cost(output=Decimal("0.0123"))},
+            f"{COUNTED} · $0.01 (output only, input unknown)",
+        ),
+        (
+            {"costs": Cost(output=Decimal(0))},
+            f"{COUNTED} · cost unknown",
+        ),
+        (
+            {"costs": Cost(input=Decimal(0), output=Decimal("1234.5"), low=Decimal(1), high=Decimal(2))},
+            f"{COUNTED} · ≈$1,234.50",
         ),
         (
             {"ttft": math.nan, "tokens_per_second": math.nan, "duration": 0.0561},
@@ -87,11 +101,24 @@ def test_in_metadata_what_is_unknown_is_null() -> None:
             "prompt_tokens_details": None,
             "completion_tokens_details": None,
             "estimated": False,
+            "method": "",
+            "low": 1.0,
+            "high": 1.0,
         },
         "ttft": None,
         "duration": None,
         "tokens_per_second": None,
         "cost": None,
+        "costs": {
+            "input": None,
+            "output": None,
+            "low": None,
+            "high": None,
+            "seller": "",
+            "kind": "",
+            "source": "",
+            "checked_on": None,
+        },
         "finish_reason": None,
         "simulated": False,
         "note": "",

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
     from hs_notebook.relay.serve import EmbeddedRelay
-    from hs_notebook.types import Answer
 
 
 class Notes:

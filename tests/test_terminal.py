@@ -113,7 +113,7 @@ def test_the_text_streams_and_ends_with_a_receipt(terminal: Terminal) -> None:
     assert pieces[-1][0] - pieces[0][0] > 0.5
     receipt = text.splitlines()[-3]
     assert receipt.startswith("gpt-4.1 · ")
-    assert receipt.endswith("cost unknown · simulated")
+    assert receipt.endswith("$0.0004800 (output only, input unknown) · simulated")
     assert "\x1b[2mgpt-4.1" in terminal.seen  # quiet, where there are colours
 
 
@@ -190,6 +190,6 @@ def test_the_full_screen_prompt_takes_a_cell(relay: EmbeddedRelay, tmp_path: Pat
         running.type("[simulate text speed=inf] It arrives.\r")
         running.type("\r")
         start = running.type("\r")
-        shown = _CURSOR.sub("", running.until(r"cost unknown", start))
+        shown = _CURSOR.sub("", running.until(r"input unknown", start))
         assert "It arrives." in shown
         assert relay.stats.requests == 1

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from hs_notebook.answers import Answer
     from hs_notebook.errors import HolySheepError
-    from hs_notebook.types import Answer
 
 Stop = Callable[[], None]
 

@@ -14,9 +14,9 @@ from hs_notebook.display.static import picture
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
-    from hs_notebook.types import Answer
 
 _GROWTH = 1.3  # a picture is sent again when the text has grown by so much: all pictures together stay linear
 _INTERVAL = 0.25  # seconds between two pictures, at least

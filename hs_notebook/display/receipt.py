@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from hs_notebook.pricing.money import money
 from hs_notebook.pricing.names import same_model
 
 if TYPE_CHECKING:
-    from hs_notebook.types import Receipt
+    from hs_notebook.answers import Cost, Receipt
 
 _SEPARATOR = " · "
 
@@ -21,7 +22,7 @@ def line(receipt: Receipt) -> str:
     if not math.isnan(receipt.tokens_per_second):
         parts.append(f"{receipt.tokens_per_second:,.0f} tokens/s")
     parts.append(_seconds(receipt.duration))
-    parts.append("cost unknown" if receipt.cost is None else f"${receipt.cost}")
+    parts.append(_cost(receipt.costs))
     if receipt.simulated:
         parts.append("simulated")
     return _SEPARATOR.join(parts)
@@ -38,6 +39,18 @@ def _tokens(receipt: Receipt) -> str:
     usage = receipt.usage
     mark, word = ("≈", " (estimated)") if usage.estimated else ("", "")
     return f"{mark}{usage.prompt_tokens:,} in, {mark}{usage.completion_tokens:,} out{word}"
+
+
+def _cost(costs: Cost) -> str:
+    if costs.known is None:
+        return "cost unknown"
+    about = "" if costs.low is None else "≈"
+    if costs.total is not None:
+        return about + money(costs.total)
+    if not costs.known:
+        return "cost unknown"  # nothing came of the part whose price is known
+    part, other = ("output", "input") if costs.input is None else ("input", "output")
+    return f"{about}{money(costs.known)} ({part} only, {other} unknown)"
 
 
 def _seconds(value: float) -> str:

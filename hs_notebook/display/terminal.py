@@ -11,9 +11,9 @@ from hs_notebook.display.receipt import line
 from hs_notebook.display.visible import visible
 
 if TYPE_CHECKING:
+    from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
-    from hs_notebook.types import Answer
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
-    from hs_notebook.types import Answer
     from hs_notebook.widgets.stream import StreamView
 
 MESSAGE_TYPE = "holysheep_stream"

@@ -7,37 +7,54 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import MissingKeyError, UsageError
-from hs_notebook.magics.options import HelpRequested, parser
+from hs_notebook.magics import accounts
+from hs_notebook.magics.options import HelpRequested, parser, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hs_notebook.magics.magic import HolySheepMagics
 
+    Command = Callable[[HolySheepMagics, list[str]], Any]
+
 HELP = """\
 %%holysheep MODEL      ask: the cell below the line is the prompt (%%holysheep --help lists the options)
-%holysheep             where it stands: key, relay, model
+%holysheep             where it stands: key, relay, model, money spent
 %holysheep models      the models that the relay offers; one is asked whether the key is valid, too
+%holysheep prices      what sellers ask for models, with sources and dates
+%holysheep spend       what calls have cost, by model, day or notebook
+%holysheep roi         the calculator: what a month costs, and what another model or seller would save
 %holysheep last        show the last answer again, for example after the page was reloaded
 %holysheep version     the version
 %holysheep help        this
 %config HolySheepMagics  all settings
+
+A command followed by --help shows its options.
 """
 
 
-def run(magics: HolySheepMagics, line: str) -> None:
+def run(magics: HolySheepMagics, line: str) -> Any:
     """Do what a ``%holysheep`` line says. Raises `UsageError` for what it does not know."""
-    name, *rest = line.split() or ["status"]
-    command = COMMANDS.get(name)
+    name, *words = split(line) or ["status"]
     if name in {"-h", "--help"}:
         raise HelpRequested(parser().format_help())
+    command = COMMANDS.get(name)
     if command is None:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"Did you mean {near[0]}?" if near else "To ask, use a cell that begins with %%holysheep."
         raise UsageError(f"There is no %holysheep {name}; there are: {', '.join(COMMANDS)}.", hint=hint)
-    if rest:
-        raise UsageError(f"%holysheep {name} takes nothing more.")
-    command(magics)
+    return command(magics, words)
+
+
+def alone(command: Callable[[Any], None]) -> Command:
+    """Make a command of a function that takes no words."""
+
+    def run_alone(magics: HolySheepMagics, words: list[str]) -> None:
+        if words:
+            raise UsageError(f"%holysheep {command.__name__.removeprefix('show_')} takes nothing more.")
+        command(magics)
+
+    return run_alone
 
 
 def status(magics: HolySheepMagics) -> None:
@@ -54,7 +71,7 @@ def status(magics: HolySheepMagics) -> None:
         | {
             "model": magics.model,
             "answers kept": f"{len(magics.session.answers)} in this session",
-            "spent": "unknown",
+            "spent": magics.purse.summary(),
         }
     )
 
@@ -95,12 +112,15 @@ def show_help(_magics: HolySheepMagics) -> None:
     sys.stdout.write(HELP)
 
 
-COMMANDS: Mapping[str, Callable[[Any], None]] = {
-    "status": status,
-    "models": models,
-    "last": last,
-    "version": version,
-    "help": show_help,
+COMMANDS: Mapping[str, Command] = {
+    "status": alone(status),
+    "models": alone(models),
+    "prices": accounts.prices,
+    "spend": accounts.spend,
+    "roi": accounts.roi,
+    "last": alone(last),
+    "version": alone(version),
+    "help": alone(show_help),
 }
 
 

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from hs_notebook.answers import Answer
 from hs_notebook.client import AsyncHolySheep, prompt_messages
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.magics import commands
+from hs_notebook.magics.dry_run import dry_run
 from hs_notebook.magics.interpolation import HISTORIES, interpolate
 from hs_notebook.magics.options import KEY_SHAPED, HelpRequested, Options, parse
+from hs_notebook.magics.purse import Purse
 from hs_notebook.magics.short import shorten
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import hidden_prompt
 from hs_notebook.session import Interrupted, Session
-from hs_notebook.types import Answer, ChatRequest
+from hs_notebook.types import ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -64,10 +67,30 @@ class HolySheepMagics(Magics):
         default_value=False, help="Let the notebook's own asyncio tasks run while a cell waits for an answer."
     ).tag(config=True)
 
+    budget_usd = traitlets.Float(
+        None, allow_none=True, min=0, help="The most that this notebook may spend, in USD; None: no limit."
+    ).tag(config=True)
+    prices = traitlets.List(
+        traitlets.Dict(),
+        help="Your own prices, which win: [{'model': 'gpt-4.1', 'input': 2.0, 'output': 8.0}], in USD per "
+        "million tokens.",
+    ).tag(config=True)
+    prices_file = traitlets.Unicode(
+        "",
+        help="A TOML file of your own prices; empty: HOLYSHEEP_PRICES, else your prices.toml.",
+    ).tag(config=True)
+    ledger = traitlets.Unicode(
+        "", help="The file in which calls are recorded; empty: the usual one; off: nowhere."
+    ).tag(config=True)
+    keep_text = traitlets.Bool(
+        default_value=False, help="Record prompts and answers, too; without it the ledger holds no text."
+    ).tag(config=True)
+
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         shell.input_transformers_cleanup.insert(0, keep_empty_cell)
         self.session = Session(prompt=hidden_prompt)
+        self.purse = Purse(self)
         self._views: Any = None
 
     # --- the magics ------------------------------------------------------------------------------
@@ -92,18 +115,24 @@ class HolySheepMagics(Magics):
         messages = prompt_messages(prompt, options.system)
         model = options.model or self.model
         request = ChatRequest.of(model, messages, options.params())
+        if options.dry_run:
+            sys.stdout.write(dry_run(self, request, options))
+            return
         client = self.client(options.base_url)
         sent = request.body(stream=False, usage=False).decode()
         if client.credentials.key.scrub(sent) != sent:
             raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
+        limit = self.purse.limit(request, client, options.max_cost)
         try:
             answer = self.session.ask(
-                client, request, self._display(model), stream=options.stream, wait=self._wait
+                client, request, self._display(model), stream=options.stream, limit=limit, wait=self._wait
             )
         except (HolySheepError, Interrupted) as error:
             if error.answer is not None:
                 self._put(options.out, error.answer)
             raise
+        finally:
+            self.purse.say_warning()
         self._put(options.out, answer)
 
     def _own_names(self) -> dict[str, Any]:
@@ -123,7 +152,7 @@ class HolySheepMagics(Magics):
 
     def client(self, base_url: str | None = None) -> AsyncHolySheep:
         """Return the client that the settings ask for."""
-        return self.session.client(
+        client = self.session.client(
             base_url or self.base_url or None,
             auth=self.auth,
             timeouts=Timeouts(connect=self.connect_timeout, idle=self.idle_timeout, total=self.total_timeout),
@@ -131,6 +160,7 @@ class HolySheepMagics(Magics):
             requests_per_minute=self.requests_per_minute,
             concurrent_streams=self.concurrent_streams,
         )
+        return self.purse.equip(client)
 
     @property
     def in_page(self) -> bool:

@@ -11,9 +11,11 @@ import shlex
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hs_notebook.errors import UsageError
+from hs_notebook.pricing.limit import amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
 KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
@@ -36,6 +38,8 @@ class Options(argparse.Namespace):
     param: list[tuple[str, Any]]
     out: str | None
     raw: bool
+    max_cost: Decimal | None
+    dry_run: bool
     stream: bool
     base_url: str | None
 
@@ -50,15 +54,14 @@ def parse(line: str) -> Options:
 
     Raises `UsageError`, with the nearest right option, or `HelpRequested`.
     """
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        raise UsageError(
-            "A quotation mark is not closed.", hint='Write -s "…" around several words.'
-        ) from None
-    options, unknown = parser().parse_known_args(words, Options())
+    options, unknown = parser().parse_known_args(split(line), Options())
     if unknown:
-        _refuse(unknown)
+        refuse(
+            unknown,
+            parser(),
+            "The line names more than a model.",
+            "The prompt goes into the cell, below the line.",
+        )
     if options.flag_model:
         if options.model and options.model != options.flag_model:
             raise UsageError(
@@ -68,30 +71,55 @@ def parse(line: str) -> Options:
     return options
 
 
-def _refuse(words: list[str]) -> NoReturn:
+def split(line: str) -> list[str]:
+    """Return the words of a line as a shell parts them; raises `UsageError`."""
+    try:
+        return shlex.split(line)
+    except ValueError:
+        raise UsageError(
+            "A quotation mark is not closed.", hint='Write -s "…" around several words.'
+        ) from None
+
+
+def refuse(words: list[str], parser: argparse.ArgumentParser, otherwise: str, hint: str) -> NoReturn:
+    """Raise `UsageError` for words that a parser does not know; `otherwise` is for those without a dash."""
     # A key that somebody tried to pass must not be printed: only the option's name is.
     word = next((word for word in words if word.startswith("-")), None)
     if word is None:
-        raise UsageError(
-            "The line names more than a model.", hint="The prompt goes into the cell, below the line."
-        )
+        raise UsageError(otherwise, hint=hint)
     name = word.partition("=")[0]
     if "key" in name.lower() or name.strip("-").lower() == "token":
         raise UsageError(
             f"There is no option {name}: no option takes a key.",
             hint="Set HOLYSHEEP_API_KEY in the environment.",
         )
-    known = [option for action in parser()._actions for option in action.option_strings]  # noqa: SLF001
+    known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
     begun = [option for option in known if option.startswith(name)]
     near = begun or difflib.get_close_matches(name, known, 1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}?" if near else "%%holysheep --help lists them."
-    raise UsageError(f"There is no option {name}.", hint=hint)
+    raise UsageError(
+        f"There is no option {name}.",
+        hint=f"Did you mean {near[0]}?" if near else f"{parser.prog} --help lists them.",
+    )
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """One whose errors are ours and whose help is asked for, not printed."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **settings,
+        )
+
     def error(self, message: str) -> NoReturn:
         message = KEY_SHAPED.sub("[key]", message)  # argparse quotes what it cannot read
-        raise UsageError(f"{message[0].upper()}{message[1:]}.", hint="%%holysheep --help shows how.")
+        raise UsageError(f"{message[0].upper()}{message[1:]}.", hint=f"{self.prog} --help shows how.")
+
+    def offer_help(self) -> None:
+        """Offer ``--help``, last of all."""
+        self.add_argument("-h", "--help", nargs=0, action=_Help, help="show this")
 
 
 class _Help(argparse.Action):
@@ -101,15 +129,12 @@ class _Help(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``%%holysheep``."""
-    made = _Parser(
+    made = Parser(
         prog="%%holysheep",
         usage="%%%%holysheep [MODEL] [options]      the cell below the line is the prompt",
         description="Ask a model; the answer streams into the output and stays there. "
         "{name}, {df.shape}, {data['key']} and {Out[3]} in the prompt stand for their values "
         "where such a variable exists.",
-        add_help=False,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
     add(
@@ -132,10 +157,12 @@ def parser() -> argparse.ArgumentParser:
         help="any other parameter, V as JSON or text",
     )
     add("-o", "--out", type=_name, metavar="NAME", help="put the answer into a variable")
+    add("--max-cost", type=_usd, metavar="USD", help="refuse or stop the call where it would cost more")
+    add("--dry-run", action="store_true", help="show what would be sent and cost, and send nothing")
     add("--raw", action="store_true", help="send the cell as it is, braces too")
     add("--no-stream", dest="stream", action="store_false", help="wait for the whole answer")
     add("--base-url", metavar="URL", help="another relay; the key must belong to it")
-    add("-h", "--help", nargs=0, action=_Help, help="show this")
+    made.offer_help()
     return made
 
 
@@ -148,6 +175,13 @@ def _number(kind: type, low: float, high: float) -> Callable[[str], float]:
 
     read.__name__ = "whole number" if kind is int else "number"
     return read
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        return amount(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _name(text: str) -> str:

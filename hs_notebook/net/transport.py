@@ -24,9 +24,9 @@ from hs_notebook.net.reader import Reader
 from hs_notebook.net.unreachable import unreachable
 from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.settings import Credentials, is_loopback
-from hs_notebook.wire.assembler import as_chunk
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
+from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
     import ssl

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.types import Cost
+from hs_notebook.answers import Cost
 
 if TYPE_CHECKING:
     from hs_notebook.pricing.price import Price
@@ -18,7 +18,7 @@ BATCH_DISCOUNT = Decimal("0.5")  # at OpenAI, Anthropic and Google
 
 
 class Billed(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens of a call by the price that each has: `input` is neither read from nor written to a cache."""
+    """The tokens of a call by the price of each: `input` is neither read from a cache nor written to one."""
 
     input: int
     cache_read: int = 0

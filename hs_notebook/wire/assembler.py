@@ -7,6 +7,7 @@ import time
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import (
     EmptyAnswerError,
     HolySheepError,
@@ -14,18 +15,12 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
-from hs_notebook.pricing.tokens import estimate_prompt_tokens, estimate_tokens
+from hs_notebook.pricing.tokens import estimate, estimate_messages
 from hs_notebook.types import (
-    Answer,
-    ChatCompletion,
     ChatCompletionChunk,
-    ChatCompletionMessage,
     ChatRequest,
-    Choice,
-    ChoiceDelta,
     ChunkChoice,
     FunctionCall,
-    Receipt,
     State,
     ToolCall,
     Usage,
@@ -33,6 +28,8 @@ from hs_notebook.types import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from hs_notebook.pricing.quotes import Quotes
 
 _CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
 SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
@@ -83,10 +80,17 @@ class Ending:
 
 
 class Assembler:
-    """Builds one answer from its chunks; `clock` gives seconds."""
+    """Builds one answer from its chunks, priced by `quotes`; `clock` gives seconds."""
 
-    def __init__(self, request: ChatRequest, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        request: ChatRequest,
+        *,
+        quotes: Quotes | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.request = request
+        self._quotes = quotes
         self._clock = clock
         self._started = clock()
         self._first: float = math.nan
@@ -181,8 +185,8 @@ class Assembler:
             known = self._tools.get(fragment.index, ToolCall(index=fragment.index))
             self._tools[fragment.index] = _joined(known, fragment)
 
-    def finish(self, *, stopped: bool = False, error: HolySheepError | None = None) -> Answer:
-        """Decide the state and return the answer.
+    def finish(self, *, stopped: bool = False, error: HolySheepError | None = None, note: str = "") -> Answer:
+        """Decide the state and return the answer; `note` is what else its receipt is to say.
 
         Raises `error` again where nothing was said before it: then there is no answer. With some text an
         error of the connection makes it `truncated`, an error of the model or the protocol `error`.
@@ -191,10 +195,10 @@ class Assembler:
         usable = self._tools or self._reasoning.tell() or any(said.tell() for said in self._texts.values())
         if error is not None and not usable:
             raise error
-        state, note = self._ending(stopped=stopped, error=error)
+        state, why = self._ending(stopped=stopped, error=error)
         return Answer(
             text,
-            self._receipt(state, note, text),
+            self._receipt(state, "; ".join(filter(None, (why, note))), text),
             messages=self.request.messages,
             reasoning=self._reasoning.getvalue(),
             tool_calls=[self._tools[index] for index in sorted(self._tools)],
@@ -214,6 +218,7 @@ class Assembler:
 
     def _receipt(self, state: State, note: str, text: str) -> Receipt:
         usage = self._usage or self._estimate(text)
+        model = self._model or self.request.model
         spent = self._last - self._first
         tokens = usage.completion_tokens - 1
         return Receipt(
@@ -224,6 +229,7 @@ class Assembler:
             ttft=math.nan if self._whole else self._first - self._started,
             duration=self.elapsed,
             tokens_per_second=tokens / spent if spent > 0 and tokens > 0 and not self._whole else math.nan,
+            costs=self._quotes.cost(model, usage) if self._quotes else Cost(),
             finish_reason=self._reason,
             simulated=self._fingerprint.startswith(SIMULATED),
             note=note,
@@ -231,57 +237,20 @@ class Assembler:
         )
 
     def _estimate(self, text: str) -> Usage:
-        sent = estimate_prompt_tokens(self.request.messages)
-        said = sum(estimate_tokens(other.getvalue()) for index, other in self._texts.items() if index)
-        said += estimate_tokens(text) + estimate_tokens(self._reasoning.getvalue())
-        return Usage(prompt_tokens=sent, completion_tokens=said, total_tokens=sent + said, estimated=True)
-
-
-def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
-    """Return a whole completion as the one chunk that says the same."""
-    choices = [
-        ChunkChoice(
-            ChoiceDelta(
-                choice.message.content,
-                choice.message.role,
-                choice.message.reasoning_content,
-                choice.message.refusal,
-                choice.message.tool_calls,
-            ),
-            choice.index,
-            choice.finish_reason,
+        model = self._model or self.request.model
+        others = [said.getvalue() for index, said in self._texts.items() if index]
+        sent = estimate_messages(self.request.messages, model)
+        said = estimate("".join([text, self._reasoning.getvalue(), *others]), model)
+        total = sent.tokens + said.tokens
+        return Usage(
+            prompt_tokens=sent.tokens,
+            completion_tokens=said.tokens,
+            total_tokens=total,
+            estimated=True,
+            method=sent.method,
+            low=(sent.low + said.low) / max(1, total),
+            high=(sent.high + said.high) / max(1, total),
         )
-        for choice in completion.choices
-    ]
-    return ChatCompletionChunk(
-        choices,
-        completion.id,
-        completion.created,
-        completion.model,
-        system_fingerprint=completion.system_fingerprint,
-        usage=completion.usage,
-    )
-
-
-def as_completion(answer: Answer) -> ChatCompletion:
-    """Return an answer as the completion that a request without `stream` would have brought."""
-    receipt = answer.receipt
-    first = ChatCompletionMessage(
-        content=answer.text,
-        reasoning_content=answer.reasoning or None,
-        tool_calls=list(answer.tool_calls) or None,
-    )
-    others = [ChatCompletionMessage(content=text) for text in answer.alternatives[1:]]
-    return ChatCompletion(
-        choices=[
-            Choice(message=message, index=index, finish_reason=receipt.finish_reason)
-            for index, message in enumerate([first, *others])
-        ],
-        id=receipt.response_id,
-        model=receipt.response_model,
-        system_fingerprint=SIMULATED if receipt.simulated else None,
-        usage=receipt.usage,
-    )
 
 
 def _joined(known: ToolCall, fragment: ToolCall) -> ToolCall:

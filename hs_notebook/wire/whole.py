@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hs_notebook.wire.assembler import Assembler, as_chunk, as_completion
+from hs_notebook.types import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    Choice,
+    ChoiceDelta,
+    ChunkChoice,
+)
+from hs_notebook.wire.assembler import SIMULATED, Assembler
 from hs_notebook.wire.chunks import decode_chunk, decode_completion
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
-    from hs_notebook.types import ChatCompletion, ChatRequest
+    from hs_notebook.answers import Answer
+    from hs_notebook.types import ChatRequest
 
 _STREAM = "text/event-stream"
 
@@ -35,3 +44,50 @@ def read_completion(request: ChatRequest, content_type: str, body: bytes) -> Cha
     completion = decode_completion(body)
     assembler.add_whole([as_chunk(completion)], done=True)  # refuses an empty one
     return completion
+
+
+def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
+    """Return a whole completion as the one chunk that says the same."""
+    choices = [
+        ChunkChoice(
+            ChoiceDelta(
+                choice.message.content,
+                choice.message.role,
+                choice.message.reasoning_content,
+                choice.message.refusal,
+                choice.message.tool_calls,
+            ),
+            choice.index,
+            choice.finish_reason,
+        )
+        for choice in completion.choices
+    ]
+    return ChatCompletionChunk(
+        choices,
+        completion.id,
+        completion.created,
+        completion.model,
+        system_fingerprint=completion.system_fingerprint,
+        usage=completion.usage,
+    )
+
+
+def as_completion(answer: Answer) -> ChatCompletion:
+    """Return an answer as the completion that a request without `stream` would have brought."""
+    receipt = answer.receipt
+    first = ChatCompletionMessage(
+        content=answer.text,
+        reasoning_content=answer.reasoning or None,
+        tool_calls=list(answer.tool_calls) or None,
+    )
+    others = [ChatCompletionMessage(content=text) for text in answer.alternatives[1:]]
+    return ChatCompletion(
+        choices=[
+            Choice(message=message, index=index, finish_reason=receipt.finish_reason)
+            for index, message in enumerate([first, *others])
+        ],
+        id=receipt.response_id,
+        model=receipt.response_model,
+        system_fingerprint=SIMULATED if receipt.simulated else None,
+        usage=receipt.usage,
+    )

@@ -1,0 +1,173 @@
+"""An answer and its receipt."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date  # noqa: TC003 - msgspec reads the annotations
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from hs_notebook.errors import UsageError
+from hs_notebook.types import State, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call cost in USD; None is unknown, never 0.
+
+    The price is `seller`'s, of the `kind` that the price book gives it, last checked on `checked_on`.
+    `low` and `high` enclose `known` where the tokens are an estimate.
+    """
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+    seller: str = ""
+    kind: str = ""
+    source: str = ""
+    checked_on: date | None = None
+
+    @property
+    def total(self) -> Decimal | None:
+        """All of it, where all is known."""
+        return None if self.input is None or self.output is None else self.input + self.output
+
+    @property
+    def known(self) -> Decimal | None:
+        """The part of it that is known."""
+        parts = [part for part in (self.input, self.output) if part is not None]
+        return sum(parts, Decimal(0)) if parts else None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call came to.
+
+    `ttft` (to the first token) and `duration` are seconds since the request that succeeded was sent,
+    `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown.
+    `cost` is all of `costs`, in USD; None is unknown, never 0. `note` says in words what else the reader
+    should know.
+    """
+
+    request_model: str
+    response_model: str = ""
+    state: State = "complete"
+    usage: Usage = Usage()
+    ttft: float = math.nan
+    duration: float = math.nan
+    tokens_per_second: float = math.nan
+    costs: Cost = Cost()
+    finish_reason: str | None = None
+    simulated: bool = False
+    note: str = ""
+    response_id: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or the one asked for where the relay did not say."""
+        return self.response_model or self.request_model
+
+    @property
+    def cost(self) -> Decimal | None:
+        """The whole cost in USD; None is unknown, or known in part: see `costs`."""
+        return self.costs.total
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values, as it stands in an output's metadata: unknown is null."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        fields["cost"] = None if self.cost is None else format(self.cost, "f")
+        return {name: None if value != value else value for name, value in fields.items()}  # noqa: PLR0124 - NaN
+
+
+class Answer(str):
+    """An answer: it is its text, and knows how it came to be.
+
+    `alternatives` holds the texts of all `n` alternatives, the first of them the answer's own.
+    """
+
+    __slots__ = ("alternatives", "messages", "reasoning", "receipt", "tool_calls")
+
+    receipt: Receipt
+    messages: tuple[dict[str, Any], ...]
+    reasoning: str
+    tool_calls: tuple[ToolCall, ...]
+    alternatives: tuple[str, ...]
+
+    def __new__(
+        cls,
+        text: str,
+        receipt: Receipt,
+        *,
+        messages: Sequence[dict[str, Any]] = (),
+        reasoning: str = "",
+        tool_calls: Sequence[ToolCall] = (),
+        alternatives: Sequence[str] = (),
+    ) -> Self:
+        """Bind a text to its receipt; `messages` is what was sent."""
+        self = super().__new__(cls, text)
+        self.receipt = receipt
+        self.messages = (*messages, {"role": "assistant", "content": str(text)})
+        self.reasoning = reasoning
+        self.tool_calls = tuple(tool_calls)
+        self.alternatives = tuple(alternatives) or (str(text),)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the values it was made of."""
+        kept = partial(
+            type(self),
+            messages=self.messages[:-1],
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+            alternatives=self.alternatives,
+        )
+        return kept, (self.text, self.receipt)
+
+    @property
+    def text(self) -> str:
+        """The answer as a plain `str`."""
+        return str.__str__(self)
+
+    @property
+    def state(self) -> State:
+        """How it ended."""
+        return self.receipt.state
+
+    @property
+    def usage(self) -> Usage:
+        """Its tokens."""
+        return self.receipt.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What it cost in USD; None is unknown. `receipt.costs` holds its parts."""
+        return self.receipt.cost
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or the one asked for where the relay did not say."""
+        return self.receipt.model
+
+    @property
+    def ttft(self) -> float:
+        """Seconds to the first token."""
+        return self.receipt.ttft
+
+    def json(self) -> Any:
+        """Return the text parsed as JSON, taken out of a Markdown fence if it stands in one.
+
+        Raises `UsageError` where it is no JSON.
+        """
+        text = self.text.strip()
+        if text.startswith("```") and text.endswith("```") and "\n" in text:
+            text = text[text.index("\n") : -3]
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UsageError(f"The answer is not JSON: {error}.") from None

@@ -1,0 +1,118 @@
+"""The money of one notebook: its price book, its ledger, and what it may still spend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hs_notebook.errors import BudgetError, ConfigurationError
+from hs_notebook.ledger import Ledger, notebook_name
+from hs_notebook.prices import load_book
+from hs_notebook.pricing.limit import Limit, limit_for
+from hs_notebook.pricing.money import money
+
+if TYPE_CHECKING:
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.ledger import Spent
+    from hs_notebook.magics.magic import HolySheepMagics
+    from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.types import ChatRequest
+
+_NOWHERE = "off"
+
+
+class Purse:
+    """What `%config HolySheepMagics` says of prices, ledger and budget, put to use."""
+
+    def __init__(self, magics: HolySheepMagics) -> None:
+        self._magics = magics
+        self._ledger: tuple[tuple[str, bool], Ledger | None] | None = None
+
+    @property
+    def book(self) -> PriceBook:
+        """The price book with the user's own rows; raises `ConfigurationError` where one is wrong."""
+        return load_book(self._magics.prices, self._magics.prices_file)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where calls are recorded; None is nowhere."""
+        asked = (self._magics.ledger, self._magics.keep_text)
+        if self._ledger is None or self._ledger[0] != asked:
+            place, keep_text = asked
+            path = Path(place).expanduser() if place else None
+            self._ledger = asked, None if place == _NOWHERE else Ledger(path, keep_text=keep_text)
+        return self._ledger[1]
+
+    @property
+    def notebook(self) -> str:
+        """The name of this notebook."""
+        return notebook_name(os.environ, self._magics.shell.user_ns)
+
+    def equip(self, client: AsyncHolySheep) -> AsyncHolySheep:
+        """Let a client price and record as this notebook does."""
+        client.use(self.book, self.ledger, notebook=self.notebook)
+        return client
+
+    def spent(self) -> Decimal:
+        """Return what counts against the budget, in USD: this session's calls, or all of the notebook's."""
+        session = self._magics.session.charged
+        ledger = self.ledger
+        return max(session, self._recorded(ledger)) if ledger else session
+
+    def limit(self, request: ChatRequest, client: AsyncHolySheep, max_cost: Decimal | None) -> Limit | None:
+        """Return what a call may cost: `max_cost`, or what is left of the budget where that is less.
+
+        Raises `BudgetError` where nothing is left, or no price is known to hold a limit to.
+        """
+        name, usd = "limit", max_cost
+        if self._magics.budget_usd is not None:
+            budget = Decimal(str(self._magics.budget_usd))
+            left = budget - self.spent()
+            if left <= 0:
+                raise BudgetError(
+                    f"The notebook's budget of {money(budget)} is spent.",
+                    hint="Raise it with %config HolySheepMagics.budget_usd, or lift it with None.",
+                )
+            if usd is None or left < usd:
+                name, usd = "rest of the notebook's budget", left
+        return None if usd is None else limit_for(request, client.quotes, usd, name=name)
+
+    def _recorded(self, ledger: Ledger) -> Decimal:
+        try:
+            return ledger.spent(notebook=self.notebook).cost
+        except ConfigurationError:  # a file that cannot be read: this session is all that is known
+            return Decimal(0)
+
+    def summary(self) -> str:
+        """Say what was spent, by this notebook and in all."""
+        ledger = self.ledger
+        if ledger is None:
+            return f"{money(self._magics.session.charged)} in this session; nothing is recorded"
+        try:
+            here, all_of_it = ledger.spent(notebook=self.notebook), ledger.spent()
+        except ConfigurationError as error:
+            return f"unknown: {error}"
+        name = f" ({self.notebook})" if self.notebook else ""
+        budget = self._magics.budget_usd
+        of = "" if budget is None else f" of a budget of {money(Decimal(str(budget)))}"
+        return f"{spent_words(here)}{of} in this notebook{name}; {spent_words(all_of_it)} in all"
+
+    def say_warning(self) -> None:
+        """Tell once that calls could not be recorded."""
+        ledger = self.ledger
+        if ledger is not None and (warning := ledger.warning()):
+            sys.stderr.write(warning + "\n")
+
+
+def spent_words(spent: Spent) -> str:
+    """Return an amount spent in words, with what is not in it."""
+    beside = [
+        f"{spent.unknown:,} of unknown cost" if spent.unknown else "",
+        f"{spent.pending:,} without outcome" if spent.pending else "",
+        f"{spent.simulated:,} simulated" if spent.simulated else "",
+    ]
+    more = ", ".join(filter(None, beside))
+    return money(spent.cost) + (f" (besides: {more})" if more else "")

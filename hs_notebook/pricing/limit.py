@@ -1,0 +1,111 @@
+"""A limit on what one call may cost, kept before it is sent and while its answer arrives."""
+
+from __future__ import annotations
+
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from hs_notebook.errors import BudgetError, UsageError
+from hs_notebook.pricing.cost import MILLION
+from hs_notebook.pricing.money import at_most, money
+from hs_notebook.pricing.quotes import today
+from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hs_notebook.pricing.price import Price
+    from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.types import ChatCompletionChunk, ChatRequest
+
+
+class Limit:
+    """Holds one call under `usd`.
+
+    `price` knows input and output, `sent` is the most input tokens that the request may have, `longest` the
+    most output tokens that it asks for, None if it names no number. `name` says in words whose limit it is.
+    """
+
+    def __init__(
+        self, usd: Decimal, price: Price, *, sent: int, longest: int | None = None, name: str = "limit"
+    ) -> None:
+        self.usd = usd
+        self.name = name
+        self._longest = longest
+        self._largest = price.largest_output
+        self._input = sent * (price.input or Decimal(0)) / MILLION
+        self._output = price.output or Decimal(0)
+        self._deltas = 0
+        self._estimated = 0
+
+    def check(self, *, streaming: bool) -> None:
+        """Raise `BudgetError` where the call may not be sent.
+
+        A stream that names no largest length may begin: it is stopped at the limit.
+        """
+        longest = self._longest or (1 if streaming else self._largest)
+        if longest is None:
+            raise BudgetError(
+                f"An answer in one piece cannot be held to the {self.name} of {money(self.usd)}.",
+                hint="Give max_tokens, or let it stream.",
+            )
+        worst = self._input + longest * self._output / MILLION
+        if worst > self.usd:
+            raise BudgetError(
+                f"The call may cost {at_most(worst)}, above the {self.name} of {money(self.usd)}; "
+                "nothing was sent.",
+                hint="Shorten the prompt, lower max_tokens, or raise the limit.",
+            )
+
+    @property
+    def room(self) -> int:
+        """The output tokens that the limit allows."""
+        if not self._output:
+            return 2**53
+        left = (self.usd - self._input) * MILLION / self._output
+        return max(0, int(left.to_integral_value(ROUND_FLOOR)))
+
+    def reached(self, chunks: Iterable[ChatCompletionChunk]) -> bool:
+        """Count what has come now, and tell whether the answer must end here."""
+        for chunk in chunks:
+            for choice in chunk.choices:
+                delta = choice.delta
+                said = f"{delta.content or ''}{delta.reasoning_content or ''}{delta.refusal or ''}"
+                if said or delta.tool_calls:
+                    self._deltas += 1
+                    self._estimated += estimate_tokens(said)
+        # A delta has one token or more, and the estimate may be low: the dearer of the two counts.
+        return max(self._deltas, self._estimated) >= self.room
+
+
+def limit_for(request: ChatRequest, quotes: Quotes, usd: Decimal, *, name: str = "limit") -> Limit:
+    """Return the limit of `usd` for a request; raises `BudgetError` where no price is known to hold it to."""
+    sent = estimate_messages(request.messages, request.model).high
+    price = quotes.ceiling(request.model, today(), input_tokens=sent)
+    if price is None:
+        seller = quotes.seller or "this relay"
+        raise BudgetError(
+            f"The price of {request.model} at {seller} is unknown, so the {name} of {money(usd)} "
+            "cannot be kept.",
+            hint="Name the price with %config HolySheepMagics.prices, or lift the limit.",
+        )
+    return Limit(usd, price, sent=sent, longest=longest_answer(request), name=name)
+
+
+def longest_answer(request: ChatRequest) -> int | None:
+    """Return the most output tokens that a request asks for, of all alternatives; None is any number."""
+    params = request.params
+    asked = params.get("max_completion_tokens", params.get("max_tokens"))
+    several = params.get("n", 1)
+    return asked * several if isinstance(asked, int) and isinstance(several, int) else None
+
+
+def amount(value: Decimal | float | str) -> Decimal:
+    """Return an amount in USD; raises `UsageError` for what is none."""
+    try:
+        usd = Decimal(str(value).strip().removeprefix("$"))
+    except InvalidOperation:
+        usd = Decimal("NaN")
+    if not usd.is_finite() or usd < 0:
+        raise UsageError(f"{value} is no amount in USD.", hint="Write it as 0.05.")
+    return usd

@@ -1,0 +1,72 @@
+"""What the seller at hand asks, and what a call there came to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hs_notebook.pricing.cost import call_cost
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from hs_notebook.answers import Cost, Receipt
+    from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.pricing.price import Price
+    from hs_notebook.types import Usage
+
+
+class Quotes:
+    """A price book as one seller's customer reads it. An unknown seller is empty, and all is unknown."""
+
+    def __init__(self, book: PriceBook, seller: str) -> None:
+        self.book = book
+        self.seller = seller
+
+    def price(self, model: str, at: date, *, input_tokens: int = 0) -> Price | None:
+        """Return the price on a day; None is unknown."""
+        return self.book.find(model, self.seller, at, input_tokens=input_tokens)
+
+    def cost(self, model: str, usage: Usage) -> Cost:
+        """Return what a call of today cost; the reply's own `model` decides."""
+        return call_cost(usage, self.price(model, today(), input_tokens=usage.prompt_tokens))
+
+    def ceiling(self, model: str, at: date, *, input_tokens: int = 0) -> Price | None:
+        """Return a price to hold a limit to: an unknown input price is taken from the maker's list.
+
+        None where even so nothing is known.
+        """
+        price = self.price(model, at, input_tokens=input_tokens)
+        if price is None or price.output is None:
+            return None
+        if price.input is not None:
+            return price
+        official = self.book.official(model, at)
+        if official is None or official.input is None:
+            return None
+        source = f"{price.source}; input: {official.source}"
+        return msgspec.structs.replace(
+            price, input=official.input, cache_write=official.cache_write, source=source
+        )
+
+    def charge(self, receipt: Receipt) -> Decimal:
+        """Return what a call counts against a budget: unknown and estimated parts at their dearest."""
+        costs = receipt.costs
+        if costs.total is None:
+            usage = receipt.usage
+            costs = call_cost(usage, self.ceiling(receipt.model, today(), input_tokens=usage.prompt_tokens))
+        return costs.high or costs.known or Decimal(0)
+
+    def warning(self, model: str) -> str:
+        """Return one line on the age of a price or the end of a model, or nothing."""
+        at = today()
+        price = self.price(model, at)
+        return price.warning(at) if price else ""
+
+
+def today() -> date:
+    """Return the day in UTC, by which prices are dated."""
+    return datetime.now(UTC).date()

@@ -1,0 +1,110 @@
+"""A limit on the cost of one call: before it is sent, and while its answer arrives."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hs_notebook.errors import BudgetError
+from hs_notebook.pricing.book import PriceBook
+from hs_notebook.pricing.limit import Limit, limit_for, longest_answer
+from hs_notebook.pricing.price import RELAY, Price
+from hs_notebook.pricing.quotes import Quotes
+from hs_notebook.types import ChatCompletionChunk, ChatRequest, ChoiceDelta, ChunkChoice
+
+ROW = Price(
+    seller=RELAY,
+    model="m",
+    kind="vendor_claim",
+    source="a test",
+    effective_from=date.min,
+    checked_on=date(2026, 11, 24),
+    input=Decimal(2),
+    output=Decimal(8),
+    largest_output=1000,
+)
+
+
+def limit(usd: str, *, sent: int = 1000, longest: int | None = None) -> Limit:
+    return Limit(Decimal(usd), ROW, sent=sent, longest=longest)
+
+
+def chunk(text: str = "", *, reasoning: str = "") -> ChatCompletionChunk:
+    return ChatCompletionChunk([ChunkChoice(ChoiceDelta(text or None, None, reasoning or None))])
+
+
+@pytest.mark.parametrize(
+    ("usd", "longest", "streaming", "said"),
+    [
+        ("0.006", 500, True, None),
+        ("0.005999", 500, True, r"may cost \$0\.006000, above the limit of \$0\.005999; nothing was sent"),
+        ("0.002008", None, True, None),
+        ("0.002007", None, True, r"may cost \$0\.002008, above the limit of \$0\.002007"),
+        ("0.010", None, False, None),
+        ("0.009999", None, False, r"may cost \$0\.01, above the limit of \$0\.009999"),
+        ("0", 1, True, r"above the limit of \$0;"),
+    ],
+)
+def test_before_sending(usd: str, longest: int | None, streaming: bool, said: str | None) -> None:
+    checked = limit(usd, longest=longest)
+    if said is None:
+        checked.check(streaming=streaming)
+        return
+    with pytest.raises(BudgetError, match=said):
+        checked.check(streaming=streaming)
+
+
+def test_an_answer_in_one_piece_needs_a_length() -> None:
+    row = Price(**{name: getattr(ROW, name) for name in Price.__struct_fields__} | {"largest_output": None})
+    with pytest.raises(BudgetError, match=r"in one piece cannot be held to the limit of .* Give max_tokens"):
+        Limit(Decimal(1), row, sent=1).check(streaming=False)
+
+
+def test_while_the_answer_arrives() -> None:
+    arriving = limit("0.0021")  # room for 12 tokens after the input
+    assert not arriving.reached([chunk("a")] * 11)
+    assert arriving.reached([chunk("a")])
+
+
+def test_a_delta_of_many_tokens_counts_them_all() -> None:
+    assert limit("0.0021").reached([chunk("word " * 20)])
+
+
+def test_thinking_counts() -> None:
+    assert limit("0.0021").reached([chunk(reasoning="hm")] * 12)
+
+
+@given(st.integers(0, 10**7), st.decimals("0.000001", "10", places=6))
+def test_the_room_is_what_fits(sent: int, usd: Decimal) -> None:
+    room = Limit(usd, ROW, sent=sent).room
+    spent = (sent * 2 + room * 8) / Decimal(1_000_000)
+    assert spent <= usd or room == 0
+    assert spent + Decimal("0.000008") > usd
+
+
+@pytest.mark.parametrize(
+    ("params", "longest"),
+    [
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "n": 3}, 15),
+        ({"max_tokens": "many"}, None),
+    ],
+)
+def test_the_longest_answer(params: dict[str, Any], longest: int | None) -> None:
+    request = ChatRequest.of("m", [{"role": "user", "content": "x"}], params)
+    assert longest_answer(request) == longest
+
+
+def test_no_limit_without_a_price() -> None:
+    request = ChatRequest.of("m", [{"role": "user", "content": "x"}])
+    with pytest.raises(BudgetError, match=r"price of m at HolySheep is unknown, so the limit of \$1\.00"):
+        limit_for(request, Quotes(PriceBook([]), RELAY), Decimal(1))
+    with pytest.raises(BudgetError, match="price of m at this relay is unknown"):
+        limit_for(request, Quotes(PriceBook([ROW]), ""), Decimal(1))
