@@ -99,8 +99,9 @@ def read_catalog(book: PriceBook, at: date) -> Catalog:
     """Return the catalog of a book on a day; a price that has ended stands in it and says so."""
     names: dict[str, str] = {}
     for row in book:
-        model = next((names[name] for name in row.names if name in names), row.model)
-        names |= {name: model for name in row.names if name not in names}
+        spelled = sorted(row.names)
+        model = next((names[name] for name in spelled if name in names), row.model)
+        names |= {name: model for name in spelled if name not in names}
     models = dict.fromkeys(names.values())
     found = [_offer(book, model, role, at) for model in models for role in ROLES]
     speeds = {model: speed for model in models if (speed := book.speed(model))}

@@ -64,6 +64,7 @@ def _sentences(report: Report, found: Figures) -> None:
             "capped": infeasible,
             "basis": report.basis == "output",
             "top-up": _tops_up(report),
+            "top-up-effect": _tops_up(report),
         }
     )
 
@@ -130,19 +131,24 @@ def _split(report: Report, found: Figures) -> None:
 
 
 def _costs(report: Report, found: Figures) -> None:
-    sides = {"now": (report.month_now, report.output_now), "then": (report.month_then, report.output_then)}
-    lengths = {name: _drawn(month, output) for name, (month, output) in sides.items()}
-    lengths |= {f"cost-{i}": _drawn(cost.month, cost.output) for i, cost in enumerate(report.costs)}
-    most = max(lengths.values())
-    found.bar.update({name: _between(_ZERO, length, _ZERO, most) for name, length in lengths.items()})
+    rows = [
+        ("now", report.month_now, report.output_now, found.text["now-price"]),
+        ("then", report.month_then, report.output_then, found.text["then-price"]),
+        *(
+            (f"{i}", cost.month, cost.output, _cost_kinds(report, cost))
+            for i, cost in enumerate(report.costs)
+        ),
+    ]
+    most = max(_drawn(month, output) for _, month, output, _ in rows)
+    for name, month, output, kinds in rows:
+        in_part = month is None and output is not None
+        found.text[f"cost-{name}"] = money(output if in_part else month)
+        found.text[f"cost-{name}-price"] = f"{kinds}, {sentences.OUTPUT_ONLY}" if in_part else kinds
+        found.bar[f"cost-{name}"] = _between(_ZERO, _drawn(month, output), _ZERO, most)
     for i, cost in enumerate(report.costs):
-        found.text.update(
-            {
-                f"cost-{i}": money(cost.output if cost.month is None else cost.month),
-                f"cost-{i}-mark": ", ".join(["now"] * cost.in_now + ["then"] * cost.in_then),
-                f"cost-{i}-price": _cost_kinds(report, cost),
-            }
-        )
+        found.text[f"cost-{i}-mark"] = ", ".join(["now"] * cost.in_now + ["then"] * cost.in_then)
+    found.text["cost-now-mix"] = found.text["now-mix"]
+    found.text["cost-then-mix"] = found.text["then-mix"]
 
 
 def _claims(report: Report, found: Figures) -> None:
@@ -234,9 +240,7 @@ def _then_kinds(report: Report) -> str:
 
 def _cost_kinds(report: Report, cost: OfferCost) -> str:
     tops_up = report.scenario.top_up and cost.offer.role == "relay"
-    kinds = sentences.kinds_of([cost.offer], assumed=cost.assumed, unverified=tops_up)
-    in_part = cost.month is None and cost.output is not None
-    return f"{kinds}, {sentences.OUTPUT_ONLY}" if in_part else kinds
+    return sentences.kinds_of([cost.offer], assumed=cost.assumed, unverified=tops_up)
 
 
 def _officials(report: Report, models: Iterable[str]) -> list[Offer | None]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hs_notebook.display.calculator.figures import Figures
     from hs_notebook.pricing.catalog import Catalog, Offer
 
+_RIGHT = ">"  # begins the heading of a column of numbers
 _HEIGHT = 8  # of a bar, in the units of its drawing
 
 
@@ -82,11 +83,17 @@ class Filler:
 
 
 def _table(caption: str, heads: Iterable[str], rows: Iterable[str], cls: str = "") -> str:
-    top = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    top = "".join(map(_head_cell, heads))
     return (
         f"<table{f' class={cls}' if cls else ''}>\n<caption>{caption}</caption>\n"
         f"<thead><tr>{top}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
     )
+
+
+def _head_cell(head: str) -> str:
+    number = head.startswith(_RIGHT)
+    style = ' class="hs-roi-number"' if number else ""
+    return f'<th scope="col"{style}>{head.removeprefix(_RIGHT)}</th>'
 
 
 def _row(head: str, *cells: str, flag: str = "") -> str:
@@ -115,7 +122,7 @@ def _bills(fill: Filler) -> str:
 
     rows = (
         _row("charged at", side("now"), side("then")),
-        both("1,000 calls", "1000"),
+        both("1,000 calls cost", "1000"),
         both("a month", "month"),
         both("a year", "year"),
         saved("saved a month", "saving", f" ({fill.slot('saving-share')})"),
@@ -130,8 +137,12 @@ def _bills(fill: Filler) -> str:
 
 def _costs(fill: Filler, found: Catalog) -> str:
     def mix(name: str) -> str:
-        cells = (fill.bars(name), fill.number(f"{name}-month"), f"<td>{name}</td>")
-        return _row(f"{fill.slot(f'{name}-mix')} {fill.quiet(f'{name}-price')}", *cells)
+        cells = (
+            fill.bars(f"cost-{name}"),
+            fill.number(f"cost-{name}"),
+            f'<td class="hs-roi-mark">{name}</td>',
+        )
+        return _row(f"{fill.slot(f'cost-{name}-mix')} {fill.quiet(f'cost-{name}-price')}", *cells)
 
     def row(i: int, offer: Offer) -> str:
         head = f"{text(offer.model)} · {text(offer.price.seller)} {fill.quiet(f'cost-{i}-price')}"
@@ -144,7 +155,10 @@ def _costs(fill: Filler, found: Catalog) -> str:
 
     rows = [mix("now"), mix("then"), *(row(i, offer) for i, offer in enumerate(found.offers))]
     return _table(
-        "All calls a month, at each model and seller", ("at", "", "USD a month", "used"), rows, "hs-roi-costs"
+        "All calls a month, at each model and seller",
+        ("at", "", ">USD a month", "used"),
+        rows,
+        "hs-roi-costs",
     )
 
 
@@ -153,14 +167,16 @@ def _split(fill: Filler) -> str:
         cells = (fill.bars(name), fill.number(name), fill.number(f"{name}-share"))
         return _row(f"{head} {fill.quiet(f'{name}-price')}", *cells)
 
-    top_up = "of it by the top-up, unverified"
+    top_up = "of it the top-up rate, unverified"
     rows = (
-        effect("Reference effect: what it asks above the official list", "reference"),
-        effect("Model effect: the other model, both at official lists", "model"),
-        effect("Relay effect: the same model, official list less the relay", "relay"),
-        _row(top_up, "<td></td>", fill.number("top-up-effect"), "<td></td>", flag=fill.flag("top-up")),
+        effect("Reference: its price, less the official list", "reference"),
+        effect("Model: official list, less that of the other model", "model"),
+        effect("Relay: official list, less what is paid", "relay"),
+        _row(top_up, "<td></td>", fill.number("top-up-effect"), "<td></td>", flag=fill.flag("top-up-effect")),
     )
-    return _table("Where the saving comes from", ("effect", "", "USD a month", "share"), rows, "hs-roi-split")
+    return _table(
+        "Where the saving comes from", ("effect of", "", ">USD a month", ">share"), rows, "hs-roi-split"
+    )
 
 
 def _claims(fill: Filler, found: Catalog) -> str:
@@ -168,7 +184,7 @@ def _claims(fill: Filler, found: Catalog) -> str:
         _row(text(model), fill.number(f"claim-{j}"), fill.number(f"claim-{j}-official"))
         for j, model in enumerate(found.models)
     )
-    heads = ("model", "against the article's own reference", "against the official list")
+    heads = ("model", ">against the article's own reference", ">against the official list")
     return _table("What the relay's list price saves on output", heads, rows, "hs-roi-claims")
 
 
@@ -177,7 +193,7 @@ def _limits(fill: Filler, found: Catalog) -> str:
         numbers = (fill.number(f"check-{j}-{what}") for what in ("seconds", "streams", "rate"))
         return _row(text(model), *numbers, fill.slot(f"check-{j}", "td"), flag=fill.flag(f"check-{j}"))
 
-    heads = ("model", "seconds an answer", "streams needed", "calls a minute possible", "answers")
+    heads = ("model", ">s an answer", ">streams needed", ">calls a minute possible", "answers allowed")
     table = _table(
         "Do the limits allow it?",
         heads,
@@ -200,8 +216,8 @@ def _swings(fill: Filler) -> str:
         )
         for k in range(len(INPUTS))
     )
-    heads = ("one input moved", "saved a month, low", "", "saved a month, high")
-    return _table("What the saving depends on most", heads, rows, "hs-roi-swings")
+    heads = ("one input moved", ">saved, low", "", "saved, high")
+    return _table("What the monthly saving depends on", heads, rows, "hs-roi-swings")
 
 
 def _chances(fill: Filler) -> str:
@@ -210,8 +226,8 @@ def _chances(fill: Filler) -> str:
         return _row(head, fill.bars(f"{side}-range", f"{side}-median"), *ranks)
 
     rows = (row("then, a month", "then"), row("saved a month", "saving"))
-    heads = ("1,000 draws, all inputs moved", "", "P5", "P50", "P95")
-    return _table("Between which numbers", heads, rows, "hs-roi-chances")
+    heads = ("1,000 draws, all inputs moved", "", ">P5", ">P50", ">P95")
+    return _table("The range that chance leaves", heads, rows, "hs-roi-chances")
 
 
 def _sources(found: Catalog) -> str:

@@ -105,7 +105,7 @@ def _limits(found: Catalog, figures: Figures) -> Iterator[str]:
         if figures.show[f"check-{j}"]
     ]
     yield from _table(
-        ("Limits", "s an answer", "streams", "calls a minute", "answers"), rows, right={1, 2, 3}
+        ("Limits", "s an answer", "streams", "calls a minute", "answers allowed"), rows, right={1, 2, 3}
     )
     yield from wrap(text["verdict"], _WIDTH)
 

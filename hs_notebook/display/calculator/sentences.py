@@ -142,10 +142,9 @@ def capped(report: Report) -> str:
 
 
 def check_of(one: ModelCheck) -> str:
-    """Return the verdict on one model's answers."""
-    if one.problems:
-        return "; ".join(one.problems)
-    return "speed unknown" if one.seconds is None else "as asked"
+    """Return how long one model's answers may be."""
+    allowed = f"up to {count(one.allowed_output)} tokens"
+    return f"{allowed}, speed unknown" if one.seconds is None else allowed
 
 
 def payback(report: Report) -> str:
