@@ -19,14 +19,14 @@ from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.prompt import hidden_prompt
-from hs_notebook.recording import Recorder
+from hs_notebook.recording import Entry, Recorder
 from hs_notebook.settings import Credentials, find_credentials, given_credentials
 from hs_notebook.streams import AsyncStream, Stream
 from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
 from hs_notebook.wire.chunks import decode_models
 from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
-from hs_notebook.wire.whole import read_completion
+from hs_notebook.wire.whole import as_answer, read_completion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,16 +76,14 @@ class AsyncHolySheep:
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
         self.use(prices or load_book(), ledger)
-        self.chat = AsyncChat(self._calls)
+        self.chat = AsyncChat(self, self._calls)
         self.models = AsyncModels(self._calls)
 
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger, from the next question on."""
         host = urlsplit(self.base_url).hostname or ""
         self.quotes = Quotes(prices, prices.seller_of(host))
-        self.recorder = (
-            Recorder(ledger, seller=self.quotes.seller, host=host, notebook=notebook) if ledger else None
-        )
+        self.recorder = Recorder(ledger, self.quotes, host=host, notebook=notebook) if ledger else None
 
     @property
     def base_url(self) -> str:
@@ -126,6 +124,10 @@ class AsyncHolySheep:
         """Return a question that is ready to be asked."""
         return Exchange(self._calls, request, quotes=self.quotes, recorder=self.recorder, limit=limit)
 
+    async def record(self, request: ChatRequest) -> Entry | None:
+        """Write down that a call is about to be sent, where a ledger is kept."""
+        return await self.recorder.begin(request) if self.recorder else None
+
     async def close(self) -> None:
         """Close all connections."""
         await self._calls.close()
@@ -142,14 +144,15 @@ class AsyncHolySheep:
 class AsyncChat:
     """`client.chat`."""
 
-    def __init__(self, calls: Calls) -> None:
-        self.completions = AsyncCompletions(calls)
+    def __init__(self, client: AsyncHolySheep, calls: Calls) -> None:
+        self.completions = AsyncCompletions(client, calls)
 
 
 class AsyncCompletions:
     """`client.chat.completions`."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, client: AsyncHolySheep, calls: Calls) -> None:
+        self._client = client
         self._calls = calls
 
     @overload
@@ -173,9 +176,21 @@ class AsyncCompletions:
         Parameters that are not given (or None) are not sent. Raises `HolySheepError`.
         """
         request = ChatRequest.of(model, messages, params)
-        if stream:
-            return AsyncStream(await self._calls.stream(request, Screen()))
-        return read_completion(request, *await self._calls.post(request, Screen()))
+        entry = await self._client.record(request)
+        try:
+            if stream:
+                reader = await self._calls.stream(request, Screen())
+                reader.after = entry.settle_stream if entry else None
+                return AsyncStream(reader)
+            answer = await self._calls.post(request, Screen())
+            completion = read_completion(request, *answer)
+        except BaseException as error:
+            if entry:
+                await entry.fail(type(error).__name__)
+            raise
+        if entry:
+            await entry.settle(as_answer(request, completion, self._client.quotes))
+        return completion
 
 
 class AsyncModels:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
-from hs_notebook.pricing.money import money
+from hs_notebook.pricing.money import exactly
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.whole import fill
 
@@ -91,7 +91,7 @@ class Exchange:
         """Return the answer, priced and recorded; raises `error` again where there is nothing to keep."""
         if self._over_limit and self._limit is not None:
             note = (
-                f"stopped at the {self._limit.name} of {money(self._limit.usd)}{'; ' if note else ''}{note}"
+                f"stopped at the {self._limit.name} of {exactly(self._limit.usd)}{'; ' if note else ''}{note}"
             )
         try:
             answer = self._assembler.finish(stopped=stopped or self._over_limit, error=error, note=note)

@@ -6,15 +6,22 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from hs_notebook.answers import Cost, Receipt
 from hs_notebook.ledger import Opening, Outcome
 from hs_notebook.pricing.limit import longest_answer
+from hs_notebook.types import ChatCompletionChunk, Usage
+from hs_notebook.wire.assembler import SIMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hs_notebook.answers import Answer, Receipt
+    from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
+    from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.types import ChatRequest
+    from hs_notebook.wire.assembler import Ending
 
 _PATIENCE = 1.0  # seconds that an answer waits for the disk
 
@@ -22,9 +29,9 @@ _PATIENCE = 1.0  # seconds that an answer waits for the disk
 class Recorder:
     """Records the calls to one seller at one host. The disk never holds the loop up."""
 
-    def __init__(self, ledger: Ledger, *, seller: str, host: str, notebook: str) -> None:
+    def __init__(self, ledger: Ledger, quotes: Quotes, *, host: str, notebook: str) -> None:
         self._ledger = ledger
-        self._seller = seller
+        self._quotes = quotes
         self._host = host
         self._notebook = notebook
 
@@ -32,28 +39,49 @@ class Recorder:
         """Write down that a call is about to be sent."""
         opening = Opening(
             model=request.model,
-            provider=self._seller.lower(),
+            provider=self._quotes.seller.lower(),
             server_address=self._host,
             max_tokens=longest_answer(request),
             temperature=request.params.get("temperature"),
-            seller=self._seller,
+            seller=self._quotes.seller,
             notebook=self._notebook,
             prompt=json.dumps(request.messages, ensure_ascii=False) if self._ledger.keep_text else None,
         )
-        return Entry(self._ledger, opening, await asyncio.to_thread(self._ledger.begin, opening))
+        row = await asyncio.to_thread(self._ledger.begin, opening)
+        return Entry(self._ledger, self._quotes, opening, row)
 
 
 class Entry:
     """One call in the ledger."""
 
-    def __init__(self, ledger: Ledger, opening: Opening, row: int | None) -> None:
+    def __init__(self, ledger: Ledger, quotes: Quotes, opening: Opening, row: int | None) -> None:
         self._ledger = ledger
+        self._quotes = quotes
         self._opening = opening
         self._row = row
 
     async def settle(self, answer: Answer) -> None:
         """Write down how it ended."""
         outcome = outcome_of(answer.receipt, answer.text if self._ledger.keep_text else None)
+        await self._write(lambda: self._ledger.settle(self._row, outcome, opening=self._opening))
+
+    async def settle_stream(self, ending: Ending) -> None:
+        """Write down how a stream ended whose chunks went to somebody else, by the usage that it brought."""
+        chunk = ending.telling or ChatCompletionChunk()
+        model, usage = chunk.model or self._opening.model, chunk.usage
+        receipt = Receipt(
+            request_model=self._opening.model,
+            response_model=chunk.model,
+            response_id=chunk.id,
+            state=ending.state,
+            usage=usage or Usage(),
+            costs=self._quotes.cost(model, usage) if usage else Cost(),
+            finish_reason=ending.finish_reason,
+            simulated=(chunk.system_fingerprint or "").startswith(SIMULATED),
+        )
+        outcome = outcome_of(receipt)
+        if usage is None:
+            outcome = msgspec.structs.replace(outcome, input_tokens=None, output_tokens=None)
         await self._write(lambda: self._ledger.settle(self._row, outcome, opening=self._opening))
 
     async def fail(self, error_type: str) -> None:

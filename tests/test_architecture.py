@@ -23,8 +23,7 @@ LAYERS = (
     ("answers",),
     ("pricing",),
     ("wire", "settings", "ledger", "prices"),
-    ("recording",),
-    ("net",),
+    ("net", "recording"),
     ("streams",),
     ("exchange",),
     ("client",),
@@ -75,6 +74,7 @@ ROOMS = {
         "settings",
         "display",
         "session",
+        "recording",
         "relay",
     },
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing.limit import amount
-from hs_notebook.pricing.money import at_most, money
+from hs_notebook.pricing.money import at_most, exactly, money
 
 AMOUNTS = st.decimals(
     min_value=Decimal("1e-12"), max_value=Decimal("1e12"), allow_nan=False, allow_infinity=False
@@ -48,6 +48,14 @@ def test_in_words(usd: str | None, text: str) -> None:
 def test_a_quotient_is_no_power() -> None:
     assert str(Decimal("5E+3") / 500) == "1E+1"
     assert money(Decimal("5E+3") / 500) == "$10.00"
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [("0", "$0"), ("0.5", "$0.50"), ("1E+3", "$1,000.00"), ("0.0005", "$0.0005"), ("0.01230", "$0.0123")],
+)
+def test_as_somebody_wrote_it(usd: str, text: str) -> None:
+    assert exactly(Decimal(usd)) == text
 
 
 @given(AMOUNTS)

@@ -181,7 +181,7 @@ def _usd(text: str) -> Decimal:
     try:
         return amount(text)
     except UsageError as error:
-        raise argparse.ArgumentTypeError(error.message) from None
+        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from None
 
 
 def _name(text: str) -> str:

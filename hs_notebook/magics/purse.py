@@ -12,7 +12,7 @@ from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger, notebook_name
 from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import Limit, limit_for
-from hs_notebook.pricing.money import money
+from hs_notebook.pricing.money import exactly, money
 
 if TYPE_CHECKING:
     from hs_notebook.client import AsyncHolySheep
@@ -73,7 +73,7 @@ class Purse:
             left = budget - self.spent()
             if left <= 0:
                 raise BudgetError(
-                    f"The notebook's budget of {money(budget)} is spent.",
+                    f"The notebook's budget of {exactly(budget)} is spent.",
                     hint="Raise it with %config HolySheepMagics.budget_usd, or lift it with None.",
                 )
             if usd is None or left < usd:
@@ -97,7 +97,7 @@ class Purse:
             return f"unknown: {error}"
         name = f" ({self.notebook})" if self.notebook else ""
         budget = self._magics.budget_usd
-        of = "" if budget is None else f" of a budget of {money(Decimal(str(budget)))}"
+        of = "" if budget is None else f" of a budget of {exactly(Decimal(str(budget)))}"
         return f"{spent_words(here)}{of} in this notebook{name}; {spent_words(all_of_it)} in all"
 
     def say_warning(self) -> None:

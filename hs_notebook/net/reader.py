@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.watchdog import Watchdog
+    from hs_notebook.wire.assembler import Ending
 
 
 class Reader:
@@ -20,6 +21,7 @@ class Reader:
         self.batches = flow.batches()
         self._close = close
         self._leave: Callable[[], None] = _nothing
+        self.after: Callable[[Ending], Awaitable[None]] | None = None  # who wants to know how it ended
         self._closed = False
         self._watchdog = watchdog
 
@@ -42,6 +44,8 @@ class Reader:
                 await self._close()
         finally:
             self._leave()
+            if self.after is not None:
+                await self.after(self.ending)
 
     def __del__(self) -> None:
         # Dropped unread: nobody else gives the connection back, and the place among the concurrent streams.

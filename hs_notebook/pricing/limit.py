@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.errors import BudgetError, UsageError
 from hs_notebook.pricing.cost import MILLION
-from hs_notebook.pricing.money import at_most, money
+from hs_notebook.pricing.money import at_most, exactly
 from hs_notebook.pricing.quotes import today
 from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
 
@@ -46,13 +46,13 @@ class Limit:
         longest = self._longest or (1 if streaming else self._largest)
         if longest is None:
             raise BudgetError(
-                f"An answer in one piece cannot be held to the {self.name} of {money(self.usd)}.",
+                f"An answer in one piece cannot be held to the {self.name} of {exactly(self.usd)}.",
                 hint="Give max_tokens, or let it stream.",
             )
         worst = self._input + longest * self._output / MILLION
         if worst > self.usd:
             raise BudgetError(
-                f"The call may cost {at_most(worst)}, above the {self.name} of {money(self.usd)}; "
+                f"The call may cost {at_most(worst)}, above the {self.name} of {exactly(self.usd)}; "
                 "nothing was sent.",
                 hint="Shorten the prompt, lower max_tokens, or raise the limit.",
             )
@@ -85,7 +85,7 @@ def limit_for(request: ChatRequest, quotes: Quotes, usd: Decimal, *, name: str =
     if price is None:
         seller = quotes.seller or "this relay"
         raise BudgetError(
-            f"The price of {request.model} at {seller} is unknown, so the {name} of {money(usd)} "
+            f"The price of {request.model} at {seller} is unknown, so the {name} of {exactly(usd)} "
             "cannot be kept.",
             hint="Name the price with %config HolySheepMagics.prices, or lift the limit.",
         )

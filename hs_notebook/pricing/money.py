@@ -24,6 +24,12 @@ def money(amount: Decimal | None) -> str:
     return f"{sign}${rounded:,f}"
 
 
+def exactly(amount: Decimal) -> str:
+    """Return USD as text with all their digits, as somebody wrote them down."""
+    whole_cents = amount == amount.quantize(_CENT)
+    return f"${amount.quantize(_CENT) if whole_cents else amount.normalize():,f}" if amount else "$0"
+
+
 def at_most(amount: Decimal) -> str:
     """Return USD as text, rounded up: what a limit promises must not be less than what it allows."""
     return money(amount.quantize(_quantum(amount), ROUND_CEILING)) if amount else "$0"

@@ -41,12 +41,15 @@ class Ending:
     def __init__(self) -> None:
         self.begun = False  # something to keep has come: sending again would bill twice
         self.finish_reason: str | None = None
+        self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
         self.done = False  # [DONE] was seen
         self._last = 0  # the highest number of an alternative
         self._finished: set[int] = set()
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
+        if chunk.usage is not None or self.telling is None:
+            self.telling = chunk
         for choice in chunk.choices:
             if not self.begun:
                 delta = choice.delta
@@ -68,6 +71,11 @@ class Ending:
     def whole(self) -> bool:
         """Whether all was said: [DONE], or a finish reason for every alternative."""
         return self.done or len(self._finished) > self._last
+
+    @property
+    def state(self) -> State:
+        """How a stream ended that nobody assembled."""
+        return "complete" if self.whole and self.finish_reason not in _CUT else "truncated"
 
     def check(self) -> None:
         """Called at the end of the bytes: raises where the stream is not whole."""

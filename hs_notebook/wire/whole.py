@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from hs_notebook.types import (
@@ -18,6 +19,7 @@ from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer
+    from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.types import ChatRequest
 
 _STREAM = "text/event-stream"
@@ -44,6 +46,13 @@ def read_completion(request: ChatRequest, content_type: str, body: bytes) -> Cha
     completion = decode_completion(body)
     assembler.add_whole([as_chunk(completion)], done=True)  # refuses an empty one
     return completion
+
+
+def as_answer(request: ChatRequest, completion: ChatCompletion, quotes: Quotes) -> Answer:
+    """Return a whole completion as an answer with its price; its times are unknown."""
+    assembler = Assembler(request, quotes=quotes, clock=lambda: math.nan)
+    assembler.add_whole([as_chunk(completion)], done=True)
+    return assembler.finish()
 
 
 def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
