@@ -98,7 +98,8 @@ class LedgerFile:
         except ConfigurationError as error:
             raise self._error(error.message, error.hint) from None
         except OSError as error:
-            raise self._error(f"{otherwise} ({error.strerror or type(error).__name__})", _ELSEWHERE) from None
+            reason = "its folder is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise self._error(f"{otherwise} ({reason or type(error).__name__})", _ELSEWHERE) from None
         except sqlite3.Error as error:
             what, hint = _FAULTS.get(
                 getattr(error, "sqlite_errorcode", 0) & 0xFF, (f"{otherwise} ({error})", "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.ledger.moments import now, since_stamp
+from hs_notebook.ledger.moments import now, since_stamp, stamp
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -61,7 +61,9 @@ def _is_gone(host: str | None, process: int, started: datetime) -> bool:
     if host != host_name():
         return False
     if process == os.getpid():
-        return started < _IMPORTED  # in a container a kernel often has the number of the one before
+        return stamp(started) < stamp(
+            _IMPORTED
+        )  # in a container a kernel often has the number of the one before
     return not _is_alive(process)
 
 
