@@ -6,17 +6,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hs_notebook.answers import Answer
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError
+from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from hs_notebook.calculator import Roi
+
 __version__ = "0.1.0"
-__all__ = ["Answer", "AsyncHolySheep", "HolySheep", "HolySheepError", "__version__"]
+__all__ = ["Answer", "AsyncHolySheep", "HolySheep", "HolySheepError", "Ledger", "__version__", "roi"]
+
+
+def roi(preset: str | None = None, /, **inputs: Any) -> Roi:
+    """Return what a scenario costs a month, now and then, and what it saves: the calculator without a widget.
+
+    The inputs are the fields of `hs_notebook.pricing.scenario.Scenario`, for example `calls`,
+    `input_tokens`, `output_tokens`, `now` and `then`; `preset` names one of
+    `hs_notebook.calculator.PRESETS` to begin from. Money is `Decimal` in USD. Raises `UsageError`.
+    """
+    from hs_notebook import calculator
+
+    return calculator.roi(preset, **inputs)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -93,13 +93,44 @@ def ask(options: argparse.Namespace) -> int:
     """Ask one question; the answer streams to standard output."""
     from hs_notebook.client import prompt_messages
     from hs_notebook.display.terminal import TerminalDisplay
+    from hs_notebook.ledger import Ledger
+    from hs_notebook.pricing.limit import amount, limit_for
     from hs_notebook.session import Session
     from hs_notebook.types import ChatRequest
 
     prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else sys.stdin.read())
     request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
-    session.ask(session.client(options.base_url), request, TerminalDisplay())
+    client, ledger = session.client(options.base_url), Ledger()
+    client.use(client.quotes.book, ledger)
+    limit = limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost else None
+    try:
+        session.ask(client, request, TerminalDisplay(), limit=limit)
+    finally:
+        sys.stderr.write(ledger.warning() or "")
+    return 0
+
+
+def prices(options: argparse.Namespace) -> int:
+    """Compare what sellers ask for models."""
+    from hs_notebook.display.prices import price_table
+    from hs_notebook.prices import load_book
+    from hs_notebook.pricing.quotes import today
+
+    sys.stdout.write(f"{price_table(load_book(), options.models, today(), sellers=options.seller)}\n")
+    return 0
+
+
+def spend(options: argparse.Namespace) -> int:
+    """Show what calls have cost, or write them to a file."""
+    from hs_notebook.ledger import Ledger, parse_since
+    from hs_notebook.magics.accounts import exported, spent_table
+
+    since = parse_since(options.since) if options.since else None
+    if options.export:
+        sys.stdout.write(exported(Ledger(), options.export, since))
+    else:
+        sys.stdout.write(f"{spent_table(Ledger(), options.by, since, None)}\n")
     return 0
 
 
@@ -138,7 +169,19 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("prompt", nargs="*", help="the question")
     made.add_argument("-s", "--system", metavar="TEXT", help="the system message")
     made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
+    made.add_argument("--max-cost", metavar="USD", help="refuse or stop the call where it would cost more")
     made.set_defaults(command=ask)
+
+    made = commands.add_parser("prices", help="compare what sellers ask for models, with sources and dates")
+    made.add_argument("models", nargs="*", help="only these; all that the book has unless said")
+    made.add_argument("--seller", action="append", metavar="NAME", help="only this seller; may be repeated")
+    made.set_defaults(command=prices)
+
+    made = commands.add_parser("spend", help="show what calls have cost")
+    made.add_argument("--by", choices=("model", "day", "notebook"), default="model", help="what to add up by")
+    made.add_argument("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date")
+    made.add_argument("--export", metavar="FILE", help="write every call to a .csv or .json file")
+    made.set_defaults(command=spend)
 
     made = commands.add_parser("relay", help="run the simulated relay")
     made.add_argument("--port", type=int, default=8787, help="0 takes a free one")

@@ -288,6 +288,8 @@ def test_public_names() -> None:
         "AsyncHolySheep",
         "HolySheep",
         "HolySheepError",
+        "Ledger",
         "__version__",
+        "roi",
     ]
     assert all(hasattr(hs_notebook, name) for name in hs_notebook.__all__)

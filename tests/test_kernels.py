@@ -31,6 +31,7 @@ RECEIPT = {
     "duration",
     "tokens_per_second",
     "cost",
+    "costs",
     "finish_reason",
     "simulated",
     "note",
@@ -269,6 +270,7 @@ def test_the_saved_output_is_static_and_complete(running: Kernel) -> None:
     assert set(receipt) == RECEIPT
     assert (receipt["request_model"], receipt["response_model"]) == ("gpt-4.1", "gpt-4.1")
     assert (receipt["simulated"], receipt["cost"], receipt["state"]) == (True, None, "complete")
+    assert receipt["costs"]["output"] == f"{receipt['usage']['completion_tokens'] * 8 / 1e6:f}"
     assert receipt["usage"]["completion_tokens"] > 0
     assert receipt["usage"]["estimated"] is False
     assert 0 < receipt["ttft"] <= receipt["duration"]

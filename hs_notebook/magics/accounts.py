@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hs_notebook.errors import ConfigurationError, UsageError
 from hs_notebook.magics.options import Parser, refuse
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+    from datetime import datetime
 
+    from hs_notebook.calculator import Preset, Roi
     from hs_notebook.display.table import Table
+    from hs_notebook.ledger import Ledger
+    from hs_notebook.ledger.spending import By
     from hs_notebook.magics.magic import HolySheepMagics
+
+_OWN = "notebook"
+_FIRST = "chat"
 
 
 def prices(magics: HolySheepMagics, words: list[str]) -> Table:
@@ -40,10 +51,151 @@ def _read(parser: Parser, words: list[str]) -> argparse.Namespace:
 
 
 def spend(magics: HolySheepMagics, words: list[str]) -> Any:
-    """Show what calls have cost."""
-    raise NotImplementedError
+    """Show what calls have cost, or write them to a file."""
+    from hs_notebook.ledger import parse_since, to_dataframe
+
+    options = _read(spend_parser("%holysheep spend"), words)
+    ledger = magics.purse.ledger
+    if ledger is None:
+        raise UsageError("No ledger is kept.", hint="Keep one: %config HolySheepMagics.ledger = ''.")
+    since = parse_since(options.since) if options.since else None
+    notebook = magics.purse.notebook if options.here else None
+    if options.dataframe:
+        return to_dataframe(ledger, since=since, notebook=notebook)
+    if options.export:
+        sys.stdout.write(exported(ledger, options.export, since, notebook))
+        return None
+    return spent_table(ledger, options.by, since, notebook)
+
+
+def spend_parser(prog: str) -> Parser:
+    """Return the parser of ``spend``, in a notebook and on the command line."""
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog.replace('%', '%%')} [options]",
+        description="What calls have cost, as the ledger has it.",
+    )
+    add = parser.add_argument
+    add(
+        "--by",
+        choices=("model", "day", "notebook"),
+        default="model",
+        help="what to add up by; default: model",
+    )
+    add("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date such as 2026-11-01")
+    add("--here", action="store_true", help="only this notebook's calls")
+    add("--export", metavar="FILE", help="write every call to a .csv or .json file")
+    add("--dataframe", action="store_true", help="return every call as a pandas DataFrame")
+    return parser
+
+
+def spent_table(ledger: Ledger, by: By, since: datetime | None, notebook: str | None) -> Table:
+    """Return what calls have cost, as a table."""
+    from hs_notebook.display.spending import spending_table
+
+    spending = ledger.spending(by, since=since, notebook=notebook)
+    scope = "in all" if notebook is None else f"in {notebook or 'this notebook'}"
+    unsettled = [call for call in ledger.unsettled(since=since) if notebook in {None, call.notebook}]
+    return spending_table(spending, scope=scope, since=since, unsettled=unsettled)
+
+
+def exported(ledger: Ledger, file: str, since: datetime | None, notebook: str | None = None) -> str:
+    """Write every call to a file, and say so."""
+    from hs_notebook.ledger import export
+
+    number = export(ledger, Path(file), since=since, notebook=notebook, text=ledger.keep_text)
+    return f"{number:,} {'call' if number == 1 else 'calls'} written to {file}.\n"
 
 
 def roi(magics: HolySheepMagics, words: list[str]) -> None:
-    """Show the calculator."""
-    raise NotImplementedError
+    """Show the calculator: live in a page, as a picture or as text elsewhere."""
+    from hs_notebook.calculator import roi_of
+    from hs_notebook.pricing.quotes import today
+
+    parser = Parser(
+        prog="%holysheep roi",
+        usage="%%holysheep roi [PRESET]",
+        description="What a month of calls costs, and what another model or seller would save.",
+    )
+    presets = _presets(magics)
+    listed = "; ".join(f"{name}: {preset.title}" for name, preset in presets.items())
+    parser.add_argument(
+        "preset", nargs="?", metavar="PRESET", help=f"where to begin; {_FIRST} unless said. {listed}"
+    )
+    name = _read(parser, words).preset
+    if name is not None and name not in presets:
+        raise UsageError(f"There is no preset {name}.", hint=f"There are {', '.join(presets)}.")
+    begun = roi_of(presets[name or _FIRST].inputs, magics.purse.book, today())
+    if not magics.in_page:
+        sys.stdout.write(f"{begun}\n")
+    elif magics.display == "page":
+        magics.shell.display_pub.publish(data=begun._repr_mimebundle_())
+    else:
+        _show_live(magics, begun, presets)
+
+
+def _show_live(magics: HolySheepMagics, begun: Roi, presets: Mapping[str, Preset]) -> None:
+    from hs_notebook.display.calculator_live import LiveCalculator
+    from hs_notebook.pricing.scenario import plain_inputs
+
+    offered = [
+        {"name": name, "title": preset.title, "scenario": plain_inputs(preset.scenario)}
+        for name, preset in presets.items()
+    ]
+    LiveCalculator(
+        magics.shell,
+        magics.views,
+        begun.scenario,
+        magics.purse.book,
+        begun.report.catalog.at,
+        presets=offered,
+        mode="widget" if magics.display == "widget" else "picture",
+    ).show()
+
+
+def _presets(magics: HolySheepMagics) -> dict[str, Preset]:
+    """Return the presets, with this notebook's own calls where there are any."""
+    from hs_notebook.calculator import PRESETS
+
+    own = _own_calls(magics)
+    return {**PRESETS, **({_OWN: own} if own else {})}
+
+
+def _own_calls(magics: HolySheepMagics) -> Preset | None:
+    from hs_notebook.calculator import Preset
+    from hs_notebook.pricing.quotes import today
+
+    ledger, book = magics.purse.ledger, magics.purse.book
+    try:
+        usual = ledger.usage_of(magics.purse.notebook) if ledger else None
+    except ConfigurationError:  # a file that cannot be read: the calculator does without
+        usual = None
+    if usual is None:
+        return None
+    priced = {model: share for model, share in usual.models.items() if book.official(model, today())}
+    if not priced:
+        return None
+    mix = shares(priced)
+    simulated = ", simulated" if usual.simulated == usual.calls else ""
+    return Preset(
+        title=f"This notebook's own calls ({usual.calls:,} so far{simulated}), as if made each month",
+        inputs={
+            "calls": usual.calls,
+            "input_tokens": round(usual.input_tokens),
+            "output_tokens": round(usual.output_tokens),
+            "cached_share": round(usual.cached_share, 4),
+            "cache_write_share": round(usual.written_share, 4),
+            "now": mix,
+            "then": mix,
+            "assume_official_input": True,
+        },
+    )
+
+
+def shares(parts: Mapping[str, float]) -> dict[str, float]:
+    """Return shares of one in whole hundredths, the first of them making up for what is left."""
+    total = sum(parts.values())
+    first, *others = parts
+    hundredths = {name: round(100 * parts[name] / total) for name in others}
+    hundredths = {first: 100 - sum(hundredths.values()), **hundredths}
+    return {name: number / 100 for name, number in hundredths.items() if number}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from hs_notebook.display import Display
+    from hs_notebook.display.widget import Views
 
 
 @magics_class
@@ -91,7 +92,7 @@ class HolySheepMagics(Magics):
         shell.input_transformers_cleanup.insert(0, keep_empty_cell)
         self.session = Session(prompt=hidden_prompt)
         self.purse = Purse(self)
-        self._views: Any = None
+        self._views: Views | None = None
 
     # --- the magics ------------------------------------------------------------------------------
 
@@ -176,11 +177,18 @@ class HolySheepMagics(Magics):
             from hs_notebook.display.page import PageDisplay
 
             return PageDisplay(self.shell, model)
-        from hs_notebook.display.widget import Views, WidgetDisplay
+        from hs_notebook.display.widget import WidgetDisplay
+
+        return WidgetDisplay(self.shell, model, self.views, portal().loop)
+
+    @property
+    def views(self) -> Views:
+        """What is live in this kernel's pages."""
+        from hs_notebook.display.widget import Views
 
         if self._views is None:
             self._views = Views(self.shell)
-        return WidgetDisplay(self.shell, model, self._views, portal().loop)
+        return self._views
 
     def _wait(self, future: Future[Answer]) -> Answer:
         loop = _running_loop()
