@@ -395,7 +395,7 @@ def test_our_own_file_is_held_to_the_same_rules() -> None:
     assert [price.output for price in read_book(whole, "ours")] == [1]
     with pytest.raises(ConfigurationError, match=r"^ours: price 2 \(m\): output = -1 is no price"):
         read_book(whole + whole.replace("output = 1", "output = -1"), "ours")
-    with pytest.raises(ConfigurationError, match="^ours: Object missing required field"):
+    with pytest.raises(ConfigurationError, match=r"^ours: Object missing required field"):
         read_book(GOOD, "ours")
     with pytest.raises(ConfigurationError, match="unknown field"):
         read_book("[[prices]]\n", "ours")

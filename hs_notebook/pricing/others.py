@@ -66,6 +66,11 @@ def other_prices(model: str, at: date, *, seller: str = "") -> list[Price]:
     return [row for listed in _listed(model, seller) for row in _rows(listed, model, at)]
 
 
+def installed() -> bool:
+    """Tell whether the library is there."""
+    return bool(_index())
+
+
 class _Listed(NamedTuple):
     provider: Provider
     info: ModelInfo
