@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from hs_notebook.pricing.money import at_most, money
 from hs_notebook.pricing.price import KINDS
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.pricing.tokens import estimate_messages
-from hs_notebook.settings import DEFAULT_BASE_URL, normal_base_url
+from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url
 
 if TYPE_CHECKING:
     from hs_notebook.magics.magic import HolySheepMagics
@@ -53,7 +54,7 @@ def _base_url(magics: HolySheepMagics, named: str | None) -> str:
     try:
         return magics.session.credentials(asked, ask=False).base_url
     except MissingKeyError:  # nothing is sent, so none is needed
-        return normal_base_url(asked or DEFAULT_BASE_URL)
+        return normal_base_url(asked or os.environ.get(BASE_URL_NAME) or DEFAULT_BASE_URL)
 
 
 def _costs(sent: Estimate, price: Price | None, longest: int | None) -> list[str]:
