@@ -1,0 +1,178 @@
+"""Every call in the ledger: pending before it is sent, then its outcome, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from shell import KEY, Server, said
+
+from hs_notebook import AsyncHolySheep, HolySheep, HolySheepError, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hs_notebook.relay.serve import EmbeddedRelay
+
+MODEL = "gpt-4.1"
+SHORT = [{"role": "user", "content": "[simulate tokens=20 speed=inf]"}]
+LONG = [{"role": "user", "content": "[simulate tokens=2000 tps=200]"}]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def client(relay: EmbeddedRelay, ledger: Ledger) -> Iterator[HolySheep]:
+    with HolySheep(KEY, base_url=relay.base_url, ledger=ledger) as running:
+        yield running
+
+
+def rows(ledger: Ledger) -> list[dict[str, Any]]:
+    return list(ledger.rows())
+
+
+def test_an_answer(client: HolySheep, ledger: Ledger) -> None:
+    answer = client.ask("[simulate tokens=20 speed=inf]", model=MODEL, temperature=0.5, max_tokens=100)
+    (row,) = rows(ledger)
+    expected = {
+        "state": "complete",
+        "gen_ai_operation_name": "chat",
+        "gen_ai_provider_name": "holysheep",
+        "gen_ai_request_model": MODEL,
+        "gen_ai_request_temperature": 0.5,
+        "gen_ai_request_max_tokens": 100,
+        "gen_ai_response_model": MODEL,
+        "gen_ai_response_id": answer.receipt.response_id,
+        "gen_ai_response_finish_reasons": ["stop"],
+        "gen_ai_usage_input_tokens": answer.usage.prompt_tokens,
+        "gen_ai_usage_output_tokens": 20,
+        "server_address": "127.0.0.1",
+        "seller": "HolySheep",
+        "simulated": True,
+        "usage_estimated": False,
+        "cost_usd": None,
+        "cost_known_usd": "0.00016",
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert 0 < row["time_to_first_token"] <= row["duration"]
+
+
+def test_what_has_openai_s_names_is_recorded_too(client: HolySheep, ledger: Ledger) -> None:
+    create = client.chat.completions.create
+    create(model=MODEL, messages=SHORT)
+    for _ in create(model=MODEL, messages=SHORT, stream=True):
+        pass
+    for _ in create(model=MODEL, messages=LONG, stream=True):
+        break
+    with pytest.raises(HolySheepError):
+        create(model=MODEL, messages=[{"role": "user", "content": "[simulate fault=400]"}])
+    figures = ("state", "gen_ai_usage_output_tokens", "cost_known_usd", "simulated", "error_type")
+    assert [tuple(row[name] for name in figures) for row in rows(ledger)] == [
+        ("complete", 20, "0.00016", True, None),
+        ("complete", 20, "0.00016", True, None),
+        ("truncated", None, None, True, None),
+        ("error", None, None, False, "BadRequestError"),
+    ]
+
+
+def test_without_a_ledger_nothing_is_written(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    with HolySheep(KEY, base_url=relay.base_url) as client:
+        client.ask("[simulate tokens=2 speed=inf]", model=MODEL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_pending_while_it_is_on_its_way(client: HolySheep, ledger: Ledger) -> None:
+    stream = iter(client.chat.completions.create(model=MODEL, messages=LONG, stream=True))
+    next(stream)
+    assert [row["state"] for row in rows(ledger)] == ["pending"]
+    stream.close()
+    assert [row["state"] for row in rows(ledger)] == ["truncated"]
+
+
+def test_it_is_written_before_it_is_sent(ledger: Ledger) -> None:
+    seen: list[list[str]] = []
+
+    class Looking(Server):
+        def _answer(self, handler: Any) -> None:
+            seen.append([row["state"] for row in ledger.rows()])
+            super()._answer(handler)
+
+    with Looking([said("Yes.")]) as server, HolySheep(KEY, base_url=server.base_url, ledger=ledger) as client:
+        client.ask("Hello", model=MODEL)
+    assert seen == [["pending"]]
+    (row,) = rows(ledger)
+    assert (row["gen_ai_response_model"], row["cost_usd"], row["cost_known_usd"]) == ("m", None, None)
+
+
+def test_a_cancelled_question_is_settled_as_stopped(relay: EmbeddedRelay, ledger: Ledger) -> None:
+    async def cancel() -> None:
+        async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=ledger) as client:
+            asking = asyncio.create_task(client.ask(LONG[0]["content"], model=MODEL))
+            await asyncio.sleep(1)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(cancel())
+    (row,) = rows(ledger)
+    assert (row["state"], row["usage_estimated"]) == ("stopped", True)
+    assert row["gen_ai_usage_output_tokens"] > 0
+
+
+def test_no_word_is_kept_unless_asked(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    for keep, found in ((False, False), (True, True)):
+        path = tmp_path / f"{keep}.db"
+        kept = Ledger(path, keep_text=keep)
+        with HolySheep(KEY, base_url=relay.base_url, ledger=kept) as client:
+            client.ask("[simulate text speed=inf] an answering canary", model=MODEL, system="asking canary")
+        data = b"".join(file.read_bytes() for file in tmp_path.glob(f"{keep}.db*"))
+        assert (b"asking canary" in data, b"an answering canary" in data) == (found, found)
+        assert KEY.encode() not in data
+
+
+def test_a_killed_process_leaves_its_call_pending(relay: EmbeddedRelay, ledger: Ledger) -> None:
+    script = (
+        "import sys; from pathlib import Path; from hs_notebook import HolySheep, Ledger\n"
+        "client = HolySheep(sys.argv[1], base_url=sys.argv[2], ledger=Ledger(Path(sys.argv[3])))\n"
+        "client.ask(sys.argv[4], model='gpt-4.1')"
+    )
+    words = [KEY, relay.base_url, os.fspath(ledger.path), LONG[0]["content"]]
+    process = subprocess.Popen([sys.executable, "-c", script, *words])
+    deadline = time.monotonic() + 30
+    while not relay.stats.requests:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    assert [row["state"] for row in rows(ledger)] == ["pending"]
+    (call,) = ledger.unsettled()
+    assert call.model == MODEL
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_locked_ledger_holds_no_answer_back_for_long(
+    relay: EmbeddedRelay, tmp_path: Path, stream: bool
+) -> None:
+    path = tmp_path / "ledger.db"
+    list(Ledger(path).rows())
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    kept = Ledger(path, timeout=0.2)
+    with HolySheep(KEY, base_url=relay.base_url, ledger=kept) as client:
+        start = time.monotonic()
+        answer = client.ask("[simulate tokens=5 speed=inf]", model=MODEL, stream=stream)
+        assert time.monotonic() - start < 2
+    lock.close()
+    assert answer.state == "complete"
+    assert "not recorded" in (kept.warning() or "")
