@@ -45,7 +45,7 @@ def export(
         raise UsageError(
             f"What to write into {path.name} is not clear.", hint="End its name in .csv or .json."
         )
-    if path.absolute() == ledger.path.absolute():
+    if os.path.realpath(path) == os.path.realpath(ledger.path):
         raise UsageError(f"{path} is the ledger itself.", hint="Name another file.")
     rows = ledger.rows(since=since, notebook=notebook, text=text)
     try:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _BUSY_SECONDS = 5.0
 _BUSY_AGAIN_SECONDS = 0.25  # after a failure: a lock that lasts must not delay every call
-_PAGE = 2000
+_PAGE = 500
 
 _INSERT = """
     INSERT INTO calls (

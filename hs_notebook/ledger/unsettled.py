@@ -61,9 +61,8 @@ def _is_gone(host: str | None, process: int, started: datetime) -> bool:
     if host != host_name():
         return False
     if process == os.getpid():
-        return stamp(started) < stamp(
-            _IMPORTED
-        )  # in a container a kernel often has the number of the one before
+        # In a container a kernel often has the number of the one before.
+        return stamp(started) < stamp(_IMPORTED)
     return not _is_alive(process)
 
 
