@@ -18,6 +18,8 @@ from hs_notebook.client import AsyncHolySheep
 from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal, wait
+from hs_notebook.pricing.calibration import Calibration
+from hs_notebook.pricing.tokens import estimate_messages
 from hs_notebook.settings import Credentials, Prompt, Secret, find_credentials, origin
 
 if TYPE_CHECKING:
@@ -52,13 +54,13 @@ class Call:
         *,
         stream: bool = True,
         limit: Limit | None = None,
-        warned: set[str] | None = None,
+        note: str = "",
     ) -> None:
         self._client = client
         self._request = request
         self._screen = screen
         self._stream = stream
-        self._warned = set() if warned is None else warned
+        self._note = note
         self._reading: asyncio.Task[HolySheepError | None] | None = None
         self._exchange = client.exchange(request, limit=limit)
         self._stopped = False
@@ -80,16 +82,8 @@ class Call:
         self._screen.done()
         if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
             await self._suggest(self.error)
-        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._price_warning())
+        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
         return _without_key(answer, self._client.credentials.key)
-
-    def _price_warning(self) -> str:
-        """Return what is to be said of the model's price, once a session."""
-        warning = self._client.quotes.warning(self._request.model)
-        if not warning or warning in self._warned:
-            return ""
-        self._warned.add(warning)
-        return warning
 
     def stop(self) -> None:
         """Close the connection and keep what came."""
@@ -109,13 +103,15 @@ class Call:
 class Session:
     """What the magics and the command line share: clients, the last answers, keys that were typed.
 
-    `charged` is what its answers cost in USD, where an unknown part counts with the dearest price known.
+    `charged` is what its answers cost in USD, where an unknown part counts with the dearest price known, and
+    `calibration` what billed figures teach about estimates.
     """
 
     def __init__(self, *, prompt: Prompt | None = None) -> None:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
         self.charged = Decimal(0)
-        self._warned: set[str] = set()
+        self.calibration = Calibration()
+        self._said: set[str] = set()
         self._prompt = prompt
         self._typed: dict[tuple[str, str, int], Credentials] = {}
         self._clients: dict[str, tuple[dict[str, Any], AsyncHolySheep]] = {}
@@ -153,8 +149,8 @@ class Session:
         Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
         there is no answer or it ended in an error; what came before is on the display and kept.
         """
-        screen = _OnLoop(display)
-        call = Call(client, request, screen, stream=stream, limit=limit, warned=self._warned)
+        note = self._warnings(client, request.model)
+        call = Call(client, request, _OnLoop(display), stream=stream, limit=limit, note=note)
         display.begin(call.stop)
         future = portal().start(call.run())
         interrupted = False
@@ -171,6 +167,7 @@ class Session:
             raise
         display.finish(answer)
         self.charged += client.quotes.charge(answer.receipt)
+        self._compare(request, answer)
         if answer:
             self.answers.append(answer)
         if interrupted:
@@ -187,6 +184,23 @@ class Session:
         except HolySheepError as error:
             self._learn(client, error)
             raise
+
+    def _compare(self, request: ChatRequest, answer: Answer) -> None:
+        """Let what was billed correct the estimates to come."""
+        usage = answer.receipt.usage
+        if not usage.estimated and not answer.receipt.simulated:
+            counted = estimate_messages(request.messages, request.model)
+            self.calibration.see(request.model, counted, usage.prompt_tokens)
+
+    def _warnings(self, client: AsyncHolySheep, model: str) -> str:
+        """Return what is to be said of a model's price and of what it bills, each once a session."""
+        lines = {
+            f"price of {model}": client.quotes.warning(model),
+            f"billing of {model}": self.calibration.over_billing(model),
+        }
+        new = {subject: line for subject, line in lines.items() if line and subject not in self._said}
+        self._said.update(new)
+        return " ".join(new.values())
 
     def _learn(self, client: AsyncHolySheep, error: HolySheepError) -> None:
         """Forget a typed key that was refused: the next cell asks again."""

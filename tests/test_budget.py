@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from shell import Shell, settings, until_closed
+from shell import Reply, Server, Shell, settings, sse, until_closed
 
 from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger
@@ -205,3 +206,33 @@ def test_a_ledger_that_cannot_be_written_costs_no_answer(shell: Shell, tmp_path:
     assert "Calls go on, but are not recorded." in first.err
     assert shell.run(f"%%holysheep\n{SHORT}").err == ""
     assert shell.run("%holysheep").error is None
+
+
+# --- what was billed teaches ---------------------------------------------------------------------
+
+
+def billed(prompt_tokens: int) -> Reply:
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1, "total_tokens": prompt_tokens + 1}
+    choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}
+    return sse({"model": "gpt-4.1", "choices": [choice]}, {"choices": [], "usage": usage})
+
+
+def test_over_billing_is_told_once_and_corrects_estimates(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "one two three four five six seven eight nine ten " * 10
+    with Server([billed(400)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        told = [shell.run(f"%%holysheep gpt-4.1\n{prompt}").out for _ in range(8)]
+        dry = shell.run(f"%%holysheep gpt-4.1 --dry-run\n{prompt}").out
+    assert [out.count("billed above what their text can have") for out in told] == [0, 0, 0, 0, 0, 1, 0, 0]
+    tokens, high = re.findall(r"≈([\d,]+) tokens \(estimated: [\d,]+ to ([\d,]+)", dry)[0]
+    assert tokens == high, "the correction stays within what the method promises"
+
+
+def test_another_seller_s_prices(shell: Shell) -> None:
+    """With the extra [prices]: a model that our book lacks, at a host that is not the relay's."""
+    out = shell.run("%%holysheep gpt-4.1-mini --dry-run --base-url https://api.openai.com/v1\nHello").out
+    assert "(OpenAI: third party, genai-prices " in out
+    out = shell.run("%%holysheep gpt-4.1-mini --dry-run\nHello").out
+    assert "price  unknown at HolySheep" in out

@@ -33,7 +33,8 @@ def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> 
     base_url = _base_url(magics, options.base_url)
     book = magics.purse.book
     quotes = Quotes(book, book.seller_of(urlsplit(base_url).hostname or ""))
-    sent = estimate_messages(request.messages, request.model)
+    counted = estimate_messages(request.messages, request.model)
+    sent = magics.session.calibration.apply(request.model, counted)
     price = quotes.price(request.model, today(), input_tokens=sent.tokens)
     rows = {
         "to": f"{request.model} at {base_url}",

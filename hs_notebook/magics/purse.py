@@ -78,7 +78,10 @@ class Purse:
                 )
             if usd is None or left < usd:
                 name, usd = "rest of the notebook's budget", left
-        return None if usd is None else limit_for(request, client.quotes, usd, name=name)
+        if usd is None:
+            return None
+        calibration = self._magics.session.calibration
+        return limit_for(request, client.quotes, usd, name=name, calibration=calibration)
 
     def _recorded(self, ledger: Ledger) -> Decimal:
         try:

@@ -14,6 +14,7 @@ from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hs_notebook.pricing.calibration import Calibration
     from hs_notebook.pricing.price import Price
     from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.types import ChatCompletionChunk, ChatRequest
@@ -78,9 +79,17 @@ class Limit:
         return max(self._deltas, self._estimated) >= self.room
 
 
-def limit_for(request: ChatRequest, quotes: Quotes, usd: Decimal, *, name: str = "limit") -> Limit:
+def limit_for(
+    request: ChatRequest,
+    quotes: Quotes,
+    usd: Decimal,
+    *,
+    name: str = "limit",
+    calibration: Calibration | None = None,
+) -> Limit:
     """Return the limit of `usd` for a request; raises `BudgetError` where no price is known to hold it to."""
-    sent = estimate_messages(request.messages, request.model).high
+    counted = estimate_messages(request.messages, request.model)
+    sent = (calibration.apply(request.model, counted) if calibration else counted).high
     price = quotes.ceiling(request.model, today(), input_tokens=sent)
     if price is None:
         seller = quotes.seller or "this relay"

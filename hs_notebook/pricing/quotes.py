@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hs_notebook.pricing.cost import call_cost
+from hs_notebook.pricing.others import lookup
 
 if TYPE_CHECKING:
     from datetime import date
@@ -28,7 +29,7 @@ class Quotes:
 
     def price(self, model: str, at: date, *, input_tokens: int = 0) -> Price | None:
         """Return the price on a day; None is unknown."""
-        return self.book.find(model, self.seller, at, input_tokens=input_tokens)
+        return lookup(self.book, model, self.seller, at, input_tokens=input_tokens)
 
     def cost(self, model: str, usage: Usage) -> Cost:
         """Return what a call of today cost; the reply's own `model` decides."""
