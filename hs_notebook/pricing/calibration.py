@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from hs_notebook.pricing.names import plain_name
+from hs_notebook.pricing.tokens import TEXT_ALONE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from hs_notebook.pricing.tokens import Estimate
 
 _KEPT = 39  # calls; of the next ones 38 in 40 then lie between the least and the greatest seen
@@ -39,8 +42,11 @@ class Calibration:
         self._seen: dict[tuple[str, str], deque[_Seen]] = {}
 
     def see(self, model: str, estimated: Estimate, billed: int) -> None:
-        """Take in a call: its estimate, uncorrected, and the tokens that the relay billed."""
-        if min(estimated.tokens, billed) < _TOO_FEW:
+        """Take in a call: its estimate, uncorrected, and the tokens that the relay billed.
+
+        Calls with more than text teach nothing: of images nobody knows the tokens.
+        """
+        if min(estimated.tokens, billed) < _TOO_FEW or estimated.method.endswith(TEXT_ALONE):
             return
         record = self._seen.setdefault((plain_name(model), estimated.method), deque(maxlen=_KEPT))
         record.append(_Seen(estimated.tokens, billed, billed > estimated.high))
@@ -48,16 +54,18 @@ class Calibration:
     def apply(self, model: str, estimate: Estimate) -> Estimate:
         """Return an estimate with its tokens in the running ratio of billed to estimated ones.
 
-        They never leave the interval that the method promises. It becomes the narrower one of what was seen
-        after 19 calls, and never a wider one.
+        They stay in the interval that the method promises, which becomes the narrower one of what was seen
+        after 19 calls; unless most calls were billed above theirs: then what is billed is to be expected.
         """
         record = self._seen.get((plain_name(model), estimate.method))
         if not record:
             return estimate
         ratio = sum(call.billed for call in record) / sum(call.estimated for call in record)
+        ratios = [call.ratio for call in record]
         low, high = estimate.low, estimate.high
-        if len(record) >= _ENOUGH:
-            ratios = [call.ratio for call in record]
+        if _mostly_above(record):
+            high = max(high, math.ceil(estimate.tokens * max(ratios)))
+        elif len(record) >= _ENOUGH:
             low = min(high, max(low, math.floor(estimate.tokens * min(ratios))))
             high = max(low, min(high, math.ceil(estimate.tokens * max(ratios))))
         tokens = min(high, max(low, round(estimate.tokens * ratio)))
@@ -66,8 +74,8 @@ class Calibration:
     def over_billing(self, model: str) -> str:
         """Return one line where most of a model's calls were billed above their interval, or nothing."""
         for (name, method), record in self._seen.items():
-            above = [call for call in record if call.above]
-            if name == plain_name(model) and len(record) >= _TELLING and 2 * len(above) > len(record):
+            if name == plain_name(model) and _mostly_above(record):
+                above = [call for call in record if call.above]
                 more = sum(call.billed for call in above) / sum(call.estimated for call in above)
                 return (
                     f"{len(above)} of the last {len(record)} calls of {model} were billed above what their "
@@ -75,3 +83,7 @@ class Calibration:
                     "The relay adds a prompt, or bills more."
                 )
         return ""
+
+
+def _mostly_above(record: Collection[_Seen]) -> bool:
+    return len(record) >= _TELLING and 2 * sum(call.above for call in record) > len(record)

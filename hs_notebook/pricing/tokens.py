@@ -28,7 +28,7 @@ _WIDE_LEADS = bytes(range(0xE3, 0x100))
 # vocabulary, Hindi have more: up to 2.4 times the estimate.
 _LOW, _HIGH = 0.55, 1.5
 _BY_SCRIPT = "characters by script"
-_TEXT_ALONE = ", text alone"
+TEXT_ALONE = ", text alone"
 
 # What the chat format of OpenAI adds to a message, and to all of them for the answer's beginning.
 _PER_MESSAGE = 4
@@ -84,7 +84,7 @@ def estimate_messages(messages: Sequence[Mapping[str, Any]], model: str) -> Esti
     found = _estimate([_text_of(message) for message in messages], model, frame=frame)
     if not any(_has_more_than_text(message.get("content")) for message in messages):
         return found
-    return msgspec.structs.replace(found, method=found.method + _TEXT_ALONE)
+    return msgspec.structs.replace(found, method=found.method + TEXT_ALONE)
 
 
 def _estimate(texts: list[str], model: str, *, frame: int) -> Estimate:
