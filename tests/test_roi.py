@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hs_notebook.calculator import PRESETS, own_calls, roi, roi_of
+from hs_notebook.display.calculator import figures
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing import formulas
 from hs_notebook.pricing.catalog import catalog
@@ -320,6 +321,16 @@ def test_the_users_decimal_context_changes_nothing(scenario: Scenario) -> None:
     found = evaluate(scenario, builtin(), AT)
     with decimal.localcontext(prec=3, rounding=decimal.ROUND_UP):
         assert evaluate(scenario, builtin(), AT) == found
+
+
+def test_the_largest_scenario_there_may_be() -> None:
+    most = {name: limit.high for name, limit in LIMITS.items()}
+    most |= {"cache_write_share": D(0), "local_per_usd": LIMITS["local_per_usd"].low, "batch_share": D(0)}
+    found = report(**most, now={SONNET: 1}, then={GPT: 1}, top_up=True, assume_official_input=True)
+    assert found.saving is not None
+    assert found.saving < 0
+    assert found.chances.saving_p5 is not None
+    assert figures(found).text["saving"].startswith("-$")
 
 
 # Bad input

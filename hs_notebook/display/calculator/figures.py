@@ -147,8 +147,8 @@ def _costs(report: Report, found: Figures) -> None:
         found.bar[f"cost-{name}"] = _between(_ZERO, _drawn(month, output), _ZERO, most)
     for i, cost in enumerate(report.costs):
         found.text[f"cost-{i}-mark"] = ", ".join(["now"] * cost.in_now + ["then"] * cost.in_then)
-    found.text["cost-now-mix"] = found.text["now-mix"]
-    found.text["cost-then-mix"] = found.text["then-mix"]
+    for side in ("now", "then"):
+        found.text[f"cost-{side}-mix"] = f"{found.text[f'{side}-mix']} at {found.text[f'{side}-seller']}"
 
 
 def _claims(report: Report, found: Figures) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING
 
+from hs_notebook.pricing.formulas import share_of, total
 from hs_notebook.pricing.money import money
 from hs_notebook.pricing.price import ARTICLE, RELAY
 from hs_notebook.pricing.words import count, percent
@@ -33,18 +34,26 @@ def summary(report: Report) -> str:
     """Return what is saved, as one sentence; "n/a" and the output's part where an input price is unknown."""
     if report.saving is not None:
         said = _saves(report.saving, report.saving_share, report.month_now, report.month_then)
-        return said[0].upper() + said[1:] + _paid_back(report)
+        return said[0].upper() + said[1:] + _against_the_list(report) + _paid_back(report)
     why = " and ".join(missing(report)) or "a price is unknown"
     if report.output_saving is None:
         return f"n/a: {why}"
     alone = _saves(report.output_saving, report.output_saving_share, report.output_now, report.output_then)
-    return f"n/a: {why}; the output alone {alone}"
+    return f"n/a: {why}; the output alone {alone}{_against_the_list(report)}"
 
 
 def _saves(saving: Decimal, share: Decimal | None, before: Decimal | None, after: Decimal | None) -> str:
     part = "" if share is None else f" ({percent(abs(share))})"
     verb, more = ("costs", " more") if saving < 0 else ("saves", "")
     return f"{verb} {money(abs(saving))}{more} a month{part}: {money(before)} now, {money(after)} then"
+
+
+def _against_the_list(report: Report) -> str:
+    """Return what is left of a saving over the article's own reference."""
+    saved = total(report.model_effect, report.relay_effect)
+    if report.scenario.reference != "article" or saved is None:
+        return ""
+    return f"; against the official list {money(saved)} ({percent(share_of(saved, report.official_now))})"
 
 
 def _paid_back(report: Report) -> str:
