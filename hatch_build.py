@@ -12,7 +12,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = ("package.json", "package-lock.json", "tsconfig.json", "build.mjs", "alias.mjs", "src/**/*")
-PRODUCTS = ("loader.js", "stream.js", "stream.css")
+PRODUCTS = ("loader.js", "stream.js", "stream.css", "calculator-loader.js", "calculator.js", "calculator.css")
 STAMP = ".sources"
 
 

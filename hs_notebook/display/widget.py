@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.page import PageDisplay
@@ -34,20 +34,44 @@ _READY_SECONDS = 1.0
 _NO_VIEW_AFTER = 2.0  # seconds without a hello: this front end has no widgets
 
 
+class View(Protocol):
+    """What a page can speak to: an answer or a calculator. `ready` is set once its widget is there."""
+
+    ready: threading.Event
+
+    @property
+    def ended(self) -> bool:
+        """Whether it may be closed for another of its kind; the last `kept_open` of each kind stay."""
+
+    @property
+    def kept_open(self) -> int:
+        """How many that have ended may stay open."""
+
+    def act(self, action: str) -> None:
+        """Do what a page asks for; anything unknown is ignored."""
+
+    def stop(self) -> None:
+        """End what is still going on."""
+
+    def close(self) -> None:
+        """Close the widget in all pages."""
+
+
 class Views:
     """The live views of one kernel, by their ids, and the way from the page to them."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._views: OrderedDict[str, WidgetDisplay] = OrderedDict()
+        self._views: OrderedDict[str, View] = OrderedDict()
         self._handlers = getattr(getattr(shell, "kernel", None), "control_handlers", None)
         if self._handlers is not None:
             self._handlers[MESSAGE_TYPE] = self._from_control
 
-    def add(self, stream_id: str, view: WidgetDisplay) -> None:
-        """Open a view; the oldest that has ended closes when there are too many."""
+    def add(self, stream_id: str, view: View) -> None:
+        """Open a view; the oldest of its kind that has ended closes when there are too many."""
         self._views[stream_id] = view
-        ended = [key for key, known in self._views.items() if known.ended]
-        for key in ended[: max(0, len(self._views) - _KEPT_OPEN)]:
+        kind = {key: known for key, known in self._views.items() if type(known) is type(view)}
+        ended = [key for key, known in kind.items() if known.ended]
+        for key in ended[: max(0, len(kind) - view.kept_open)]:
             self._views.pop(key).close()
 
     def drop(self, stream_id: str) -> None:
@@ -68,10 +92,8 @@ class Views:
         if not isinstance(content, dict):
             return
         if view := self._views.get(str(content.get("stream_id"))):
-            actions = {"code": view.send_code, "hello": view.hello, "stop": view.stop}
-            if act := actions.get(str(content.get("action"))):
-                view.ready.wait(_READY_SECONDS)
-                act()
+            view.ready.wait(_READY_SECONDS)
+            view.act(str(content.get("action")))
 
     def _from_control(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
         self.receive(message.get("content"))
@@ -95,6 +117,8 @@ class WidgetDisplay(PageDisplay):
         self._sent = 0  # UTF-16 code units
         self._tokens = 0
         self._began = self._started = time.monotonic()
+
+    kept_open = _KEPT_OPEN
 
     @property
     def ended(self) -> bool:
@@ -143,6 +167,12 @@ class WidgetDisplay(PageDisplay):
             self._views.drop(self._display_id)
 
     # --- from any thread -------------------------------------------------------------------------
+
+    def act(self, action: str) -> None:
+        """Do what a page asks for."""
+        actions = {"code": self.send_code, "hello": self.hello, "stop": self.stop}
+        if act := actions.get(action):
+            act()
 
     def send_code(self) -> None:
         """A page shows its first answer and has no code for it yet."""

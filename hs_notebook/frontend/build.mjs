@@ -1,4 +1,5 @@
-// Builds static/loader.js, stream.js and stream.css. Run by hatch_build.py, or by hand: npm run build.
+// Builds static/: for each view the loader that travels with its widget, its code and its sheet.
+// Run by hatch_build.py, or by hand: npm run build.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build, transformSync } from "esbuild";
@@ -8,7 +9,12 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const target = "es2022";
 
 await build({
-  entryPoints: [here("src/loader.ts"), here("src/stream.ts")],
+  entryPoints: {
+    loader: here("src/loader.ts"),
+    stream: here("src/stream.ts"),
+    "calculator-loader": here("src/calculator/loader.ts"),
+    calculator: here("src/calculator/index.ts"),
+  },
   outdir: here("../static"),
   bundle: true,
   format: "esm",
@@ -19,8 +25,13 @@ await build({
   alias,
 });
 
-// One sheet for the live view and the final picture; the live view adds its few own rules.
-const sheets = ["../display/answer.css", "src/live.css"].map(here).filter(existsSync);
-const css = sheets.map((path) => readFileSync(path, "utf8")).join("\n");
-mkdirSync(here("../static"), { recursive: true });
-writeFileSync(here("../static/stream.css"), transformSync(css, { loader: "css", target, minify: true, charset: "utf8" }).code);
+// For answers one sheet for the live view and the final picture; the live view adds its few own rules. A calculator's
+// picture brings its sheet along.
+writeSheet("stream.css", "../display/answer.css", "src/live.css");
+writeSheet("calculator.css", "src/calculator/calculator.css");
+
+function writeSheet(name, ...sheets) {
+  const css = sheets.map(here).filter(existsSync).map((path) => readFileSync(path, "utf8")).join("\n");
+  mkdirSync(here("../static"), { recursive: true });
+  writeFileSync(here(`../static/${name}`), transformSync(css, { loader: "css", target, minify: true, charset: "utf8" }).code);
+}

@@ -1,4 +1,4 @@
-import type { Action, Kernel, Model } from "./protocol";
+import type { Action, Kernel, Peer } from "./protocol";
 
 const MESSAGE_TYPE = "holysheep_stream";
 const LOST = new Set(["restarting", "autorestarting", "terminating", "dead"]);
@@ -10,10 +10,13 @@ const LOST = new Set(["restarting", "autorestarting", "terminating", "dead"]);
  * the control channel comes first. Where there is none (marimo, VS Code) the widget's own way is all there is.
  */
 export class KernelLink {
-  readonly #model: Model;
+  readonly #model: Peer;
+  readonly #id: string;
 
-  constructor(model: Model) {
+  /** `id` names the answer or calculator whose view this is. */
+  constructor(model: Peer, id: string) {
     this.#model = model;
+    this.#id = id;
   }
 
   send(action: Action): void {
@@ -54,7 +57,7 @@ export class KernelLink {
   }
 
   #content(action: Action): { action: Action; stream_id: string } {
-    return { action, stream_id: this.#model.get("stream_id") };
+    return { action, stream_id: this.#id };
   }
 
   #envelope(kernel: Kernel, action: Action): object {

@@ -1,7 +1,7 @@
 /** What passes between kernel and page. Offsets and lengths count UTF-16 code units. */
 export type FinalState = "complete" | "truncated" | "stopped" | "error";
 export type State = "streaming" | FinalState;
-export type Action = "code" | "hello" | "stop";
+export type Action = "code" | "hello" | "stop" | "picture";
 
 export type Message =
   | { type: "delta"; offset: number; text: string; tokens: number | null }
@@ -21,12 +21,17 @@ export interface Kernel {
   };
 }
 
-/** anywidget's model, as far as it is used here. */
-export interface Model {
-  get(name: "stream_id" | "model" | "code"): string;
-  get(name: "live"): boolean;
+/** What all of our models have, as far as it is used here. */
+export interface Peer {
+  get(name: "code"): string;
   on(name: string, callback: (...args: never[]) => void): void;
   off(name: string, callback: (...args: never[]) => void): void;
   send(content: unknown): void;
   widget_manager?: { kernel?: Kernel | null };
+}
+
+/** anywidget's model of an answer. */
+export interface Model extends Peer {
+  get(name: "stream_id" | "model" | "code"): string;
+  get(name: "live"): boolean;
 }

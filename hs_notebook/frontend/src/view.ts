@@ -25,7 +25,7 @@ export class StreamView {
 
   constructor(model: Model, host: HTMLElement) {
     this.#model = model;
-    this.#link = new KernelLink(model);
+    this.#link = new KernelLink(model, model.get("stream_id"));
     this.#controls = new Controls(model.get("model"), {
       stop: () => this.#link.send("stop"),
       stopAgain: () => this.#link.sendByWidget("stop"),
