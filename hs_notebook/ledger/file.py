@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,8 @@ class LedgerFile:
         with self._lock, self._in_words("cannot be written"):
             # The folder is the user's alone: notebooks' names are nobody else's business.
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(self._connect("rwc", self.timeout if timeout is None else timeout)) as connection:
-                connection.execute("PRAGMA journal_mode = TRUNCATE")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("BEGIN IMMEDIATE")
+            with closing(self._connect("rwc", _TURN_SECONDS)) as connection:
+                _begin(connection, self.timeout if timeout is None else timeout)
                 upgrade(connection)
                 yield connection
                 connection.execute("COMMIT")
@@ -110,6 +109,9 @@ class LedgerFile:
         return ConfigurationError(f"The ledger {self.path} {what}.", hint=hint)
 
 
+# SQLite's own waiting comes to look ten times a second in the end: among six that write without pause one may
+# not get its turn for seconds. Begun anew this often, it looks every few milliseconds.
+_TURN_SECONDS = 0.015
 _ELSEWHERE = "Name a file in a folder that can be written."
 _DAMAGED = ("is damaged or no ledger", "Move it away: the next call begins a new one.")
 _LOCKED = ("is locked by another program", "Close the one that holds it.")
@@ -123,6 +125,25 @@ _FAULTS = {  # by SQLite's primary result code
     15: ("cannot be locked on this file system", "Name a file on a local disk."),
     26: _DAMAGED,
 }
+
+
+def _begin(connection: Connection, timeout: float) -> None:
+    """Take the file for one transaction; raises `sqlite3.OperationalError` where it is not free in time."""
+    import sqlite3
+
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = TRUNCATE")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        else:
+            # From here on only readers are in the way, and they are soon gone.
+            connection.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
+            return
 
 
 def _nothing() -> Connection:
