@@ -92,7 +92,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def numbers(report: Report) -> dict[str, Any]:
-    """Return a report's numbers as JSON has them: decimal strings of 28 digits at most, null for what is unknown.
+    """Return a report's numbers for JSON: decimal strings of 28 digits at most, null for what is unknown.
 
     Its scenario and its catalog are left out; an offer is its model and its role.
     """
