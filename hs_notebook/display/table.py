@@ -60,10 +60,11 @@ class Table(msgspec.Struct, frozen=True):
     def plain(self, width: int | None = None) -> str:
         """Return the table as text for `width` cells of a screen, else for the terminal at hand."""
         width = width or shutil.get_terminal_size(_NO_TERMINAL).columns
-        rows = [[" ".join(text.split("\n")) for text in row] for row in self._texts()]
-        lines = aligned(self.columns, rows, width=width, grouped=self.grouped)
+        columns = [msgspec.structs.replace(column, heading=_line(column.heading)) for column in self.columns]
+        rows = [[_line(text) for text in row] for row in self._texts()]
+        lines = aligned(columns, rows, width=width, grouped=self.grouped)
         notes = [line for note in self.notes for line in _wrapped(visible(note), min(width, _NOTE_WIDTH))]
-        return "\n".join([visible(self.title), "", *lines, *[""] * bool(notes), *notes])
+        return "\n".join([_line(self.title), "", *lines, *[""] * bool(notes), *notes])
 
     def html(self) -> str:
         """Return the table as HTML: static, safe, and readable where a sanitiser takes its style away."""
@@ -80,8 +81,7 @@ class Table(msgspec.Struct, frozen=True):
 
     def _texts(self) -> list[list[str]]:
         return [
-            [visible(column.show(value)) for column, value in zip(self.columns, row, strict=True)]
-            for row in self.rows
+            [column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows
         ]
 
     def _groups(self) -> Iterator[list[str]]:
@@ -97,7 +97,11 @@ class Table(msgspec.Struct, frozen=True):
         start = ""
         if self.grouped:
             column, text = cells.pop(0)
-            start = _cell("th", column, text, f' scope="rowgroup" rowspan="{spanned}"') if spanned else ""
+            start = (
+                _cell("th", column, text, f' scope="rowgroup" rowspan="{spanned}" valign="top"')
+                if spanned
+                else ""
+            )
         (column, text), *rest = cells
         start += _cell("th", column, text, ' scope="row"')
         return f"<tr>{start}{''.join(_cell('td', *cell) for cell in rest)}</tr>\n"
@@ -106,9 +110,14 @@ class Table(msgspec.Struct, frozen=True):
 def _cell(tag: str, column: Column, text: str, more: str = "") -> str:
     right = column.align == "right"
     classes = " ".join(["hs-number"] * right + ["hs-quiet"] * (column.quiet or text == "unknown"))
+    more += f' class="{classes}"' * bool(classes)
     # The attribute outlives a sanitiser that takes classes and styles.
-    more += f' class="{classes}"' * bool(classes) + ' align="right"' * right
+    more += f' align="{column.align}"' * (right or tag == "th")
     return f"<{tag}{more}>{_html(text)}</{tag}>"
+
+
+def _line(text: str) -> str:
+    return visible(text).replace("\n", " ").replace("\t", " ")
 
 
 def _html(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hs_notebook.pricing.book import PriceBook
 from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import ARTICLE, RELAY, Price
 
@@ -14,22 +15,25 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
-    from hs_notebook.pricing.book import PriceBook
-
 
 class Offers(msgspec.Struct, frozen=True):
     """The last known prices of one model on a day: of its maker, the relay, the article, then of others.
 
-    `listed` is the maker's own, for calls of any length; None is unknown.
+    `lists` are the maker's own, whether they are among the rows or not.
     """
 
     model: str
     rows: tuple[Price, ...]
-    listed: Price | None = None
+    lists: tuple[Price, ...] = ()
+
+    @property
+    def listed(self) -> Price | None:
+        """The maker's own price for a call of any length; None is unknown."""
+        return next(iter(self.lists), None)
 
     def ratio(self, row: Price) -> Decimal | None:
         """Return a row's output price over the maker's for a call of the same length; None is unknown."""
-        listed = self._beside(row)
+        listed = next((other for other in self.lists if other.context_over == row.context_over), None)
         if listed is None or row.output is None or not listed.output:
             return None
         return row.output / listed.output
@@ -38,14 +42,6 @@ class Offers(msgspec.Struct, frozen=True):
         """Return what a seller asks for a call of any length."""
         return next((row for row in self.rows if row.seller == seller and not row.context_over), None)
 
-    def _beside(self, row: Price) -> Price | None:
-        same = (
-            other
-            for other in self.rows
-            if self.listed and (other.seller, other.context_over) == (self.listed.seller, row.context_over)
-        )
-        return next(same, None)
-
 
 def offers(book: PriceBook, model: str, at: date) -> Offers:
     """Return what all sellers in a book ask for a model on a day; without rows where it has none."""
@@ -53,7 +49,10 @@ def offers(book: PriceBook, model: str, at: date) -> Offers:
     sellers = dict.fromkeys(row.seller for row in known)
     rows = [row for seller in sellers for row in _tiers(book, model, seller, at)]
     name = next((row.model for row in known if row.kind != "user"), known[0].model if known else model)
-    return Offers(name, tuple(sorted(rows, key=_place)), book.official(model, at))
+    makers = PriceBook(row for row in known if row.kind == "official")  # a user's own price is no list
+    listed = makers.official(model, at)
+    lists = _tiers(makers, model, listed.seller, at) if listed else ()
+    return Offers(name, tuple(sorted(rows, key=_place)), tuple(lists))
 
 
 def models(book: PriceBook) -> list[str]:
