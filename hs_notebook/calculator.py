@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hs_notebook.errors import UsageError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.pricing.report import Report
+
+
+_EXACT = Context(prec=64)
 
 
 class Preset(NamedTuple):
@@ -105,7 +108,8 @@ class Roi:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "report":
             raise AttributeError(name)
-        return getattr(self.report, name)
+        value = getattr(self.report, name)
+        return _short(value) if isinstance(value, Decimal) else value
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.report.__struct_fields__})
@@ -175,6 +179,12 @@ def own_calls(
         now={model: _decimal(share) for model, share in mix.items()},
         then={model: _decimal(share) for model, share in mix.items()},
     )
+
+
+def _short(number: Decimal) -> Decimal:
+    """Return the same number without zeros at its end."""
+    whole = number == number.to_integral_value()
+    return number.quantize(Decimal(1)) if whole else number.normalize(_EXACT)
 
 
 def _decimal(number: float | Decimal) -> Decimal:

@@ -64,7 +64,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.model} was to retire on {self.retires_on}: who answers now may cost something else."
             )
         if self.retires_on and self.retires_on - at <= _RETIRES_WITHIN:
-            return f"{self.model} retires on {self.retires_on}, in {(self.retires_on - at).days} days."
+            left = (self.retires_on - at).days
+            return f"{self.model} retires on {self.retires_on}, in {left} {'day' if left == 1 else 'days'}."
         if at - self.checked_on > OLD_AFTER:
             age = (at - self.checked_on).days
             return f"The price of {self.model} at {self.seller} was last checked {age} days ago."
