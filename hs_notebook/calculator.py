@@ -160,32 +160,7 @@ def preset_inputs(name: str | None) -> dict[str, Any]:
     return PRESETS[name].inputs
 
 
-def own_calls(
-    calls: float | Decimal,
-    input_tokens: float | Decimal,
-    output_tokens: float | Decimal,
-    cached_share: float | Decimal,
-    mix: Mapping[str, float | Decimal],
-) -> Scenario:
-    """Return the scenario of calls that were made, at the same mix of models now and then.
-
-    `calls` is a month's number, tokens are means of a call, and `cached_share` is of the input.
-    """
-    return Scenario(
-        calls=_decimal(calls),
-        input_tokens=_decimal(input_tokens),
-        output_tokens=_decimal(output_tokens),
-        cached_share=_decimal(cached_share),
-        now={model: _decimal(share) for model, share in mix.items()},
-        then={model: _decimal(share) for model, share in mix.items()},
-    )
-
-
 def _short(number: Decimal) -> Decimal:
     """Return the same number without zeros at its end."""
     whole = number == number.to_integral_value()
     return number.quantize(Decimal(1)) if whole else number.normalize(_EXACT)
-
-
-def _decimal(number: float | Decimal) -> Decimal:
-    return number if isinstance(number, Decimal) else Decimal(repr(number))

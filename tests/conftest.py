@@ -10,6 +10,9 @@ from environment import private_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from shell import Shell
 
     from hs_notebook.relay.serve import EmbeddedRelay
 
@@ -41,3 +44,17 @@ def relay() -> Iterator[EmbeddedRelay]:
 
     with EmbeddedRelay() as running:
         yield running
+
+
+@pytest.fixture
+def shell(relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """IPython's own shell with the extension loaded, on `relay`, in a folder and with a ledger of its own."""
+    from shell import Shell, settings
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings(relay.base_url).items():
+        monkeypatch.setenv(name, value)
+    running = Shell()
+    running.magics.ledger = str(tmp_path / "ledger.db")
+    yield running
+    running.close()

@@ -19,21 +19,9 @@ from hs_notebook.ledger import Ledger, Opening, Outcome
 from hs_notebook.magics.accounts import shares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hs_notebook.relay.serve import EmbeddedRelay
-
-
-@pytest.fixture
-def shell(relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.chdir(tmp_path)
-    for name, value in settings(relay.base_url).items():
-        monkeypatch.setenv(name, value)
-    running = Shell()
-    running.magics.ledger = str(tmp_path / "ledger.db")
-    yield running
-    running.close()
 
 
 def spent(ledger: Ledger, model: str, cost: str | None, **more: Any) -> None:

@@ -6,13 +6,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from shell import Reply, Server, Shell, settings, sse, until_closed
+from shell import Reply, Server, Shell, sse, until_closed
 
 from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from hs_notebook.relay.serve import EmbeddedRelay
@@ -21,16 +20,9 @@ LONG = "[simulate tokens=2000 tps=2000]"
 SHORT = "[simulate text speed=inf] Yes."
 
 
-@pytest.fixture
-def shell(relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.chdir(tmp_path)
-    for name, value in settings(relay.base_url).items():
-        monkeypatch.setenv(name, value)
-    running = Shell()
-    running.magics.ledger = str(tmp_path / "ledger.db")
-    running.magics.prices = [{"model": "gpt-4.1", "input": 2.0}]
-    yield running
-    running.close()
+@pytest.fixture(autouse=True)
+def _price_of_the_input(shell: Shell) -> None:
+    shell.magics.prices = [{"model": "gpt-4.1", "input": 2.0}]
 
 
 def ledger(shell: Shell) -> Ledger:

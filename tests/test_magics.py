@@ -7,26 +7,13 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from shell import KEY, Reply, Server, Shell, settings
+from shell import KEY, Reply, Server, Shell
 
 import hs_notebook
 from hs_notebook.answers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from hs_notebook.relay.serve import EmbeddedRelay
-
-
-@pytest.fixture
-def shell(relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    monkeypatch.chdir(tmp_path)
-    for name, value in settings(relay.base_url).items():
-        monkeypatch.setenv(name, value)
-    running = Shell()
-    yield running
-    running.close()
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -102,8 +89,7 @@ def test_an_error_in_mid_answer_stops_and_keeps_the_text(fault: str, shell: Shel
 # --- commands ------------------------------------------------------------------------------------
 
 
-def test_where_it_stands(shell: Shell, relay: EmbeddedRelay, tmp_path: Path) -> None:
-    shell.magics.ledger = str(tmp_path / "ledger.db")
+def test_where_it_stands(shell: Shell, relay: EmbeddedRelay) -> None:
     rows = dict(line.split("  ", 1) for line in shell.run("%holysheep").out.splitlines())
     assert {name: value.strip() for name, value in rows.items()} == {
         "key": "from the environment variable HOLYSHEEP_API_KEY",

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hs_notebook.calculator import PRESETS, own_calls, roi, roi_of
+from hs_notebook.calculator import PRESETS, roi, roi_of
 from hs_notebook.display.calculator import figures
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing import formulas
@@ -423,10 +423,3 @@ def test_results_are_attributes() -> None:
     assert "saving" in dir(found)
     with pytest.raises(AttributeError):
         _ = found.savings
-
-
-def test_own_calls_are_repriced() -> None:
-    scenario = own_calls(120, 1234.5, D("321.25"), 0.25, {GPT: 0.5, SONNET: 0.5})
-    found = evaluate(scenario, builtin(), AT)
-    assert found.now == found.then == {GPT: D("0.5"), SONNET: D("0.5")}
-    assert found.model_effect == 0

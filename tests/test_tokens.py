@@ -17,7 +17,6 @@ from hs_notebook.pricing.tokens import (
     Estimate,
     estimate,
     estimate_messages,
-    estimate_prompt_tokens,
     estimate_tokens,
 )
 from hs_notebook.pricing.vocabulary import Vocabulary
@@ -85,27 +84,27 @@ def test_the_count_by_script_keeps_its_interval(language: str, name: str) -> Non
 @pytest.mark.parametrize(
     ("content", "tokens"),
     [
-        ("four" * 5, 8),
-        ("", 4),
-        (None, 4),
-        ([{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 999}}], 5),
-        ([{"type": "text", "text": "four"}, {"type": "text", "text": "fou"}], 6),
+        ("four" * 5, 11),
+        ("", 7),
+        (None, 7),
+        ([{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 999}}], 8),
+        ([{"type": "text", "text": "four"}, {"type": "text", "text": "fou"}], 9),
     ],
 )
 def test_prompt(content: Any, tokens: int) -> None:
-    assert estimate_prompt_tokens([{"role": "user", "content": content}]) == tokens
+    assert estimate_messages([{"role": "user", "content": content}], "unknown").tokens == tokens
 
 
 def test_prompt_of_several_messages() -> None:
     messages = [{"role": "system", "content": "four"}, {"role": "user", "content": "four"}, {"role": "tool"}]
-    assert estimate_prompt_tokens(messages) == 14
-    assert estimate_prompt_tokens([]) == 0
+    assert estimate_messages(messages, "unknown").tokens == 17
+    assert estimate_messages([], "unknown").tokens == 0
 
 
 def test_the_calls_of_tools_count() -> None:
     calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"city": "Oslo"}'}}]
     message = {"role": "assistant", "content": None, "tool_calls": calls}
-    assert estimate_prompt_tokens([message]) > 20
+    assert estimate_messages([message], "unknown").tokens > 20
 
 
 @pytest.mark.parametrize(
@@ -218,8 +217,8 @@ print([estimate("Hello there", "gpt-4.1").method for _ in range(3)][-1], Tokeniz
 """
 LATE = """
 import sys
-from hs_notebook.pricing.tokens import estimate, estimate_prompt_tokens
-estimate_prompt_tokens([{"role": "user", "content": "Hello"}])
+from hs_notebook.pricing.tokens import estimate, estimate_messages
+estimate_messages([{"role": "user", "content": "Hello"}], "an unknown model")
 estimate("Hello", "an unknown model")
 print("splintr" in sys.modules)
 """

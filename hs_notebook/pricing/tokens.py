@@ -11,7 +11,7 @@ import msgspec
 from hs_notebook.pricing.vocabulary import vocabulary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 # Tokens a character, by script, as measured over prose, manual pages and code in 15 languages with the
 # vocabularies of GPT, DeepSeek and Gemma: the estimate is off by 19 % on the average.
@@ -58,11 +58,6 @@ def estimate_tokens(text: str) -> int:
     foreign, wide = _among(data, _FOREIGN_LEADS), _among(data, _WIDE_LEADS)
     letters = len(text) - marks - foreign - wide
     return max(1, round(_LETTER * letters + _MARK * marks + _FOREIGN * foreign + _WIDE * wide))
-
-
-def estimate_prompt_tokens(messages: Iterable[Mapping[str, Any]]) -> int:
-    """Return about how many tokens the messages of a request have, at once; images are not counted."""
-    return sum(_PER_MESSAGE + estimate_tokens(_text_of(message)) for message in messages)
 
 
 def estimate(text: str, model: str) -> Estimate:
