@@ -83,7 +83,10 @@ class AsyncHolySheep:
         """Price by another book, record in another ledger, from the next question on."""
         host = urlsplit(self.base_url).hostname or ""
         self.quotes = Quotes(prices, prices.seller_of(host))
-        self.recorder = Recorder(ledger, self.quotes, host=host, notebook=notebook) if ledger else None
+        scrub = self.credentials.key.scrub
+        self.recorder = (
+            Recorder(ledger, self.quotes, host=host, notebook=notebook, scrub=scrub) if ledger else None
+        )
 
     @property
     def base_url(self) -> str:

@@ -27,11 +27,17 @@ _PATIENCE = 1.0  # seconds that an answer waits for the disk
 
 
 class Recorder:
-    """Records the calls to one seller at one host. The disk never holds the loop up."""
+    """Records the calls to one seller at one host. The disk never holds the loop up.
 
-    def __init__(self, ledger: Ledger, quotes: Quotes, *, host: str, notebook: str) -> None:
+    `scrub` takes the key out of what a server may have echoed.
+    """
+
+    def __init__(
+        self, ledger: Ledger, quotes: Quotes, *, host: str, notebook: str, scrub: Callable[[str], str]
+    ) -> None:
         self._ledger = ledger
         self._quotes = quotes
+        self._scrub = scrub
         self._host = host
         self._notebook = notebook
 
@@ -45,25 +51,38 @@ class Recorder:
             temperature=request.params.get("temperature"),
             seller=self._quotes.seller,
             notebook=self._notebook,
-            prompt=json.dumps(request.messages, ensure_ascii=False) if self._ledger.keep_text else None,
+            prompt=self._prompt(request) if self._ledger.keep_text else None,
         )
         row = await asyncio.to_thread(self._ledger.begin, opening)
-        return Entry(self._ledger, self._quotes, opening, row)
+        return Entry(self._ledger, self._quotes, self._scrub, opening, row)
+
+    def _prompt(self, request: ChatRequest) -> str:
+        return self._scrub(json.dumps(request.messages, ensure_ascii=False))
 
 
 class Entry:
     """One call in the ledger."""
 
-    def __init__(self, ledger: Ledger, quotes: Quotes, opening: Opening, row: int | None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        quotes: Quotes,
+        scrub: Callable[[str], str],
+        opening: Opening,
+        row: int | None,
+    ) -> None:
         self._ledger = ledger
         self._quotes = quotes
+        self._scrub = scrub
         self._opening = opening
         self._row = row
 
     async def settle(self, answer: Answer) -> None:
         """Write down how it ended."""
-        outcome = outcome_of(answer.receipt, answer.text if self._ledger.keep_text else None)
-        await self._write(lambda: self._ledger.settle(self._row, outcome, opening=self._opening))
+        outcome = outcome_of(answer.receipt)
+        if self._ledger.keep_text:
+            outcome = msgspec.structs.replace(outcome, answer=self._scrub(answer.text))
+        await self._settle(outcome)
 
     async def settle_stream(self, ending: Ending) -> None:
         """Write down how a stream ended whose chunks went to somebody else, by the usage that it brought."""
@@ -82,11 +101,19 @@ class Entry:
         outcome = outcome_of(receipt)
         if usage is None:
             outcome = msgspec.structs.replace(outcome, input_tokens=None, output_tokens=None)
-        await self._write(lambda: self._ledger.settle(self._row, outcome, opening=self._opening))
+        await self._settle(outcome)
 
     async def fail(self, error_type: str) -> None:
         """Write down that there was no answer; `error_type` is the name of the error's class."""
         await self._write(lambda: self._ledger.fail(self._row, error_type, opening=self._opening))
+
+    async def _settle(self, outcome: Outcome) -> None:
+        clean = msgspec.structs.replace(
+            outcome,
+            response_model=self._scrub(outcome.response_model),
+            response_id=self._scrub(outcome.response_id),
+        )
+        await self._write(lambda: self._ledger.settle(self._row, clean, opening=self._opening))
 
     async def _write(self, write: Callable[[], bool]) -> None:
         # An answer is not held back by a slow disk, and a row is not lost to an impatient reader.
@@ -94,7 +121,7 @@ class Entry:
         await asyncio.wait([writing], timeout=_PATIENCE)
 
 
-def outcome_of(receipt: Receipt, text: str | None = None) -> Outcome:
+def outcome_of(receipt: Receipt) -> Outcome:
     """Return what the ledger keeps of a receipt."""
     usage, costs = receipt.usage, receipt.costs
     sent, said = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -115,5 +142,4 @@ def outcome_of(receipt: Receipt, text: str | None = None) -> Outcome:
         simulated=receipt.simulated,
         ttft=receipt.ttft,
         duration=receipt.duration,
-        answer=text,
     )

@@ -145,6 +145,8 @@ def running(relay: EmbeddedRelay, home: Path) -> Iterator[Kernel]:
     environment = settings(relay.base_url, CANARY) | {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython")}
     with kernel(DEFAULT_KERNEL, home, environment) as started:
         started.run(START)
+        started.run("%config HolySheepMagics.keep_text = True")
+        started.run(f"%config HolySheepMagics.ledger = {os.fspath(home / 'ledger.db')!r}")
         started.run("%%holysheep gpt-4.1 -o answer\n[simulate tokens=20 speed=inf]")
         yield started
 
@@ -233,11 +235,13 @@ def test_a_server_that_echoes_the_key(name: str, running: Kernel, relay: Embedde
 
 
 def test_afterwards_no_file_holds_it(running: Kernel, home: Path) -> None:
-    """The history, the log of the kernel's process, whatever else was written; runs last of this module."""
+    """The history, the ledger and its exports, the kernel's log, whatever was written; runs last here."""
     running.run("get_ipython().history_manager.writeout_cache()")
+    running.run(f"%holysheep spend --export {home / 'calls.csv'}")
+    running.run(f"%holysheep spend --export {home / 'calls.json'}")
     files = [path for path in home.rglob("*") if path.is_file()]
     assert home / ".ipython/profile_default/history.sqlite" in files
-    assert running.log in files
+    assert {running.log, home / "ledger.db", home / "calls.csv", home / "calls.json"} <= set(files)
     holding = [path for path in files if CANARY.encode() in path.read_bytes()]
     assert holding == []
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shell import KEY, Server, said
+from shell import KEY, Server, said, sse
 
 from hs_notebook import AsyncHolySheep, HolySheep, HolySheepError, Ledger
 
@@ -139,6 +139,21 @@ def test_no_word_is_kept_unless_asked(relay: EmbeddedRelay, tmp_path: Path) -> N
         data = b"".join(file.read_bytes() for file in tmp_path.glob(f"{keep}.db*"))
         assert (b"asking canary" in data, b"an answering canary" in data) == (found, found)
         assert KEY.encode() not in data
+
+
+def test_a_server_that_gives_the_key_back(ledger: Ledger, tmp_path: Path) -> None:
+    choice = {"index": 0, "delta": {"content": "It is KEY."}, "finish_reason": "stop"}
+    kept = Ledger(ledger.path, keep_text=True)
+    with (
+        Server([sse({"model": "KEY", "id": "KEY", "choices": [choice]})]) as server,
+        HolySheep(KEY, base_url=server.base_url, ledger=kept) as client,
+    ):
+        client.ask("Hello", model=MODEL)
+        client.chat.completions.create(model=MODEL, messages=SHORT)
+        list(client.chat.completions.create(model=MODEL, messages=SHORT, stream=True))
+    assert [row["gen_ai_response_model"] for row in kept.rows()] == ["[key]"] * 3
+    assert next(row["answer"] for row in kept.rows(text=True)) == "It is [key]."
+    assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_killed_process_leaves_its_call_pending(relay: EmbeddedRelay, ledger: Ledger) -> None:
