@@ -76,9 +76,8 @@ class LiveCalculator:
         """Publish the picture, and make it live; raises `UsageError` for a scenario with a problem."""
         bundle = self._picture()
         if self._mode == "widget":
-            widget = self._open(bundle["text/html"])
-            view = {"version_major": 2, "version_minor": 1, "model_id": widget.model_id}
-            self._publish(bundle | {"application/vnd.jupyter.widget-view+json": view}, update=False)
+            self._open(bundle["text/html"])
+            self._publish(bundle, update=False)
         else:
             self._publish(bundle, update=False)
             _after_cell(self._shell, self._open)
@@ -91,6 +90,8 @@ class LiveCalculator:
 
         if action == "code":
             self._send(calculator_code())
+        elif action == "picture" and self._mode == "widget":
+            self._publish(self._picture(), update=True)
         elif action == "picture":
             self._send({"type": "picture", "data": self._picture()})
 
@@ -106,7 +107,8 @@ class LiveCalculator:
                 if scenario == self._scenario:
                     return
                 self._scenario = scenario
-                self._publish(self._picture(), update=True)
+                if self._mode == "picture":  # else it would take the view down: the page asks
+                    self._publish(self._picture(), update=True)
             except HolySheepError as error:
                 self._send({"type": "problems", "problems": {"calls": str(error)}})
                 return
@@ -125,13 +127,13 @@ class LiveCalculator:
 
     # --- parts -----------------------------------------------------------------------------------
 
-    def _open(self, html: str = "") -> CalculatorView:
+    def _open(self, html: str = "") -> None:
         from hs_notebook.widgets.calculator import CalculatorView
 
         # A page may ask before the widget is ours: it must find the calculator, and wait for the rest.
         self._views.add(self._id, self)
         inputs = plain_inputs(self._scenario)
-        self._widget = widget = CalculatorView(
+        self._widget = CalculatorView(
             calculator_id=self._id,
             mode=self._mode,
             start=inputs,
@@ -140,10 +142,9 @@ class LiveCalculator:
             presets=self._presets,
             html=html,
         )
-        widget.on_msg(lambda _widget, content, _buffers: self._views.receive(content))
-        widget.observe(lambda change: self.take(change["new"]), "inputs")
+        self._widget.on_msg(lambda _widget, content, _buffers: self._views.receive(content))
+        self._widget.observe(lambda change: self.take(change["new"]), "inputs")
         self.ready.set()
-        return widget
 
     def _picture(self) -> dict[str, str]:
         return picture(evaluate(self._scenario, self._book, self._at), calculator_id=self._id)
@@ -152,7 +153,11 @@ class LiveCalculator:
         if self._widget is not None:
             self._widget.send(message)
 
-    def _publish(self, data: dict[str, Any], *, update: bool) -> None:
+    def _publish(self, bundle: dict[str, str], *, update: bool) -> None:
+        data: dict[str, Any] = dict(bundle)
+        if self._mode == "widget" and self._widget is not None:
+            view = {"version_major": 2, "version_minor": 1, "model_id": self._widget.model_id}
+            data["application/vnd.jupyter.widget-view+json"] = view
         self._shell.display_pub.publish(
             data=data, metadata={}, transient={"display_id": self._id}, update=update
         )

@@ -9,3 +9,10 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   made.textContent = text;
   return made;
 }
+
+/** A choice of a select. */
+export function option(value: string, text: string): HTMLOptionElement {
+  const made = element("option", "", text);
+  made.value = value;
+  return made;
+}

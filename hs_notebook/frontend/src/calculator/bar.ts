@@ -1,4 +1,4 @@
-import { element } from "../dom";
+import { element, option } from "../dom";
 
 export interface Chosen {
   preset(name: string): void;
@@ -17,8 +17,8 @@ export class Bar {
   constructor(presets: readonly (readonly [name: string, title: string])[], id: string, chosen: Chosen) {
     const label = element("label", "hs-calc-label", "Begin from");
     label.htmlFor = this.#select.id = `${id}-preset`;
-    const none = new Option("these inputs", "");
-    this.#select.append(none, ...presets.map(([name, title]) => new Option(title, name)));
+    const none = option("", "these inputs");
+    this.#select.append(none, ...presets.map(([name, title]) => option(name, title)));
     this.#select.addEventListener("change", () => this.#select.value && chosen.preset(this.#select.value));
     this.#said.setAttribute("role", "status");
     this.node.append(

@@ -128,12 +128,17 @@ export class Calculator {
     this.#pending = undefined;
     if (!isGood) return;
     this.#draw(this.#inputs as unknown as Scenario);
-    this.#pending = setTimeout(() => this.#flush(), SETTLED);
+    this.#settle();
   }
 
   #begin(inputs: Record<string, unknown>): void {
     this.load(inputs);
+    this.#settle();
+  }
+
+  #settle(): void {
     this.#pending = setTimeout(() => this.#flush(), SETTLED);
+    this.#speaking ??= setTimeout(() => this.#speak(), SPOKEN);
   }
 
   #draw(scenario: Scenario): void {
@@ -141,7 +146,6 @@ export class Calculator {
     this.#figures = figures(evaluate(scenario, this.#catalog));
     this.#picture.show(this.#figures);
     this.#stale.hidden = true;
-    this.#speaking ??= setTimeout(() => this.#speak(), SPOKEN);
   }
 
   #speak(): void {

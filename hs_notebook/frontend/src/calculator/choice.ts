@@ -1,4 +1,4 @@
-import { element } from "../dom";
+import { element, option } from "../dom";
 import { Fault } from "./fault";
 
 /** One of a few. */
@@ -12,7 +12,7 @@ export class ChoiceEntry {
     this.#label = label;
     this.#select.id = id;
     this.#select.setAttribute("aria-label", label);
-    this.#select.append(...options.map(([value, text]) => new Option(text, value)));
+    this.#select.append(...options.map(([value, text]) => option(value, text)));
     this.#fault = new Fault(this.#select, `${id}-fault`);
     this.node.append(this.#select, this.#fault.node);
     this.#select.addEventListener("change", () => changed(this.#select.value));

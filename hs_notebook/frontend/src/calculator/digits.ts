@@ -1,19 +1,20 @@
 /** Decimal digits of doubles. Python reckons exactly and rounds half to even; a double is good to 13 digits here. */
 const SURE = 13;
 const MOST = 16;
+const HALF = "5".padEnd(MOST, "0");
 
 /** The power of ten of the first digit: 2 for 551. */
 export function magnitude(x: number): number {
-  return Number(x.toExponential(SURE - 1).split("e")[1]);
+  return exponentOf(x.toExponential(SURE - 1));
 }
 
 /** |x| with `places` digits after the point, fewer than none for whole tens; ties go to the even digit. */
 export function fixed(x: number, places: number): string {
-  const wanted = magnitude(x) + 1 + places;
-  const sure = wanted >= SURE ? MOST : SURE;
-  const [mantissa = "0", exponent = "0"] = Math.abs(x).toExponential(sure - 1).split("e");
-  const digits = mantissa.replace(".", "");
-  const kept = Number(exponent) + 1 + places;
+  const size = Math.abs(x);
+  let written = size.toExponential(SURE - 1);
+  if (exponentOf(written) + places >= SURE - 1) written = size.toExponential(MOST - 1);
+  const digits = written[0] + written.slice(2, written.indexOf("e"));
+  const kept = exponentOf(written) + 1 + places;
   const head = kept > 0 ? digits.slice(0, kept).padEnd(kept, "0") : "";
   const rest = kept >= 0 ? digits.slice(kept) : "";
   const shown = isUp(head, rest) ? increased(head) : head;
@@ -22,9 +23,11 @@ export function fixed(x: number, places: number): string {
 
 /** `fixed` with a comma between thousands. */
 export function grouped(x: number, places: number): string {
-  const [whole = "0", part] = fixed(x, places).split(".");
-  const commas = whole.replace(/\B(?=(\d{3})+$)/g, ",");
-  return part === undefined ? commas : `${commas}.${part}`;
+  let text = fixed(x, places);
+  for (let at = (places > 0 ? text.length - places - 1 : text.length) - 3; at > 0; at -= 3) {
+    text = `${text.slice(0, at)},${text.slice(at)}`;
+  }
+  return text;
 }
 
 /** What Python's round(x, 2) makes of the double that is nearest to the exact number. */
@@ -42,10 +45,14 @@ export function settled(x: number): number {
   return Number(x.toPrecision(SURE));
 }
 
+function exponentOf(written: string): number {
+  return Number(written.slice(written.indexOf("e") + 1));
+}
+
 function isUp(head: string, rest: string): boolean {
-  const half = rest.localeCompare("5".padEnd(rest.length, "0"));
-  if (!rest || half < 0) return false;
-  return half > 0 || "13579".includes(head.at(-1) ?? "0");
+  const half = HALF.slice(0, rest.length);
+  if (!rest || rest < half) return false;
+  return rest > half || "13579".includes(head.at(-1) ?? "0");
 }
 
 function increased(digits: string): string {

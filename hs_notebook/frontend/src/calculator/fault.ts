@@ -5,6 +5,7 @@ export class Fault {
   readonly node = element("p", "hs-calc-fault");
   readonly #of: HTMLElement;
   readonly #describedBy: string;
+  #said = "";
 
   /** `described` names what else describes the input. */
   constructor(of: HTMLElement, id: string, described = "") {
@@ -16,7 +17,8 @@ export class Fault {
   }
 
   say(problem: string): void {
-    if (this.node.textContent === problem) return;
+    if (this.#said === problem) return;
+    this.#said = problem;
     this.node.textContent = problem;
     this.node.hidden = !problem;
     if (problem) this.#of.setAttribute("aria-invalid", "true");

@@ -18,7 +18,7 @@ export class Form {
   readonly #id: string;
   readonly #changed: (field: Field, value: unknown) => void;
   readonly #entries = new Map<Field, Entry>();
-  readonly #folds: { node: HTMLDetailsElement; fields: readonly Field[] }[] = [];
+  readonly #folds: { node: HTMLDetailsElement; fields: readonly Field[]; isChanged: boolean }[] = [];
 
   /** `id` begins the ids of the inputs, which must differ in a page. */
   constructor(catalog: Catalog, id: string, changed: (field: Field, value: unknown) => void) {
@@ -38,9 +38,10 @@ export class Form {
   /** A folded group tells whether something in it is not as usual. */
   mark(inputs: Inputs): void {
     const usual = this.#catalog.raw.defaults;
-    for (const { node, fields } of this.#folds) {
-      const isChanged = fields.some((field) => !same(inputs[field], usual[field]));
-      if (node.hasAttribute("data-changed") !== isChanged) node.toggleAttribute("data-changed", isChanged);
+    for (const fold of this.#folds) {
+      const isChanged = fold.fields.some((field) => !same(inputs[field], usual[field]));
+      if (fold.isChanged !== isChanged) fold.node.toggleAttribute("data-changed", isChanged);
+      fold.isChanged = isChanged;
     }
   }
 
@@ -60,7 +61,7 @@ export class Form {
     const head = element("summary", "hs-calc-title", title);
     head.append(element("span", "hs-calc-changed", "changed"));
     fold.append(head, ...body);
-    this.#folds.push({ node: fold, fields: specs.flatMap(fieldsOf) });
+    this.#folds.push({ node: fold, fields: specs.flatMap(fieldsOf), isChanged: false });
     return fold;
   }
 

@@ -1,3 +1,5 @@
+import type { Scenario } from "./scenario";
+
 /** F1 to F8, as in hs_notebook/pricing/formulas.py, in doubles. NaN is unknown, and so is what it has a part in. */
 const MILLION = 1e6;
 export const HOURS = 730.5; // in a month
@@ -20,16 +22,6 @@ export interface Attempts {
   readonly success: number;
   readonly tries: number;
   readonly failed: number;
-}
-
-/** What one task is made of. */
-export interface Task {
-  readonly input: number;
-  readonly output: number;
-  readonly cached: number;
-  readonly written: number;
-  readonly errorRate: number;
-  readonly retries: number;
 }
 
 export function difference(one: number, other: number): number {
@@ -68,11 +60,11 @@ export function attempts(errorRate: number, retries: number): Attempts {
 }
 
 /** F1 and F2: what a call costs with its retries. */
-export function taskCost(task: Task, price: Amounts): number {
-  const costIn = inputCost(task.input, task.cached, task.written, price);
-  const costOut = part(task.output, price.output);
-  if (!task.errorRate) return costIn + costOut;
-  const { success, failed } = attempts(task.errorRate, task.retries);
+export function taskCost(scenario: Scenario, price: Amounts, input: number, output: number): number {
+  const costIn = inputCost(input, scenario.cached_share, scenario.cache_write_share, price);
+  const costOut = part(output, price.output);
+  if (!scenario.error_rate) return costIn + costOut;
+  const { success, failed } = attempts(scenario.error_rate, scenario.retries);
   return success * (costIn + costOut) + failed * (FAILED_INPUT * costIn + FAILED_OUTPUT * costOut);
 }
 

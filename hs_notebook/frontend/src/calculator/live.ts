@@ -11,7 +11,6 @@ import { evaluate } from "./roi";
 import type { Problems, Scenario } from "./scenario";
 
 const ARRIVES = 500; // ms in which an updated picture is in the page
-const GONE = "The kernel is gone; this is the last picture. Run the cell again to go on.";
 
 /** One model's calculators: in `picture` mode one over each of its pictures, else where a view is shown. */
 export class Live {
@@ -20,6 +19,7 @@ export class Live {
   readonly #catalog: Catalog;
   readonly #over = new Map<HTMLElement, Calculator>();
   readonly #shown = new Set<Calculator>();
+  readonly #instead = new Map<Calculator, HTMLElement>(); // the picture of a view
   readonly #ends: (() => void)[] = [];
   readonly #link: KernelLink;
   #checking: ReturnType<typeof setTimeout> | undefined;
@@ -42,13 +42,21 @@ export class Live {
     this.#check();
   }
 
-  /** Show a calculator in an element; returns what takes it away. */
-  mount(el: HTMLElement): () => void {
+  /**
+   * Show a calculator in an element, as a widget's view.
+   *
+   * Drawing the output again would take the view down, and with it the focus: so the picture beside it is renewed when
+   * the focus has left.
+   */
+  mount(el: HTMLElement): void {
     const { root, sheets } = Picture.read(this.#model.get("html"));
-    if (!root) return () => undefined;
+    if (!root) return;
     const calculator = this.#make(root);
     el.append(...sheets, calculator.node);
-    return () => this.#drop(calculator);
+    calculator.node.addEventListener("focusout", ({ relatedTarget }) => {
+      if (!calculator.node.contains(relatedTarget as Node | null)) this.#link.sendByWidget("picture");
+    });
+    this.#instead.set(calculator, root);
   }
 
   dispose(): void {
@@ -100,6 +108,7 @@ export class Live {
 
   #drop(calculator: Calculator): void {
     this.#shown.delete(calculator);
+    this.#instead.delete(calculator);
     calculator.dispose();
   }
 
@@ -140,9 +149,13 @@ export class Live {
   /** Pictures stay. */
   #lose(): void {
     const hosts = [...this.#over.keys()];
-    const shown = [...this.#shown].map((calculator) => calculator.node.parentElement);
+    const views = [...this.#instead].map(([calculator, root]) => [root, calculator.node.parentElement] as const);
     this.dispose();
-    for (const host of hosts) if (host.isConnected) host.append(element("p", "hs-calc-gone", GONE));
-    for (const el of shown) if (el && !el.childElementCount) el.append(element("p", "hs-calc-gone", GONE));
+    for (const [root, el] of views) el?.append(root, goneLine());
+    for (const host of hosts) host.append(goneLine());
   }
+}
+
+function goneLine(): HTMLElement {
+  return element("p", "hs-calc-gone", "The kernel is gone; this is the last picture. Run the cell again to go on.");
 }

@@ -9,14 +9,16 @@ interface Calculator {
 
 const fetched = (model: Model): Promise<Calculator> => codeOf(model, model.get("calculator_id"));
 
-// The model hears nothing, the code neither, before this has returned.
+// The model hears nothing before this has returned. Where no code comes, the picture stands.
 function initialize(context: { model: Model }): () => void {
   let gone = false;
   let end = (): void => void (gone = true);
-  fetched(context.model).then(
-    (calculator) => gone || (end = calculator.initialize(context)),
-    () => undefined, // the picture stands
-  );
+  const begin = (more: number): unknown =>
+    fetched(context.model).then(
+      (calculator) => gone || (end = calculator.initialize(context)),
+      () => gone || (more && begin(more - 1)),
+    );
+  begin(4);
   return () => end();
 }
 

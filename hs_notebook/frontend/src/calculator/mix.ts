@@ -1,4 +1,4 @@
-import { element } from "../dom";
+import { element, option } from "../dom";
 import type { Catalog } from "./catalog";
 import { fraction, parse, percentOf, written } from "./entry";
 import { Fault } from "./fault";
@@ -25,7 +25,7 @@ export class MixEntry {
     this.#changed = changed;
     const name = element("label", "hs-calc-label", label);
     name.htmlFor = this.#select.id = id;
-    this.#select.append(...this.#models.map((model) => new Option(model, model)), new Option("several models …", SEVERAL));
+    this.#select.append(...this.#models.map((model) => option(model, model)), option(SEVERAL, "several models …"));
     this.#shares.setAttribute("role", "group");
     this.#shares.setAttribute("aria-label", `${label}: share of each model`);
     for (const [i, model] of this.#models.entries()) {
@@ -53,13 +53,14 @@ export class MixEntry {
   }
 
   fail(problem: string): void {
-    const sum = sumOf(this.#typed());
-    const said = Number.isNaN(sum) ? "" : sum < 1 ? `${percent(1 - sum)} are left over` : `${percent(sum - 1)} too many`;
-    const bad = [...this.#rows].find(([, row]) => !(row.share >= 0 && row.share <= 1));
-    for (const [model, row] of this.#rows) row.fail(problem !== "" && bad?.[0] === model);
+    const bad = problem ? [...this.#rows].find(([, row]) => !(row.share >= 0 && row.share <= 1)) : undefined;
+    for (const [model, row] of this.#rows) row.fail(bad?.[0] === model);
     if (!problem) return this.#fault.say("");
     if (this.#shares.hidden) return this.#fault.say(`${this.#label} ${problem}.`);
-    this.#fault.say(bad ? `The share of ${bad[0]} must be a number from 0 to 100 %.` : `The shares must sum to 100 %: ${said}.`);
+    if (bad) return this.#fault.say(`The share of ${bad[0]} must be a number from 0 to 100 %.`);
+    const sum = sumOf(this.#typed());
+    const said = sum < 1 ? `${percent(1 - sum)} are left over` : `${percent(sum - 1)} too many`;
+    this.#fault.say(`The shares must sum to 100 %: ${said}.`);
   }
 
   #choose(): void {
@@ -120,6 +121,7 @@ class Share {
   readonly #text = element("input", "hs-calc-number");
   readonly #slider = element("input", "hs-calc-slider");
   readonly #button = element("button", "hs-calc-button", "fill up");
+  #isBad = false;
 
   constructor(model: string, id: string, heard: Heard) {
     const label = element("label", "hs-calc-model", model);
@@ -156,6 +158,8 @@ class Share {
   }
 
   fail(isBad: boolean): void {
+    if (isBad === this.#isBad) return;
+    this.#isBad = isBad;
     if (isBad) this.#text.setAttribute("aria-invalid", "true");
     else this.#text.removeAttribute("aria-invalid");
   }

@@ -3,7 +3,9 @@ import type { Limit } from "./catalog";
 import { fraction, parse, percentOf, spoken, written } from "./entry";
 import type { NumberSpec } from "./fields";
 import { Fault } from "./fault";
-import { numberProblem } from "./scenario";
+import { TOGETHER, numberProblem } from "./scenario";
+
+const SAID = new Map([[TOGETHER, "and read from cache must not sum to more than 100 %"]]);
 
 /** A number field with a slider beneath: the field takes any number, the slider goes over useful ones. */
 export class NumberEntry {
@@ -40,9 +42,10 @@ export class NumberEntry {
 
   /** `problem` ends a sentence that the label begins; nothing is wrong without. */
   fail(problem: string): void {
+    if (!problem) return this.#fault.say("");
     const own = numberProblem(parse(this.#text.value), this.#limit);
-    const unit = own && this.#spec.percent && /\d$/.test(own) ? " %" : "";
-    this.#fault.say(problem && `${this.#spec.label} ${own || problem}${unit}.`);
+    const unit = this.#spec.percent && /\d$/.test(own) ? " %" : "";
+    this.#fault.say(`${this.#spec.label} ${own ? own + unit : (SAID.get(problem) ?? problem)}.`);
   }
 
   /** The slider shows what the field says, and the other way round. */

@@ -31,7 +31,7 @@ export class Picture {
   show(figures: Figures): void {
     const before = this.#shown;
     for (const [name, text] of changes(figures.text, before.text)) {
-      for (const node of this.#texts.get(name) ?? []) node.textContent = text;
+      for (const node of this.#texts.get(name) ?? []) write(node, text);
     }
     for (const [name, [x, width]] of changes(figures.bar, before.bar, sameBar)) {
       for (const node of this.#bars.get(name) ?? []) {
@@ -51,6 +51,13 @@ export function says(root: HTMLElement, figures: Figures): boolean {
   return [...root.querySelectorAll<HTMLElement>("[data-slot]")].every(
     (node) => node.textContent === (figures.text[node.dataset.slot ?? ""] ?? node.textContent),
   );
+}
+
+/** A new text in the old node: styles that depend on what an element holds need not be looked at again. */
+function write(node: Element, text: string): void {
+  const held = node.firstChild;
+  if (text && held instanceof Text) held.data = text;
+  else node.textContent = text;
 }
 
 function collect<E extends Element>(root: HTMLElement, name: string, into: Map<string, E[]>): void {

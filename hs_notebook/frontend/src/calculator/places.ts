@@ -11,10 +11,10 @@ export function watch(changed: () => void): () => void {
   observer.observe(document.body, { childList: true, subtree: true });
   return () => {
     watchers.delete(changed);
-    if (!watchers.size) {
-      observer?.disconnect();
-      observer = undefined;
-    }
+    if (watchers.size) return;
+    observer?.disconnect();
+    clearTimeout(waiting);
+    observer = waiting = undefined;
   };
 }
 

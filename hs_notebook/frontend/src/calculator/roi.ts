@@ -37,18 +37,8 @@ export function factorOf(scenario: Scenario): number {
   return relayFactor(scenario.markup, scenario.top_up_fee, scenario.local_paid, scenario.local_per_usd);
 }
 
-function task(scenario: Scenario, price: Amounts, output = scenario.output_tokens, input = scenario.input_tokens): number {
-  return taskCost(
-    {
-      input,
-      output,
-      cached: scenario.cached_share,
-      written: scenario.cache_write_share,
-      errorRate: scenario.error_rate,
-      retries: scenario.retries,
-    },
-    price,
-  );
+function task(scenario: Scenario, price: Amounts): number {
+  return taskCost(scenario, price, scenario.input_tokens, scenario.output_tokens);
 }
 
 function month(scenario: Scenario, price: Amounts, factor = 1): number {
@@ -202,7 +192,7 @@ class Evaluation {
     const { input_tokens: input, seller } = this.#scenario;
     const bill = (tokens: number): number =>
       limits.models.reduce((sum, one) => {
-        const call = task(this.#scenario, this.#price(one.model, seller), one.allowed_output, tokens);
+        const call = taskCost(this.#scenario, this.#price(one.model, seller), tokens, one.allowed_output);
         return sum + limits.possible_calls * one.share * call * this.#factor;
       }, 0);
     return { capped_month: bill(input), capped_output: bill(0) };

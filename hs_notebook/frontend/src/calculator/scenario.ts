@@ -34,6 +34,8 @@ export type Numeric = { [F in Field]: Scenario[F] extends number ? F : never }[F
 export type Problems = Partial<Record<Field, string>>;
 
 const NEAR = 1e-9;
+/** Said of the share that is written to the cache. */
+export const TOGETHER = "and cached_share must not sum to more than 1";
 export const MIXES = ["now", "then"] as const;
 export const FLAGS = ["assume_official_input", "top_up"] as const;
 
@@ -54,7 +56,7 @@ export function problems(inputs: Inputs, catalog: Catalog): Problems {
   }
   if (!found.cached_share && !found.cache_write_share) {
     const sum = Number(inputs.cached_share) + Number(inputs.cache_write_share);
-    if (sum > 1 + NEAR / 1000) return ordered({ ...found, cache_write_share: "and cached_share must not sum to more than 1" }, catalog);
+    if (sum > 1 + NEAR / 1000) return ordered({ ...found, cache_write_share: TOGETHER }, catalog);
   }
   return found;
 }

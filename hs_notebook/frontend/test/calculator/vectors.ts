@@ -20,3 +20,10 @@ export const cases = vectors.cases;
 export function scenarioOf(one: Pick<Case, "scenario">): Scenario {
   return { ...structuredClone(vectors.catalog.defaults), ...one.scenario } as unknown as Scenario;
 }
+
+/** The figures of a case, by its name. */
+export function readFigures(name: string): Figures {
+  const found = cases.find((one) => one.name === name)?.figures;
+  if (!found) throw new Error(`no case ${name}`);
+  return found;
+}
