@@ -14,10 +14,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
 from hs_notebook.display.calculator import picture
-from hs_notebook.errors import HolySheepError
 from hs_notebook.pricing.catalog import catalog
 from hs_notebook.pricing.roi import evaluate
-from hs_notebook.pricing.scenario import plain_inputs, problems, scenario_of
+from hs_notebook.pricing.scenario import Scenario, plain_inputs, problems, scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from hs_notebook.display.widget import Views
     from hs_notebook.pricing.book import PriceBook
-    from hs_notebook.pricing.scenario import Scenario
     from hs_notebook.widgets.calculator import CalculatorView
 
 _KEPT_OPEN = 20
@@ -98,20 +96,15 @@ class LiveCalculator:
     def take(self, inputs: Any) -> None:
         """Take the inputs of a page: right ones make the next picture, wrong ones are refused."""
         with self._lock:
-            found = _refusal(inputs, self._book)
-            if found:
+            if found := _refusal(inputs, self._book):
                 self._send({"type": "problems", "problems": found})
                 return
-            try:
-                scenario = scenario_of(self._book, **inputs)
-                if scenario == self._scenario:
-                    return
-                self._scenario = scenario
-                if self._mode == "picture":  # else it would take the view down: the page asks
-                    self._publish(self._picture(), update=True)
-            except HolySheepError as error:
-                self._send({"type": "problems", "problems": {"calls": str(error)}})
+            scenario = scenario_of(self._book, **inputs)
+            if scenario == self._scenario:
                 return
+            self._scenario = scenario
+            if self._mode == "picture":  # else it would take the view down: the page asks
+                self._publish(self._picture(), update=True)
             self._send({"type": "shown"})
 
     def stop(self) -> None:
@@ -165,8 +158,8 @@ class LiveCalculator:
 
 def _refusal(inputs: Any, book: PriceBook) -> dict[str, str]:
     """Return what is wrong with what came from a page, by field: it may be anything."""
-    if not isinstance(inputs, dict) or not all(isinstance(name, str) for name in inputs):
-        return {"calls": "must come with names"}
+    if not isinstance(inputs, dict) or not set(inputs) <= set(Scenario.__struct_fields__):
+        return {"calls": "came with an input that is not known here"}
     mixes = [value for value in inputs.values() if isinstance(value, dict)]
     if any(len(mix) > _MOST_MODELS for mix in mixes):
         return {"now": "names too many models"}

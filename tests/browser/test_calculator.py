@@ -8,33 +8,9 @@ import statistics
 import pytest
 
 from browser.answers import WIDGET
+from browser.calculators import SETTING
 from browser.notebook import trust
 
-#: Defines `calc(**inputs)`, which shows a calculator, and `told(one)`, all its figures as Python has them.
-SETTING = """
-import json
-from datetime import date
-from IPython import get_ipython
-from hs_notebook.calculator import PRESETS
-from hs_notebook.display.calculator import figures
-from hs_notebook.display.calculator_live import LiveCalculator
-from hs_notebook.display.widget import Views
-from hs_notebook.pricing.files import builtin
-from hs_notebook.pricing.roi import evaluate
-from hs_notebook.pricing.scenario import scenario_of
-
-views, at = Views(get_ipython()), date(2026, 11, 24)
-presets = [{"name": name, "title": one.title, "scenario": one.inputs} for name, one in PRESETS.items()]
-
-def calc(**inputs):
-    scenario = scenario_of(builtin(), **inputs)
-    one = LiveCalculator(get_ipython(), views, scenario, builtin(), at, presets=presets)
-    one.show()
-    return one
-
-def told(one):
-    print(json.dumps(figures(evaluate(one.scenario, builtin(), at)).text))
-"""
 CHAT = "one = calc(**PRESETS['chat'].inputs)"
 TOLD = "told(one)"
 LIVE = ".hs-calc"
@@ -298,6 +274,22 @@ def test_a_moved_cell_and_a_run_again_stay_live_and_a_lost_kernel_leaves_the_pic
     assert notebook.output(2).locator(LIVE).count() == 0
     assert notebook.output(2).locator("[data-roi]").is_visible()
     assert "$551.00" in pictured(notebook, 2)["headline"]
+
+
+def test_as_a_widget_it_is_live_too_and_its_picture_stands_beside_it(open_calculator):
+    notebook = open_calculator("one = calc('widget', **PRESETS['chat'].inputs)", TOLD)
+    before = live(notebook)
+    field(notebook, "Calls a month").fill("5000")
+    last = live(notebook)
+    assert last != before
+    notebook.page.locator(".jp-Notebook .jp-Cell").nth(2).locator(".cm-content").click()  # the focus leaves
+    notebook.wait_until(
+        "the picture", lambda: last["headline"] in notebook.outputs(1)[0]["data"]["text/html"], 10
+    )
+    assert set(notebook.outputs(1)[0]["data"]) == {"text/html", "text/plain", WIDGET}
+    notebook.output(1).locator(LIVE).wait_for()
+    assert live(notebook) == last
+    assert shown(as_python_tells(notebook), last) == last
 
 
 def test_from_a_slider_to_the_screen_in_two_milliseconds(open_calculator, record_property):

@@ -58,7 +58,7 @@ export class Calculator {
     this.#good = this.#inputs = defaults(this.#catalog);
     this.#figures = figures(evaluate(this.#good, this.#catalog));
     this.#build();
-    this.load(settings.inputs);
+    this.load(settings.inputs) || this.load(settings.start) || this.load({});
   }
 
   get figures(): Figures {
@@ -70,9 +70,10 @@ export class Calculator {
     if (!this.#isAt(this.#complete(inputs))) this.load(inputs);
   }
 
-  load(inputs: Record<string, unknown>): void {
+  /** Show other inputs; returns whether they are right. */
+  load(inputs: Record<string, unknown>): boolean {
     const next = this.#complete(inputs);
-    if (Object.keys(problems(next, this.#catalog)).length) return;
+    if (Object.keys(problems(next, this.#catalog)).length) return false;
     clearTimeout(this.#pending);
     this.#pending = undefined;
     this.#inputs = next;
@@ -80,6 +81,7 @@ export class Calculator {
     this.#form.fail({});
     this.#draw(next as unknown as Scenario);
     this.#markPreset();
+    return true;
   }
 
   /** What the kernel refuses is said at its place. */
@@ -173,7 +175,7 @@ export class Calculator {
   /** All inputs, with the models' names as the catalog has them. */
   #complete(inputs: Record<string, unknown>): Inputs {
     const all = { ...defaults(this.#catalog), ...inputs } as Scenario;
-    const named = (mix: Scenario["now"]): Scenario["now"] => Object.fromEntries(this.#catalog.mix(mix));
+    const named = (mix: unknown): Scenario["now"] => Object.fromEntries(this.#catalog.mix(Object(mix)));
     return { ...all, now: named(all.now), then: named(all.then) };
   }
 

@@ -70,6 +70,10 @@ describe("what is shown", () => {
     }
   });
 
+  test.each([{ calls: -1 }, { now: null }, { then: "gpt-4.1" }])("is the usual where %o cannot be meant", (inputs) => {
+    expect(mount(inputs).field("Calls a month").value).toBe("100,000");
+  });
+
   test("is no second picture by the same name", () => {
     expect(mount().node.querySelector("[data-roi]")).toBeNull();
   });
