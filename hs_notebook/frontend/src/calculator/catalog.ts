@@ -10,7 +10,7 @@ interface RawAmounts {
   cache_write: string | null;
   output: string | null;
 }
-export interface RawRow extends RawAmounts {
+interface RawRow extends RawAmounts {
   model: string;
   role: Role;
   seller: string;
@@ -117,7 +117,7 @@ export function assumedAmounts(offer: Offer, official: Offer | undefined, inputT
 }
 
 /** As hs_notebook.pricing.names.plain_name. */
-export function plainName(model: string): string {
+function plainName(model: string): string {
   const short = model.trim().split("/").at(-1) ?? "";
   return short.toLowerCase().replaceAll(".", "-").replace(/-(?:20\d\d-?[01]\d-?[0-3]\d|latest)$/, "");
 }

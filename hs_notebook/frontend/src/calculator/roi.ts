@@ -32,7 +32,7 @@ export function evaluate(scenario: Scenario, catalog: Catalog): Report {
 }
 
 /** F5: by what relay prices are multiplied. */
-export function factorOf(scenario: Scenario): number {
+function factorOf(scenario: Scenario): number {
   if (!scenario.top_up || scenario.seller !== "relay") return 1;
   return relayFactor(scenario.markup, scenario.top_up_fee, scenario.local_paid, scenario.local_per_usd);
 }

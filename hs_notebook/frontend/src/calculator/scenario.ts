@@ -36,8 +36,6 @@ export type Problems = Partial<Record<Field, string>>;
 const NEAR = 1e-9;
 /** Said of the share that is written to the cache. */
 export const TOGETHER = "and cached_share must not sum to more than 1";
-export const MIXES = ["now", "then"] as const;
-export const FLAGS = ["assume_official_input", "top_up"] as const;
 
 /** What a page may hold: anything, until `problems` has nothing to say. */
 export type Inputs = { [F in Field]: unknown };
