@@ -9,7 +9,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 LOCK := requirements.lock
 FRONTEND := hs_notebook/frontend
-FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* hs_notebook/display/*.css)
+FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* $(FRONTEND)/src/*/* hs_notebook/display/*.css)
 
 # Node comes with the lock, so the environment's programs go first.
 export UV_PYTHON_DOWNLOADS := never

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -270,7 +271,7 @@ def test_the_saved_output_is_static_and_complete(running: Kernel) -> None:
     assert set(receipt) == RECEIPT
     assert (receipt["request_model"], receipt["response_model"]) == ("gpt-4.1", "gpt-4.1")
     assert (receipt["simulated"], receipt["cost"], receipt["state"]) == (True, None, "complete")
-    assert receipt["costs"]["output"] == f"{receipt['usage']['completion_tokens'] * 8 / 1e6:f}"
+    assert Decimal(receipt["costs"]["output"]) == receipt["usage"]["completion_tokens"] * Decimal("8e-6")
     assert receipt["usage"]["completion_tokens"] > 0
     assert receipt["usage"]["estimated"] is False
     assert 0 < receipt["ttft"] <= receipt["duration"]
