@@ -90,6 +90,7 @@ def test_other_models_and_sellers_are_others(model: str, seller: str, found: str
 FIRST = row(effective_to=date(2026, 6, 1), output=Decimal(1))
 SECOND = row(effective_from=date(2026, 6, 1), effective_to=date(2026, 9, 1), output=Decimal(2))
 DATED = PriceBook([FIRST, SECOND])
+ENDED = date(2026, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,38 @@ def test_the_official_price_is_the_last_known() -> None:
     assert book.official("no-such-model", DAY) is None
 
 
+def test_the_official_price_of_a_long_call() -> None:
+    rows = [
+        row(kind="official", effective_to=ENDED, output=Decimal(1)),
+        row(kind="official", effective_to=ENDED, context_over=100, output=Decimal(2)),
+        row(seller="T", kind="third_party", context_over=100, output=Decimal(9)),
+    ]
+    book = PriceBook(rows)
+    for at in (date(2026, 2, 1), DAY):  # while it holds, and when it has ended
+        for sent, output in ((0, 1), (100, 1), (101, 2)):
+            listed, last = (
+                book.official("m", at, input_tokens=sent),
+                book.last_known("m", "S", at, input_tokens=sent),
+            )
+            assert (listed and listed.output, last and last.output) == (output, output)
+
+
+def test_a_longer_call_s_row_holds_beside_a_newer_one() -> None:
+    book = PriceBook([row(context_over=100, output=Decimal(3)), SECOND])
+    price = book.find("m", "S", date(2026, 7, 1), input_tokens=101)
+    assert price is not None
+    assert price.output == 3
+
+
+def test_a_user_s_price_at_the_maker_is_not_the_official_list() -> None:
+    own = own_rows([{"model": "gpt-4.1", "seller": "OpenAI", "input": 1, "output": 5}], "mine.toml", DAY)
+    book = builtin().with_rows(own)
+    paid, listed = book.find("gpt-4.1", "OpenAI", DAY), book.official("gpt-4.1", DAY)
+    assert paid is not None
+    assert (paid.kind, paid.output) == ("user", 5)
+    assert listed == builtin().official("gpt-4.1", DAY)
+
+
 # A user's rows
 
 
@@ -152,6 +185,25 @@ def test_a_user_s_row_holds_on_its_days_alone() -> None:
     book = PriceBook([FIRST, row(kind="user", effective_from=date(2026, 3, 1), output=Decimal(7))])
     prices = [book.find("m", "S", at) for at in (date(2026, 2, 28), date(2026, 3, 1))]
     assert [price and price.output for price in prices] == [1, 7]
+
+
+def test_the_first_of_a_user_s_rows_wins_and_the_next_complete_it() -> None:
+    """Rows of `%config` stand before those of the file."""
+    given = own_rows([{"model": "gpt-4.1", "seller": "OpenAI", "input": 2}], "%config", DAY)
+    dated = {"model": "gpt-4.1", "seller": "OpenAI", "effective_from": date(2026, 1, 1)}
+    kept = own_rows([dated | {"input": 9, "output": 7}], "mine.toml", DAY)
+    price = builtin().with_rows([*given, *kept]).find("gpt-4.1", "OpenAI", DAY)
+    assert price is not None
+    assert (price.input, price.output, price.cache_read) == (2, 7, Decimal("0.5"))
+    assert price.source.startswith("%config; output: mine.toml; cache_read: official list")
+
+
+def test_a_user_s_row_for_long_calls_is_for_long_calls() -> None:
+    rows = [{"model": "m", "output": 1}, {"model": "m", "output": 2, "context_over": 100}]
+    for ordered in (rows, rows[::-1]):
+        book = PriceBook(own_rows(ordered, "mine.toml", DAY))
+        found = [book.find("m", RELAY, DAY, input_tokens=sent) for sent in (100, 101)]
+        assert [price and price.output for price in found] == [1, 2]
 
 
 def test_a_user_s_row_of_an_unknown_model_stands_alone() -> None:

@@ -6,6 +6,7 @@ what a call cost can be told later, too.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -40,32 +41,29 @@ class PriceBook:
         return iter(self.rows)
 
     def find(self, model: str, seller: str, at: date, *, input_tokens: int = 0) -> Price | None:
-        """Return what `seller` asks on a day for a call of so many input tokens; None is unknown."""
-        found = [
-            row
-            for row in self._by_name.get(plain_name(model), ())
-            if row.seller == seller and row.holds(at)
-            if input_tokens > row.context_over or not row.context_over
-        ]
-        best = max(found, key=_rank, default=None)
-        if best is None or best.kind != "user":
-            return best
-        return _completed(best, max((row for row in found if row.kind != "user"), key=_rank, default=None))
+        """Return what `seller` asks on a day for a call of so many input tokens; None is unknown.
 
-    def last_known(self, model: str, seller: str, at: date) -> Price | None:
+        Of a user's rows that hold the first in the book wins. What it leaves out is taken from the next ones,
+        and then from ours.
+        """
+        return _best([row for row in self._asked(model, seller, input_tokens) if row.holds(at)])
+
+    def last_known(self, model: str, seller: str, at: date, *, input_tokens: int = 0) -> Price | None:
         """Return the price on a day or, where it has ended by then, the last one before."""
-        known = [
-            row
-            for row in self._by_name.get(plain_name(model), ())
-            if row.seller == seller and row.effective_from <= at and not row.context_over
-        ]
-        return self.find(model, seller, at) or max(known, key=_rank, default=None)
+        return _last(self._asked(model, seller, input_tokens), at)
 
-    def official(self, model: str, at: date) -> Price | None:
-        """Return the last known list price of a model's maker."""
-        makers = {row.seller for row in self._by_name.get(plain_name(model), ()) if row.kind == "official"}
-        found = (self.last_known(model, maker, at) for maker in makers)
+    def official(self, model: str, at: date, *, input_tokens: int = 0) -> Price | None:
+        """Return the last known list price of a model's maker for a call of so many input tokens.
+
+        A user's own price, whoever the seller, is no list.
+        """
+        rows = [row for row in self._by_name.get(plain_name(model), ()) if row.kind == "official"]
+        makers = dict.fromkeys(row.seller for row in rows)
+        found = (_last(_of(rows, maker, input_tokens), at) for maker in makers)
         return max((row for row in found if row), key=_rank, default=None)
+
+    def _asked(self, model: str, seller: str, input_tokens: int) -> list[Price]:
+        return _of(self._by_name.get(plain_name(model), ()), seller, input_tokens)
 
     def speed(self, model: str) -> Speed | None:
         """Return how fast a model was measured, where anybody did."""
@@ -76,17 +74,38 @@ class PriceBook:
         return self._hosts.get(host.lower(), "")
 
 
-def _completed(own: Price, ours: Price | None) -> Price:
-    """Return a user's row; what it leaves out stands as in our own row."""
+def _of(rows: Iterable[Price], seller: str, input_tokens: int) -> list[Price]:
+    """Return a seller's rows for calls of so many input tokens."""
+    asked = (row for row in rows if row.seller == seller)
+    return [row for row in asked if input_tokens > row.context_over or not row.context_over]
+
+
+def _best(rows: list[Price]) -> Price | None:
+    """Return the row that wins of those that hold: a user's, of a longer call's, the first or the newest."""
+    own = sorted((row for row in rows if row.kind == "user"), key=lambda row: -row.context_over)
+    ours = max((row for row in rows if row.kind != "user"), key=_newest, default=None)
+    return reduce(_completed, [*own, ours] if ours else own) if own else ours
+
+
+def _last(rows: list[Price], at: date) -> Price | None:
+    holding = _best([row for row in rows if row.holds(at)])
+    return holding or max((row for row in rows if row.effective_from <= at), key=_rank, default=None)
+
+
+def _completed(own: Price, other: Price) -> Price:
+    """Return a user's row; what it leaves out stands as in another one."""
     kept = {
         field: value
         for field in (*AMOUNTS, "largest_output", "retires_on")
-        if getattr(own, field) is None and (value := getattr(ours, field, None)) is not None
+        if getattr(own, field) is None and (value := getattr(other, field)) is not None
     }
-    if ours is None or not (gaps := [field for field in AMOUNTS if field in kept]):
-        return msgspec.structs.replace(own, **kept)
-    source = f"{own.source}; {', '.join(gaps)}: {ours.source}"
+    gaps = [field for field in AMOUNTS if field in kept]
+    source = f"{own.source}; {', '.join(gaps)}: {other.source}" if gaps else own.source
     return msgspec.structs.replace(own, **kept, source=source)
+
+
+def _newest(row: Price) -> tuple[int, date]:
+    return row.context_over, row.effective_from
 
 
 def _rank(row: Price) -> tuple[bool, date, int]:

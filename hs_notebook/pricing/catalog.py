@@ -16,6 +16,8 @@ from hs_notebook.pricing.price import AMOUNTS, ARTICLE, KINDS, RELAY, Price, Spe
 from hs_notebook.pricing.scenario import CHOICES, LIMITS, Scenario, plain_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hs_notebook.pricing.book import PriceBook
 
 Role: TypeAlias = Literal["official", "relay", "article"]
@@ -109,20 +111,27 @@ def read_catalog(book: PriceBook, at: date) -> Catalog:
 
 
 def _offer(book: PriceBook, model: str, role: Role, at: date) -> Offer | None:
-    if role == "official":
-        price = book.official(model, at)
-    else:
-        price = book.last_known(model, RELAY if role == "relay" else ARTICLE, at)
+    asked = _asked(book, model, role, at)
+    price = asked(0)
     if price is None:
         return None
-    ended = None if price.holds(at) else price.effective_to
-    return Offer(model=model, role=role, price=price, ended=ended, above=_above(book, price, at))
+    overs = sorted({row.context_over for row in book if row.context_over})
+    longer = ((over, asked(over + 1)) for over in overs)
+    return Offer(
+        model=model,
+        role=role,
+        price=price,
+        ended=None if price.holds(at) else price.effective_to,
+        above=tuple(row for over, row in longer if row and row.context_over == over),
+    )
 
 
-def _above(book: PriceBook, price: Price, at: date) -> tuple[Price, ...]:
-    limits = {row.context_over for row in book if row.seller == price.seller and row.context_over}
-    found = (book.find(price.model, price.seller, at, input_tokens=limit + 1) for limit in sorted(limits))
-    return tuple(row for row in found if row and row.context_over)
+def _asked(book: PriceBook, model: str, role: Role, at: date) -> Callable[[int], Price | None]:
+    """Return what tells a role's price for a call of so many input tokens."""
+    seller = {"relay": RELAY, "article": ARTICLE}.get(role)
+    if seller is None:
+        return lambda tokens: book.official(model, at, input_tokens=tokens)
+    return lambda tokens: book.last_known(model, seller, at, input_tokens=tokens)
 
 
 def catalog(book: PriceBook, at: date) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.pricing.book import PriceBook
 from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import ARTICLE, RELAY, Price
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import date
     from decimal import Decimal
+
+    from hs_notebook.pricing.book import PriceBook
 
 
 class Offers(msgspec.Struct, frozen=True):
@@ -47,11 +49,9 @@ def offers(book: PriceBook, model: str, at: date) -> Offers:
     """Return what all sellers in a book ask for a model on a day; without rows where it has none."""
     known = [row for row in book if plain_name(model) in row.names]
     sellers = dict.fromkeys(row.seller for row in known)
-    rows = [row for seller in sellers for row in _tiers(book, model, seller, at)]
+    rows = [row for seller in sellers for row in _tiers(known, partial(book.last_known, model, seller, at))]
     name = next((row.model for row in known if row.kind != "user"), known[0].model if known else model)
-    makers = PriceBook(row for row in known if row.kind == "official")  # a user's own price is no list
-    listed = makers.official(model, at)
-    lists = _tiers(makers, model, listed.seller, at) if listed else ()
+    lists = _tiers(known, partial(book.official, model, at))
     return Offers(name, tuple(sorted(rows, key=_place)), tuple(lists))
 
 
@@ -66,14 +66,10 @@ def models(book: PriceBook) -> list[str]:
     return names
 
 
-def _tiers(book: PriceBook, model: str, seller: str, at: date) -> Iterator[Price]:
-    base = book.last_known(model, seller, at)
-    if base is None:
-        return
-    yield base
-    overs = {row.context_over for row in book if row.seller == seller and plain_name(model) in row.names}
-    for over in sorted(overs - {0}):
-        row = book.find(model, seller, at, input_tokens=over + 1)
+def _tiers(known: list[Price], asked: Callable[..., Price | None]) -> Iterator[Price]:
+    """Yield what is asked for calls of any length, then for longer and longer ones."""
+    for over in sorted({0, *(row.context_over for row in known)}):
+        row = asked(input_tokens=over and over + 1)
         if row is not None and row.context_over == over:
             yield row
 
