@@ -49,6 +49,7 @@ def test_a_call_is_pending_then_settled(ledger: Ledger) -> None:
         temperature=0.2,
         seller="HolySheep",
         notebook="work/a.ipynb",
+        charge=Decimal("0.0084"),
         started_at=NOW,
     )
     row = ledger.begin(opening)
@@ -64,6 +65,7 @@ def test_a_call_is_pending_then_settled(ledger: Ledger) -> None:
         "gen_ai_request_temperature": 0.2,
         "gen_ai_response_finish_reasons": [],
         "usage_estimated": False,
+        "charged_usd": "0.0084",
         "seller": "HolySheep",
         "simulated": False,
         "server_address": "api.example",
@@ -102,6 +104,7 @@ def test_a_call_is_pending_then_settled(ledger: Ledger) -> None:
         "gen_ai_usage_reasoning_output_tokens": 50,
         "usage_estimated": True,
         "cost_usd": "0.0060",
+        "charged_usd": "0.0060",
         "time_to_first_token": 0.25,
         "duration": 4.5,
         "error_type": "StreamTruncatedError",

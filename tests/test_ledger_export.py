@@ -218,6 +218,7 @@ def test_dataframe(ledger: Ledger) -> None:
     assert {column for column, kind in kinds.items() if kind == "float64"} == {
         "cost_usd",
         "cost_known_usd",
+        "charged_usd",
         "duration",
         "time_to_first_token",
         "gen_ai_request_temperature",

@@ -46,9 +46,10 @@ def call(
     notebook: str = "a.ipynb",
     at: datetime | None = None,
     state: Any = "complete",
+    may_cost: Decimal | None = None,
     **outcome: Any,
 ) -> None:
-    row = ledger.begin(Opening(model=model, notebook=notebook, started_at=at or now()))
+    row = ledger.begin(Opening(model=model, notebook=notebook, started_at=at or now(), charge=may_cost))
     if state != "pending":
         ledger.settle(row, Outcome(state=state, **outcome))
 
@@ -75,6 +76,7 @@ def test_nothing_is_mixed_up(ledger: Ledger) -> None:
         cost=Decimal("0.00564"),
         unknown=2,
         estimated=1,
+        charged=Decimal("0.00564"),
         simulated=2,
         simulated_cost=Decimal("0.0056"),
     )
@@ -92,6 +94,43 @@ def test_an_error_that_was_billed_counts(ledger: Ledger) -> None:
 def test_a_free_call_is_not_an_unknown_one(ledger: Ledger) -> None:
     call(ledger, cost=Decimal(0))
     assert ledger.spent().unknown == 0
+
+
+SEVENTH = Decimal(1) / 7  # no whole number of 1e-12
+
+
+@pytest.mark.parametrize("may_cost", [None, Decimal("0.5"), SEVENTH])
+@pytest.mark.parametrize(
+    ("outcome", "charged"),
+    [
+        ({"cost": Decimal("0.02")}, "0.02"),
+        ({"known_cost": Decimal("0.01")}, "0.01"),
+        ({"cost": SEVENTH}, str(SEVENTH)),
+        ({"cost": Decimal("0.02"), "charge": Decimal("0.03")}, "0.03"),
+        ({"cost": Decimal("0.02"), "charge": Decimal(0)}, "0"),
+        ({"cost": Decimal("0.02"), "charge": SEVENTH}, str(SEVENTH)),
+        ({"cost": SEVENTH, "charge": Decimal("0.03")}, "0.03"),
+        ({"known_cost": Decimal("0.01"), "charge": Decimal("0.4")}, "0.4"),
+        ({"charge": Decimal("0.4")}, "0.4"),
+        ({"cost": Decimal("0.02"), "charge": Decimal("NaN")}, "0.02"),
+        ({}, None),
+        ({"state": "error"}, None),
+        ({"state": "error", "charge": Decimal("0.1")}, "0.1"),
+        ({"state": "error", "cost": Decimal("0.02")}, "0.02"),
+    ],
+)
+def test_what_counts_against_a_budget(
+    ledger: Ledger, outcome: dict[str, Any], charged: str | None, may_cost: Decimal | None
+) -> None:
+    call(ledger, may_cost=may_cost, state="pending")
+    call(ledger, may_cost=may_cost, **outcome)
+    call(ledger, may_cost=may_cost, **outcome, simulated=True)
+    rows = [row["charged_usd"] for row in ledger.rows()]
+    assert rows[:2] == [None if may_cost is None else str(may_cost), charged]
+    whole = Fraction(may_cost or 0) + Fraction(charged or 0)
+    for by in WAYS:
+        assert Fraction(ledger.spending(by).total.charged) == whole
+    assert Fraction(ledger.spent(notebook="a.ipynb").charged) == whole
 
 
 def test_by_model_it_is_the_one_that_answered(ledger: Ledger) -> None:
@@ -170,26 +209,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(max_examples=60, deadline=None)
-@given(costs=st.lists(st.tuples(MONEY, st.booleans(), st.booleans()), max_size=12))
-def test_sums_are_exact(folder: Path, costs: list[tuple[Decimal, bool, bool]]) -> None:
+@given(costs=st.lists(st.tuples(MONEY, MONEY, st.booleans(), st.booleans()), max_size=12))
+def test_sums_are_exact(folder: Path, costs: list[tuple[Decimal, Decimal, bool, bool]]) -> None:
     ledger = Ledger(folder / "ledger.db")
     ledger.path.unlink(missing_ok=True)
-    for cost, whole, simulated in costs:
+    for cost, charge, whole, simulated in costs:
         if whole:
-            call(ledger, simulated=simulated, cost=cost)
+            call(ledger, simulated=simulated, cost=cost, charge=charge)
         else:
-            call(ledger, simulated=simulated, known_cost=cost)
+            call(ledger, simulated=simulated, known_cost=cost, charge=charge)
+    real = [(cost, charge, whole) for cost, charge, whole, simulated in costs if not simulated]
     for by in WAYS:
         total = ledger.spending(by).total
-        assert Fraction(total.cost) == sum(Fraction(cost) for cost, _, simulated in costs if not simulated)
+        assert Fraction(total.cost) == sum(Fraction(cost) for cost, _, _ in real)
+        assert Fraction(total.charged) == sum(Fraction(charge) for _, charge, _ in real)
         assert Fraction(total.simulated_cost) == sum(
-            Fraction(cost) for cost, _, simulated in costs if simulated
+            Fraction(cost) for cost, _, _, simulated in costs if simulated
         )
-        assert total.unknown == sum(not whole and not simulated for _, whole, simulated in costs)
-        assert (total.calls, total.simulated) == (
-            sum(not simulated for _, _, simulated in costs),
-            sum(simulated for _, _, simulated in costs),
-        )
+        assert total.unknown == sum(not whole for _, _, whole in real)
+        assert (total.calls, total.simulated) == (len(real), len(costs) - len(real))
 
 
 def test_no_sum_overflows(ledger: Ledger) -> None:
@@ -197,7 +235,7 @@ def test_no_sum_overflows(ledger: Ledger) -> None:
     for _ in range(50):
         call(ledger, cost=most, input_tokens=2**70, output_tokens=2**63, cached_tokens=-5)
     spent = ledger.spent()
-    assert spent.cost == 50 * most
+    assert spent.cost == spent.charged == 50 * most
     assert (spent.input_tokens, spent.output_tokens, spent.cached_tokens) == (50 * 10**12, 50 * 10**12, 0)
 
 
@@ -208,14 +246,16 @@ WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE
 INSERT INTO calls (
     started_at, ended_at, local_day, state, gen_ai_operation_name, gen_ai_provider_name, gen_ai_request_model,
     gen_ai_response_model, gen_ai_response_id, gen_ai_usage_input_tokens, gen_ai_usage_output_tokens,
-    gen_ai_usage_cache_read_input_tokens, cost_usd, cost_pico, simulated, server_address, notebook, process_id
+    gen_ai_usage_cache_read_input_tokens, cost_usd, cost_pico, charged_usd, charged_pico, simulated,
+    server_address, notebook, process_id
 )
 SELECT strftime('%Y-%m-%dT%H:%M:%S.000Z', 1764000000 + n * 300, 'unixepoch'),
     strftime('%Y-%m-%dT%H:%M:%S.000Z', 1764000000 + n * 300, 'unixepoch'),
     date(1764000000 + n * 300, 'unixepoch'), 'complete', 'chat', 'holysheep', 'model-' || (n % 4),
     'model-' || (n % 4),    'chatcmpl-' || hex(n * 123456789), n, 500, 100,
     CASE WHEN n % 50 THEN printf('%d.%06d', n / 1000000, n % 1000000) ELSE '0.0000000000001' END,
-    CASE WHEN n % 50 THEN n * 1000000 ELSE -1 END, n % 10 = 0, 'api.example',
+    CASE WHEN n % 50 THEN n * 1000000 ELSE -1 END, printf('%d.%06d', n / 500000, n * 2 % 1000000),
+    n * 2000000, n % 10 = 0, 'api.example',
     '/home/user/projects/notebook-' || (n % 40) || '.ipynb', 4711
 FROM counted
 """
@@ -245,7 +285,7 @@ def test_a_hundred_thousand_calls_add_up_at_once(full: Ledger, by: By) -> None:
     real = [n for n in range(1, ROWS + 1) if n % 10]
     assert spending.total.calls == len(real)
     assert spending.total.input_tokens == sum(real)
-    assert spending.total.cost == Decimal(sum(real)).scaleb(-6)
+    assert spending.total.cost == spending.total.charged / 2 == Decimal(sum(real)).scaleb(-6)
     odd = Decimal("0.0000000000001") * (ROWS // 50)
     pretended = Decimal(sum(n for n in range(10, ROWS + 1, 10) if n % 50)).scaleb(-6)
     assert spending.total.simulated_cost == pretended + odd

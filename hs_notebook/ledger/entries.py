@@ -22,11 +22,17 @@ _MOST_TOKENS = 10**12
 _MOST_USD = 10**12
 _LEAST_EXPONENT = -100
 _PICO = 10**12
-_ODD = -1
+
+ODD = -1
+"""What stands for an amount that is no whole number of 1e-12 USD."""
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """A call about to be sent. `prompt` is kept only by a ledger that keeps text."""
+    """A call about to be sent.
+
+    `charge` is what it may cost at most, in USD: so much counts against a budget until its outcome is known.
+    `prompt` is kept only by a ledger that keeps text.
+    """
 
     model: str
     operation: str = "chat"
@@ -37,6 +43,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     seller: str = ""
     notebook: str = ""
     simulated: bool = False
+    charge: Decimal | None = None
     prompt: str | None = None
     started_at: datetime = msgspec.field(default_factory=now)
 
@@ -54,13 +61,15 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
             "seller": _name(self.seller),
             "notebook": plain(self.notebook),
             "simulated": int(self.simulated),
+            **_charged(_money(self.charge)),
         }
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended.
 
-    `cost` is the whole of it in USD, `known_cost` the part that is known where the whole is not.
+    `cost` is the whole of it in USD, `known_cost` the part that is known where the whole is not. `charge` is
+    what the call counts against a budget; where it is None, that is the known cost, and nothing if none is.
     `cached_tokens` and `written_tokens` are parts of the input, `reasoning_tokens` of the output. `ttft` and
     `duration` are seconds. None and NaN are unknown. `error_type` is the name of an error's class. `answer`
     is kept only by a ledger that keeps text.
@@ -78,6 +87,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
     cost: Decimal | None = None
     known_cost: Decimal | None = None
+    charge: Decimal | None = None
     seller: str = ""
     simulated: bool = False
     ttft: float = math.nan
@@ -90,6 +100,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """Return the row's values by column."""
         cost = _money(self.cost)
         known = cost if cost is not None else _money(self.known_cost)
+        charge = _money(self.charge)
         return {
             "ended_at": stamp(self.ended_at),
             "state": self.state,
@@ -102,9 +113,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             "gen_ai_usage_cache_creation_input_tokens": _count(self.written_tokens),
             "gen_ai_usage_reasoning_output_tokens": _count(self.reasoning_tokens),
             "usage_estimated": int(self.estimated),
-            "cost_usd": None if cost is None else format(cost, "f"),
-            "cost_known_usd": None if cost is not None or known is None else format(known, "f"),
-            "cost_pico": None if known is None else _pico(known),
+            "cost_usd": _text(cost),
+            "cost_known_usd": _text(known) if cost is None else None,
+            "cost_pico": _pico(known),
+            **_charged(known if charge is None else charge),
             "seller": _name(self.seller),
             "simulated": int(self.simulated),
             "time_to_first_token": _number(self.ttft),
@@ -149,8 +161,18 @@ def _money(amount: Decimal | None) -> Decimal | None:
     return amount if isinstance(exponent, int) and exponent >= _LEAST_EXPONENT else None
 
 
-def _pico(amount: Decimal) -> int:
+def _charged(amount: Decimal | None) -> dict[str, Any]:
+    return {"charged_usd": _text(amount), "charged_pico": _pico(amount)}
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+def _pico(amount: Decimal | None) -> int | None:
     """Return USD in whole 1e-12, or the mark that says: not so, look at the text."""
+    if amount is None:
+        return None
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * _PICO, denominator)
-    return _ODD if rest or whole >= 2**63 else whole
+    return ODD if rest or whole >= 2**63 else whole

@@ -127,6 +127,7 @@ def _typed(pd: Any, column: str, values: Any) -> Any:
     if column in {
         "cost_usd",
         "cost_known_usd",
+        "charged_usd",
         "time_to_first_token",
         "duration",
         "gen_ai_request_temperature",

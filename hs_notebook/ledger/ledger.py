@@ -31,11 +31,11 @@ _INSERT = """
     INSERT INTO calls (
         state, host_name, process_id, started_at, local_day, gen_ai_operation_name, gen_ai_provider_name,
         gen_ai_request_model, gen_ai_request_max_tokens, gen_ai_request_temperature, server_address, seller,
-        notebook, simulated
+        notebook, simulated, charged_usd, charged_pico
     ) VALUES (
         'pending', :host_name, :process_id, :started_at, :local_day, :gen_ai_operation_name,
         :gen_ai_provider_name, :gen_ai_request_model, :gen_ai_request_max_tokens, :gen_ai_request_temperature,
-        :server_address, :seller, :notebook, :simulated
+        :server_address, :seller, :notebook, :simulated, :charged_usd, :charged_pico
     )
 """
 # Only by the process that began it, and only once: a forked child, or a file put in this one's place, changes
@@ -51,7 +51,8 @@ _UPDATE = """
         gen_ai_usage_cache_creation_input_tokens = :gen_ai_usage_cache_creation_input_tokens,
         gen_ai_usage_reasoning_output_tokens = :gen_ai_usage_reasoning_output_tokens,
         usage_estimated = :usage_estimated, cost_usd = :cost_usd, cost_known_usd = :cost_known_usd,
-        cost_pico = :cost_pico, seller = COALESCE(:seller, seller), simulated = MAX(:simulated, simulated),
+        cost_pico = :cost_pico, charged_usd = :charged_usd, charged_pico = :charged_pico,
+        seller = COALESCE(:seller, seller), simulated = MAX(:simulated, simulated),
         time_to_first_token = :time_to_first_token, duration = :duration, error_type = :error_type
     WHERE id = :id AND state = 'pending' AND process_id = :process_id
 """

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 # What OpenTelemetry's conventions for generative AI name bears their name, with underscores for dots.
-# `cost_usd` and `cost_known_usd` are exact; `cost_pico` is what is known of the cost in 1e-12 USD, or -1
-# where that is no whole number. `local_day` is the day where the user was at the time of the call.
+# `cost_usd`, `cost_known_usd` and `charged_usd` are exact; `cost_pico` and `charged_pico` are what is known
+# of the cost, and the charge, in 1e-12 USD, or -1 where that is no whole number. A charge is what counts
+# against a budget: what a pending call may cost at most, and what a settled one came to. `local_day` is the
+# day where the user was at the time of the call.
 _CALLS = """
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY,
@@ -37,6 +39,8 @@ CREATE TABLE calls (
     cost_usd TEXT,
     cost_known_usd TEXT,
     cost_pico INTEGER,
+    charged_usd TEXT,
+    charged_pico INTEGER,
     seller TEXT,
     simulated INTEGER NOT NULL DEFAULT 0,
     time_to_first_token REAL,
@@ -52,7 +56,7 @@ _TEXTS = "CREATE TABLE texts (id INTEGER PRIMARY KEY REFERENCES calls, prompt TE
 
 # Each holds all that a sum needs, in the order of one grouping: a hundred thousand calls add up without a
 # look at their rows.
-_SUMMED = """started_at, state, cost_usd, cost_pico, usage_estimated, gen_ai_usage_input_tokens,
+_SUMMED = """started_at, state, cost_usd, cost_pico, charged_pico, usage_estimated, gen_ai_usage_input_tokens,
     gen_ai_usage_output_tokens, gen_ai_usage_cache_read_input_tokens"""
 _MODEL = "gen_ai_response_model, gen_ai_request_model"
 _INDEXES = (
@@ -60,8 +64,9 @@ _INDEXES = (
     f"CREATE INDEX calls_by_day ON calls (local_day, simulated, {_SUMMED})",
     f"CREATE INDEX calls_by_notebook ON calls (notebook, simulated, {_SUMMED})",
     f"""CREATE INDEX calls_of_odd_cost ON calls (
-        cost_pico, started_at, local_day, notebook, {_MODEL}, simulated, cost_usd, cost_known_usd
-    ) WHERE cost_pico < 0""",
+        started_at, local_day, notebook, {_MODEL}, simulated, cost_pico, cost_usd, cost_known_usd,
+        charged_pico, charged_usd
+    ) WHERE cost_pico < 0 OR charged_pico < 0""",
     "CREATE INDEX calls_pending ON calls (id) WHERE state = 'pending'",
 )
 
@@ -74,10 +79,10 @@ COLUMNS = (
     "gen_ai_response_model", "gen_ai_response_id", "gen_ai_response_finish_reasons",
     "gen_ai_usage_input_tokens", "gen_ai_usage_output_tokens", "gen_ai_usage_cache_read_input_tokens",
     "gen_ai_usage_cache_creation_input_tokens", "gen_ai_usage_reasoning_output_tokens", "usage_estimated",
-    "cost_usd", "cost_known_usd", "seller", "simulated", "time_to_first_token", "duration", "error_type",
-    "server_address", "notebook", "host_name", "process_id",
+    "cost_usd", "cost_known_usd", "charged_usd", "seller", "simulated", "time_to_first_token", "duration",
+    "error_type", "server_address", "notebook", "host_name", "process_id",
 )  # fmt: skip
-"""What is shown of a call, in this order; `cost_pico` and `local_day` serve the sums alone."""
+"""What is shown of a call, in this order; the rest of the columns serve the sums alone."""
 TEXTS = ("prompt", "answer")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from hs_notebook.errors import UsageError
-from hs_notebook.ledger.entries import plain
+from hs_notebook.ledger.entries import ODD, plain
 from hs_notebook.ledger.moments import since_stamp
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ Since: TypeAlias = "datetime | timedelta | None"
 _EXACT = Context(prec=200)
 _NOTHING = Decimal(0)
 _PICO = Decimal(10**12)
+_MARK = ODD / _PICO
 _MICRO = 10**6
 
 
@@ -31,6 +32,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
     `calls` holds the `pending` and the `errors`, `input_tokens` the `cached_tokens`. `cost` is what is known,
     in USD: `unknown` counts the calls that cost more than that, `estimated` those of which it is an estimate.
+    `charged` is what counts against a budget, in USD: a pending call counts with what it may cost at most.
     Simulated calls were not billed: `simulated` counts them, `simulated_cost` is what they would have cost,
     and neither is in any other figure.
     """
@@ -45,6 +47,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     cost: Decimal = Decimal(0)
     unknown: int = 0
     estimated: int = 0
+    charged: Decimal = Decimal(0)
     simulated: int = 0
     simulated_cost: Decimal = Decimal(0)
 
@@ -76,14 +79,16 @@ _GROUPS: dict[By, str] = {
     "notebook": "notebook",
 }
 _NAMES: dict[By, str] = _GROUPS | {"model": "COALESCE(gen_ai_response_model, gen_ai_request_model)"}
-# Costs are added in whole and broken millionths of a dollar: no sum of theirs overflows 64 bits.
+# Money is added in whole and broken millionths of a dollar: no sum of theirs overflows 64 bits. The marks of
+# odd amounts are added with the rest, which is quicker than to leave them out; `_odd_amounts` takes them off.
 _SUMS = """
     simulated, COUNT(*), SUM(state = 'pending'), SUM(state = 'error'),
     SUM(gen_ai_usage_input_tokens), SUM(gen_ai_usage_output_tokens),
     SUM(gen_ai_usage_cache_read_input_tokens),
     SUM(cost_usd IS NULL AND state NOT IN ('pending', 'error')),
     SUM(usage_estimated AND cost_pico IS NOT NULL),
-    SUM(MAX(cost_pico, 0) / 1000000), SUM(MAX(cost_pico, 0) % 1000000)
+    SUM(cost_pico / 1000000), SUM(cost_pico % 1000000),
+    SUM(charged_pico / 1000000), SUM(charged_pico % 1000000)
 """
 
 
@@ -94,7 +99,7 @@ def spending(connection: Connection, by: By, since: Since = None, notebook: str 
     values = {"since": since_stamp(since), "notebook": None if notebook is None else plain(notebook)}
     where = "started_at >= :since" + ("" if notebook is None else " AND notebook = :notebook")
     rows: dict[str, Spent] = {}
-    for part in (*_sums(connection, by, where, values), *_odd_costs(connection, by, where, values)):
+    for part in (*_sums(connection, by, where, values), *_odd_amounts(connection, by, where, values)):
         before = rows.get(part.name)
         rows[part.name] = part if before is None else before.plus(part)
     ordered = sorted(rows.values(), key=_by_name if by == "day" else _dearest)
@@ -109,23 +114,28 @@ def _sums(connection: Connection, by: By, where: str, values: dict[str, Any]) ->
         yield _spent(*row)
 
 
-def _odd_costs(connection: Connection, by: By, where: str, values: dict[str, Any]) -> Iterator[Spent]:
-    """Give the costs that no integer of the file can say."""
+def _odd_amounts(connection: Connection, by: By, where: str, values: dict[str, Any]) -> Iterator[Spent]:
+    """Give the costs and charges that no integer of the file can say."""
     query = f"""
-        SELECT {_NAMES[by]}, simulated, COALESCE(cost_usd, cost_known_usd)
-        FROM calls INDEXED BY calls_of_odd_cost WHERE cost_pico < 0 AND {where}
+        SELECT {_NAMES[by]}, simulated, CASE WHEN cost_pico < 0 THEN COALESCE(cost_usd, cost_known_usd) END,
+            CASE WHEN charged_pico < 0 THEN charged_usd END
+        FROM calls INDEXED BY calls_of_odd_cost WHERE (cost_pico < 0 OR charged_pico < 0) AND {where}
     """  # noqa: S608 - names of ours
-    sums: dict[tuple[str, int], Decimal] = {}
-    for name, simulated, cost in connection.execute(query, values):
-        before = sums.get((name, simulated), _NOTHING)
-        sums[name, simulated] = _EXACT.add(before, Decimal(cost))
-    for (name, simulated), cost in sums.items():
-        yield Spent(name=name, simulated_cost=cost) if simulated else Spent(name=name, cost=cost)
+    sums: dict[tuple[str, int], tuple[Decimal, Decimal]] = {}
+    for name, simulated, *texts in connection.execute(query, values):
+        cost, charged = sums.get((name, simulated), (_NOTHING, _NOTHING))
+        more, also = (_NOTHING if text is None else _EXACT.subtract(Decimal(text), _MARK) for text in texts)
+        sums[name, simulated] = _EXACT.add(cost, more), _EXACT.add(charged, also)
+    for (name, simulated), (cost, charged) in sums.items():
+        if simulated:
+            yield Spent(name=name, simulated_cost=cost)
+        else:
+            yield Spent(name=name, cost=cost, charged=charged)
 
 
 def _spent(name: str, simulated: int, calls: int, *sums: int | None) -> Spent:
-    pending, errors, sent, said, cached, unknown, estimated, whole, broken = (number or 0 for number in sums)
-    cost = _EXACT.divide(Decimal(whole * _MICRO + broken), _PICO)
+    pending, errors, sent, said, cached, unknown, estimated, *amounts = (number or 0 for number in sums)
+    cost, charged = _usd(*amounts[:2]), _usd(*amounts[2:])
     if simulated:
         return Spent(name=name, simulated=calls, simulated_cost=cost)
     return Spent(
@@ -139,7 +149,13 @@ def _spent(name: str, simulated: int, calls: int, *sums: int | None) -> Spent:
         cost=cost,
         unknown=unknown,
         estimated=estimated,
+        charged=charged,
     )
+
+
+def _usd(whole: int, broken: int) -> Decimal:
+    """Return millionths of a dollar, and millionths of those, in USD."""
+    return _EXACT.divide(Decimal(whole * _MICRO + broken), _PICO)
 
 
 def _sum(field: str, ours: Any, theirs: Any) -> Any:
