@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import tracemalloc
 from datetime import timedelta
@@ -186,6 +187,22 @@ def test_whole_or_not_at_all(ledger: Ledger, tmp_path: Path) -> None:
         export(ledger, path)
     assert path.read_text() == "what was there before"
     assert names(tmp_path) == ["calls.csv", "ledger.db", "ledger.db-journal"]
+
+
+@pytest.mark.parametrize(("text", "mode"), [(True, 0o600), (False, 0o644)])
+@pytest.mark.parametrize("name", ["calls.csv", "calls.json"])
+def test_what_was_written_is_the_user_s_alone(
+    ledger: Ledger, tmp_path: Path, name: str, mode: int, *, text: bool
+) -> None:
+    path = tmp_path / name
+    path.write_text("what all could read before")
+    path.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        export(ledger, path, text=text)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
 
 
 def test_many_rows_in_little_memory(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Form: TypeAlias = Literal["csv", "json"]
 
+_USUAL, _PRIVATE = 0o666, 0o600  # the user's umask takes its own from either
+
 # What a spreadsheet takes for the beginning of a formula, the full-width forms too.
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -36,7 +38,8 @@ def export(
 ) -> int:
     """Write the calls to a file, whole or not at all, and return their number.
 
-    `form` is told by the suffix where it is not given. `text` adds prompts and answers, where they were kept.
+    `form` is told by the suffix where it is not given. `text` adds prompts and answers, where they were kept;
+    then nobody but the user may read the file.
     Raises `UsageError` for a path that cannot be meant, `ConfigurationError` where it cannot be written.
     """
     path = path.expanduser()
@@ -49,7 +52,7 @@ def export(
         raise UsageError(f"{path} is the ledger itself.", hint="Name another file.")
     rows = ledger.rows(since=since, notebook=notebook, text=text)
     try:
-        return _replace(path, lambda file: write(file, rows, names(text=text)))
+        return _replace(path, lambda file: write(file, rows, names(text=text)), _PRIVATE if text else _USUAL)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(
@@ -57,10 +60,11 @@ def export(
         ) from None
 
 
-def _replace(path: Path, write: Callable[[TextIO], int]) -> int:
+def _replace(path: Path, write: Callable[[TextIO], int], mode: int) -> int:
     beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with beside.open("x", encoding="utf-8", newline="") as file:
+        beside.touch(mode, exist_ok=False)
+        with beside.open("w", encoding="utf-8", newline="") as file:
             number = write(file)
             file.flush()
             os.fsync(file.fileno())
