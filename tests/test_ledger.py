@@ -21,6 +21,7 @@ from hs_notebook.errors import ConfigurationError, UsageError
 from hs_notebook.ledger import Ledger, Opening, Outcome, notebook_name, parse_since
 from hs_notebook.ledger.entries import plain
 from hs_notebook.ledger.schema import COLUMNS, STEPS, upgrade, version_of
+from hs_notebook.pricing.names import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,7 +253,8 @@ def test_whatever_it_is_told_comes_back(
     assert found["answer"] == found["prompt"] == text.encode("utf-8", "backslashreplace").decode()
     if text.isprintable():
         assert found["answer"] == text
-    assert plain(answered or model) in {known.name for known in worn.spending("model").rows}
+    shown = {plain_name(known.name) or known.name for known in worn.spending("model").rows}
+    assert (plain_name(plain(answered or model)) or plain(answered or model)) in shown
     assert plain(notebook) in {known.name for known in worn.spending("notebook").rows}
     assert worn.spent(notebook=notebook).calls >= 1
     for column, cost in zip(("cost_usd", "cost_known_usd"), costs, strict=True):

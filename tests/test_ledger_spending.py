@@ -91,6 +91,27 @@ def test_an_error_that_was_billed_counts(ledger: Ledger) -> None:
     assert (spent.errors, spent.cost, spent.unknown) == (1, Decimal("0.00002"), 0)
 
 
+@pytest.mark.parametrize("simulated", [False, True])
+@pytest.mark.parametrize(
+    ("outcome", "unknown"),
+    [
+        ({}, False),
+        ({"error_type": "RateLimitError"}, False),
+        ({"input_tokens": 10, "output_tokens": 2, "cost": Decimal("0.00002")}, False),
+        ({"input_tokens": 10, "output_tokens": 2, "known_cost": Decimal("0.000016")}, True),
+        ({"output_tokens": 2}, True),
+        ({"input_tokens": 0}, True),
+        ({"known_cost": Decimal("0.000016")}, True),
+    ],
+)
+def test_an_error_after_a_part_of_an_answer_costs_what_is_unknown(
+    ledger: Ledger, outcome: dict[str, Any], *, unknown: bool, simulated: bool
+) -> None:
+    call(ledger, state="error", simulated=simulated, **outcome)
+    spent = ledger.spent()
+    assert (spent.unknown, spent.simulated_unknown) == (unknown and not simulated, unknown and simulated)
+
+
 def test_a_free_call_is_not_an_unknown_one(ledger: Ledger) -> None:
     call(ledger, cost=Decimal(0))
     assert ledger.spent().unknown == 0
@@ -134,7 +155,7 @@ def test_what_counts_against_a_budget(
 
 
 def test_by_model_it_is_the_one_that_answered(ledger: Ledger) -> None:
-    call(ledger, "gpt-4.1", response_model="gpt-4.1-2025-04-14", cost=Decimal(1))
+    call(ledger, "gpt-4.1", response_model="gpt-5.5", cost=Decimal(1))
     call(ledger, "gpt-4.1", cost=Decimal(2))
     call(ledger, "newest", response_model="gpt-4.1", cost=Decimal(3))
     call(ledger, "z-free", cost=Decimal(0))
@@ -142,11 +163,34 @@ def test_by_model_it_is_the_one_that_answered(ledger: Ledger) -> None:
     spending = ledger.spending("model")
     assert [(row.name, int(row.cost), row.calls) for row in spending.rows] == [
         ("gpt-4.1", 5, 2),
-        ("gpt-4.1-2025-04-14", 1, 1),
+        ("gpt-5.5", 1, 1),
         ("a-free", 0, 1),
         ("z-free", 0, 1),
     ]
     assert spending.total.cost == 6
+
+
+def test_spellings_of_a_model_are_one(ledger: Ledger) -> None:
+    call(ledger, "claude-sonnet-4-5", cost=Decimal(1))
+    call(ledger, "anthropic/claude-sonnet-4.5", cost=Decimal(2))
+    for simulated in (False, True):
+        call(ledger, "claude-sonnet-4.5", cost=Decimal("0.25"), simulated=simulated)
+    call(ledger, "claude-sonnet-4", cost=Decimal(4))
+    call(ledger, "b/")  # nothing is left of these two without what vendors add
+    call(ledger, "a/")
+    assert [(row.name, row.calls, row.simulated, row.cost) for row in ledger.spending().rows] == [
+        ("claude-sonnet-4", 1, 0, 4),
+        ("claude-sonnet-4.5", 3, 1, Decimal("3.25")),
+        ("a/", 1, 0, 0),
+        ("b/", 1, 0, 0),
+    ]
+    assert [row.name for row in ledger.spending("notebook").rows] == ["a.ipynb"]
+
+
+def test_of_spellings_used_alike_the_shortest_is_shown(ledger: Ledger) -> None:
+    for model in ("openai/gpt-4.1", "gpt-4.1-2025-04-14", "gpt-4.1", "gpt-4-1"):
+        call(ledger, model, cost=Decimal(1))
+    assert [(row.name, row.calls) for row in ledger.spending().rows] == [("gpt-4-1", 4)]
 
 
 def test_by_notebook_and_of_one(ledger: Ledger) -> None:

@@ -53,7 +53,7 @@ def spending_table(
         title=f"Spent {scope}{start}",
         columns=(Column(spending.by.capitalize()), *_COLUMNS, *_SIMULATED * apart),
         rows=tuple(_row(row) + _apart(row) * apart for row in rows),
-        notes=tuple(_notes(total, unsettled)),
+        notes=tuple(_notes(total, since, unsettled)),
     )
 
 
@@ -70,12 +70,12 @@ def _row(spent: Spent) -> tuple[Any, ...]:
 
 
 def _apart(spent: Spent) -> tuple[Any, ...]:
-    return spent.simulated, Sum(spent.simulated_cost)
+    return spent.simulated, Sum(spent.simulated_cost, more=bool(spent.simulated_unknown))
 
 
-def _notes(total: Spent, unsettled: Sequence[Unsettled]) -> Iterator[str]:
+def _notes(total: Spent, since: datetime | None, unsettled: Sequence[Unsettled]) -> Iterator[str]:
     if not total.calls and not total.simulated:
-        yield "No call is recorded yet."
+        yield "No call since then." if since else "No call is recorded yet."
     if total.unknown:
         yield (
             f"{_calls(total.unknown)} cost more than is counted here, since a price is unknown. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Context, Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -10,9 +11,10 @@ import msgspec
 from hs_notebook.errors import UsageError
 from hs_notebook.ledger.entries import ODD, plain
 from hs_notebook.ledger.moments import since_stamp
+from hs_notebook.pricing.names import plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime, timedelta
     from sqlite3 import Connection
 
@@ -31,10 +33,11 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """The calls of one model, day or notebook, or all of them.
 
     `calls` holds the `pending` and the `errors`, `input_tokens` the `cached_tokens`. `cost` is what is known,
-    in USD: `unknown` counts the calls that cost more than that, `estimated` those of which it is an estimate.
+    in USD: `unknown` counts the calls that cost more than that (an error that brought nothing did not),
+    `estimated` those of which it is an estimate.
     `charged` is what counts against a budget, in USD: a pending call counts with what it may cost at most.
-    Simulated calls were not billed: `simulated` counts them, `simulated_cost` is what they would have cost,
-    and neither is in any other figure.
+    Simulated calls were not billed: `simulated` counts them, `simulated_cost` is what is known of what they
+    would have cost, and `simulated_unknown` counts those that would have cost more; no other figure has them.
     """
 
     name: str = ""
@@ -50,6 +53,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
     charged: Decimal = Decimal(0)
     simulated: int = 0
     simulated_cost: Decimal = Decimal(0)
+    simulated_unknown: int = 0
 
     def plus(self, other: Spent) -> Spent:
         """Return both together, under this one's name."""
@@ -85,7 +89,8 @@ _SUMS = """
     simulated, COUNT(*), SUM(state = 'pending'), SUM(state = 'error'),
     SUM(gen_ai_usage_input_tokens), SUM(gen_ai_usage_output_tokens),
     SUM(gen_ai_usage_cache_read_input_tokens),
-    SUM(cost_usd IS NULL AND state NOT IN ('pending', 'error')),
+    SUM(cost_usd IS NULL AND state != 'pending' AND (state != 'error'
+        OR COALESCE(gen_ai_usage_input_tokens, gen_ai_usage_output_tokens, cost_pico) IS NOT NULL)),
     SUM(usage_estimated AND cost_pico IS NOT NULL),
     SUM(cost_pico / 1000000), SUM(cost_pico % 1000000),
     SUM(charged_pico / 1000000), SUM(charged_pico % 1000000)
@@ -102,8 +107,8 @@ def spending(connection: Connection, by: By, since: Since = None, notebook: str 
     for part in (*_sums(connection, by, where, values), *_odd_amounts(connection, by, where, values)):
         before = rows.get(part.name)
         rows[part.name] = part if before is None else before.plus(part)
-    ordered = sorted(rows.values(), key=_by_name if by == "day" else _dearest)
-    return Spending(by=by, rows=tuple(ordered))
+    found = _joined(rows.values()) if by == "model" else rows.values()
+    return Spending(by=by, rows=tuple(sorted(found, key=_by_name if by == "day" else _dearest)))
 
 
 def _sums(connection: Connection, by: By, where: str, values: dict[str, Any]) -> Iterator[Spent]:
@@ -137,7 +142,7 @@ def _spent(name: str, simulated: int, calls: int, *sums: int | None) -> Spent:
     pending, errors, sent, said, cached, unknown, estimated, *amounts = (number or 0 for number in sums)
     cost, charged = _usd(*amounts[:2]), _usd(*amounts[2:])
     if simulated:
-        return Spent(name=name, simulated=calls, simulated_cost=cost)
+        return Spent(name=name, simulated=calls, simulated_cost=cost, simulated_unknown=unknown + pending)
     return Spent(
         name=name,
         calls=calls,
@@ -158,10 +163,23 @@ def _usd(whole: int, broken: int) -> Decimal:
     return _EXACT.divide(Decimal(whole * _MICRO + broken), _PICO)
 
 
+def _joined(rows: Iterable[Spent]) -> Iterator[Spent]:
+    """Give one row for the spellings of a model, under the one that was used most."""
+    spellings: dict[str, list[Spent]] = {}
+    for row in rows:
+        spellings.setdefault(plain_name(row.name) or row.name, []).append(row)
+    for same in spellings.values():
+        yield reduce(Spent.plus, sorted(same, key=_most_used))
+
+
 def _sum(field: str, ours: Any, theirs: Any) -> Any:
     if field == "name":
         return ours
     return _EXACT.add(ours, theirs) if isinstance(ours, Decimal) else ours + theirs
+
+
+def _most_used(row: Spent) -> Any:
+    return -row.calls - row.simulated, len(row.name), row.name
 
 
 def _by_name(row: Spent) -> Any:
