@@ -34,6 +34,11 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     checked_on: date | None = None
 
+    @classmethod
+    def nothing(cls) -> Self:
+        """Return the cost of what was never sent."""
+        return cls(input=Decimal(0), output=Decimal(0))
+
     @property
     def total(self) -> Decimal | None:
         """All of it, where all is known."""

@@ -103,11 +103,14 @@ def ask(options: argparse.Namespace) -> int:
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
     client, ledger = session.client(options.base_url), Ledger()
     client.use(client.quotes.book, ledger)
-    limit = limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost else None
+    limit = (
+        limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost is not None else None
+    )
     try:
         session.ask(client, request, TerminalDisplay(), limit=limit)
     finally:
-        sys.stderr.write(ledger.warning() or "")
+        if warning := ledger.warning():
+            sys.stderr.write(f"{warning}\n")
     return 0
 
 

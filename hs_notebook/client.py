@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
+    from hs_notebook.net.reader import Reader
     from hs_notebook.pricing.book import PriceBook
 
 
@@ -82,7 +83,7 @@ class AsyncHolySheep:
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger, from the next question on."""
         host = urlsplit(self.base_url).hostname or ""
-        self.quotes = Quotes(prices, prices.seller_of(host))
+        self.quotes = Quotes(prices, host)
         scrub = self.credentials.key.scrub
         self.recorder = (
             Recorder(ledger, self.quotes, host=host, notebook=notebook, scrub=scrub) if ledger else None
@@ -118,6 +119,7 @@ class AsyncHolySheep:
             await exchange.give_up()
             raise
         answer = await exchange.finish(error=error)
+        self._warn()
         if error is not None and answer.state == "error":
             error.answer = answer
             raise error
@@ -129,7 +131,13 @@ class AsyncHolySheep:
 
     async def record(self, request: ChatRequest) -> Entry | None:
         """Write down that a call is about to be sent, where a ledger is kept."""
-        return await self.recorder.begin(request) if self.recorder else None
+        entry = await self.recorder.begin(request) if self.recorder else None
+        self._warn()
+        return entry
+
+    def _warn(self) -> None:
+        if self.recorder is not None:
+            self.recorder.warn()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -182,18 +190,25 @@ class AsyncCompletions:
         entry = await self._client.record(request)
         try:
             if stream:
-                reader = await self._calls.stream(request, Screen())
-                reader.after = entry.settle_stream if entry else None
-                return AsyncStream(reader)
-            answer = await self._calls.post(request, Screen())
-            completion = read_completion(request, *answer)
-        except BaseException as error:
+                return self._recorded(await self._calls.stream(request, Screen()), entry)
+            completion = read_completion(request, *await self._calls.post(request, Screen()))
+        except asyncio.CancelledError:
+            if entry:
+                await entry.settle_unknown()
+            raise
+        except Exception as error:
             if entry:
                 await entry.fail(type(error).__name__)
             raise
         if entry:
             await entry.settle(as_answer(request, completion, self._client.quotes))
         return completion
+
+    def _recorded(self, reader: Reader, entry: Entry | None) -> AsyncStream:
+        if entry:
+            reader.batches = entry.count(reader.batches)
+            reader.after = entry.settle_stream
+        return AsyncStream(reader)
 
 
 class AsyncModels:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from hs_notebook.answers import Cost
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
 from hs_notebook.pricing.money import exactly
+from hs_notebook.types import Usage
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.whole import fill
 
 if TYPE_CHECKING:
-    from hs_notebook.answers import Answer
+    from hs_notebook.answers import Answer, Receipt
     from hs_notebook.net.calls import Calls
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.pricing.quotes import Quotes
@@ -49,23 +54,29 @@ class Exchange:
     ) -> None:
         self.request = request
         self._calls = calls
+        self._quotes = quotes
         self._recorder = recorder
         self._limit = limit
         self._assembler = Assembler(request, quotes=quotes)
         self._entry: Entry | None = None
+        self._timed = _Timed(self._assembler, Screen())
+        self._stream = True
         self._over_limit = False
 
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Read the answer while `screen` watches; return the error that ended it, if any."""
+        self._stream = stream
         try:
             if self._limit is not None:
                 self._limit.check(streaming=stream)
             if self._recorder is not None:
-                self._entry = await self._recorder.begin(self.request)
+                worst = self._limit.worst if self._limit else None
+                self._entry = await self._recorder.begin(self.request, charge=worst)
+            self._timed = _Timed(self._assembler, screen)
             if stream:
                 await self._read_stream(screen)
             else:
-                content_type, body = await self._calls.post(self.request, _Timed(self._assembler, screen))
+                content_type, body = await self._calls.post(self.request, self._timed)
                 screen.text(fill(self._assembler, content_type, body))
         except HolySheepError as error:
             return error
@@ -73,13 +84,13 @@ class Exchange:
 
     async def _read_stream(self, screen: Screen) -> None:
         assembler, limit = self._assembler, self._limit
-        reader = await self._calls.stream(self.request, _Timed(assembler, screen))
+        reader = await self._calls.stream(self.request, self._timed)
         try:
             async for batch in reader.batches:
                 if new := "".join([assembler.add(chunk) for chunk in batch]):
                     screen.text(new)
-                if limit is not None and limit.reached(batch):
-                    self._over_limit = not reader.ending.whole
+                if limit is not None and limit.reached(batch) and not reader.ending.whole:
+                    self._over_limit = True
                     break
             assembler.done = reader.ending.done
         finally:
@@ -89,16 +100,16 @@ class Exchange:
         self, *, stopped: bool = False, error: HolySheepError | None = None, note: str = ""
     ) -> Answer:
         """Return the answer, priced and recorded; raises `error` again where there is nothing to keep."""
-        if self._over_limit and self._limit is not None:
-            note = (
-                f"stopped at the {self._limit.name} of {exactly(self._limit.usd)}{'; ' if note else ''}{note}"
-            )
+        stopped = stopped or self._over_limit
         try:
-            answer = self._assembler.finish(stopped=stopped or self._over_limit, error=error, note=note)
+            answer = self._assembler.finish(stopped=stopped, error=error)
         except HolySheepError as failure:
             if self._entry is not None:
                 await self._entry.fail(type(failure).__name__)
             raise
+        receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
+        notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), note)))
+        answer.receipt = msgspec.structs.replace(receipt, note=notes)
         if self._entry is not None:
             await self._entry.settle(answer)
         return answer
@@ -106,17 +117,39 @@ class Exchange:
     async def give_up(self) -> None:
         """Record what came of an answer that nobody waits for any more."""
         if self._entry is not None:
-            await self._entry.settle(self._assembler.finish(stopped=True))
+            await self.finish(stopped=True)
+
+    def _as_sent(self, receipt: Receipt) -> Receipt:
+        """Return the receipt of a stopped answer without figures for what nobody can know."""
+        if not self._timed.sent:
+            return msgspec.structs.replace(
+                receipt, usage=Usage(), costs=Cost.nothing(), note="stopped before it was sent"
+            )
+        if self._stream:
+            return receipt
+        costs = msgspec.structs.replace(receipt.costs, output=None, low=None, high=None)
+        return msgspec.structs.replace(
+            receipt, costs=costs, note="the relay may bill the whole answer, which did not come"
+        )
+
+    def _of_limit(self, receipt: Receipt) -> str:
+        if self._limit is None:
+            return ""
+        if self._over_limit:
+            return f"stopped at the {self._limit.name} of {exactly(self._limit.usd)}"
+        return self._limit.passed(receipt.costs.known or Decimal(0))
 
 
 class _Timed(Screen):
     """Passes on to a screen, and starts the assembler's clock at each attempt."""
 
     def __init__(self, assembler: Assembler, screen: Screen) -> None:
+        self.sent = False
         self._assembler = assembler
         self._screen = screen
 
     def sending(self) -> None:
+        self.sent = True
         self._assembler.restart_clock()
         self._screen.sending()
 

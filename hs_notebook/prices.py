@@ -25,7 +25,7 @@ def load_book(rows: Sequence[dict[str, Any]] = (), file: str = "") -> PriceBook:
     ``prices.toml`` in the user's configuration folder, where that exists. Raises `ConfigurationError`.
     """
     named = file or os.environ.get(FILE_NAME, "")
-    place = Path(named).expanduser() if named else usual_file()
+    place = full_path(named) if named else usual_file()
     try:
         text = place.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def load_book(rows: Sequence[dict[str, Any]] = (), file: str = "") -> PriceBook:
                 f"There is no price file {place}.", hint="Name another, or none."
             ) from None
         text = ""
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path
         raise ConfigurationError(f"The price file {place} cannot be read: {type(error).__name__}.") from None
     given = own_rows(list(rows), "%config HolySheepMagics.prices", today())
     return (
@@ -47,3 +47,11 @@ def usual_file() -> Path:
     from platformdirs import user_config_path
 
     return user_config_path("hs_notebook") / "prices.toml"
+
+
+def full_path(text: str) -> Path:
+    """Return the path that a user wrote, whole; raises `ConfigurationError` for a home that there is not."""
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigurationError(f"There is no home folder for {text!a}.", hint="Write it out.") from None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.ledger import Opening, Outcome
-from hs_notebook.pricing.limit import longest_answer
+from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
 from hs_notebook.types import ChatCompletionChunk, Usage
 from hs_notebook.wire.assembler import SIMULATED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from decimal import Decimal
 
     from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
@@ -24,100 +26,138 @@ if TYPE_CHECKING:
     from hs_notebook.wire.assembler import Ending
 
 _PATIENCE = 1.0  # seconds that an answer waits for the disk
+_UNSENT = Outcome(state="stopped", input_tokens=0, output_tokens=0, cost=Cost.nothing().total)
 
 
 class Recorder:
-    """Records the calls to one seller at one host. The disk never holds the loop up.
+    """Records the calls to one host. The disk never holds the loop up.
 
-    `scrub` takes the key out of what a server may have echoed.
+    `scrub` takes the key out of what a user or a server may have put somewhere.
     """
 
     def __init__(
         self, ledger: Ledger, quotes: Quotes, *, host: str, notebook: str, scrub: Callable[[str], str]
     ) -> None:
-        self._ledger = ledger
-        self._quotes = quotes
-        self._scrub = scrub
+        self.ledger = ledger
+        self.quotes = quotes
+        self.scrub = scrub
         self._host = host
         self._notebook = notebook
 
-    async def begin(self, request: ChatRequest) -> Entry:
-        """Write down that a call is about to be sent."""
+    async def begin(self, request: ChatRequest, *, charge: Decimal | None = None) -> Entry:
+        """Write down that a call is about to be sent; `charge` is what it may cost at most, in USD."""
+        asked = request.params.get("max_completion_tokens", request.params.get("max_tokens"))
+        prompt = json.dumps(request.messages, ensure_ascii=False) if self.ledger.keep_text else None
         opening = Opening(
-            model=request.model,
-            provider=self._quotes.seller.lower(),
+            model=self.scrub(request.model),
+            provider=self.quotes.seller.lower(),
             server_address=self._host,
-            max_tokens=longest_answer(request),
+            max_tokens=asked if isinstance(asked, int) else None,
             temperature=request.params.get("temperature"),
-            seller=self._quotes.seller,
-            notebook=self._notebook,
-            prompt=self._prompt(request) if self._ledger.keep_text else None,
+            seller=self.quotes.seller,
+            notebook=self.scrub(self._notebook),
+            prompt=None if prompt is None else self.scrub(prompt),
+            charge=charge,
         )
-        row = await asyncio.to_thread(self._ledger.begin, opening)
-        return Entry(self._ledger, self._quotes, self._scrub, opening, row)
+        writing = asyncio.ensure_future(asyncio.to_thread(self.ledger.begin, opening))
+        try:
+            row = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(self._withdraw)
+            raise
+        return Entry(self, request, opening, row)
 
-    def _prompt(self, request: ChatRequest) -> str:
-        return self._scrub(json.dumps(request.messages, ensure_ascii=False))
+    def _withdraw(self, writing: asyncio.Future[int | None]) -> None:
+        """Settle a call that was given up while its row was being written: it was never sent."""
+        if not writing.cancelled() and writing.exception() is None:
+            asyncio.get_running_loop().run_in_executor(None, self.ledger.settle, writing.result(), _UNSENT)
+
+    def warn(self) -> None:
+        """Tell once, as Python warns, that calls could not be recorded."""
+        if line := self.ledger.warning():
+            warnings.warn(line, stacklevel=3)
 
 
 class Entry:
     """One call in the ledger."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        quotes: Quotes,
-        scrub: Callable[[str], str],
-        opening: Opening,
-        row: int | None,
-    ) -> None:
-        self._ledger = ledger
-        self._quotes = quotes
-        self._scrub = scrub
+    def __init__(self, recorder: Recorder, request: ChatRequest, opening: Opening, row: int | None) -> None:
+        self._recorder = recorder
+        self._request = request
         self._opening = opening
         self._row = row
+        self._said = 0  # tokens, as they are estimated
 
     async def settle(self, answer: Answer) -> None:
         """Write down how it ended."""
-        outcome = outcome_of(answer.receipt)
-        if self._ledger.keep_text:
-            outcome = msgspec.structs.replace(outcome, answer=self._scrub(answer.text))
-        await self._settle(outcome)
+        kept = answer.text if self._recorder.ledger.keep_text else None
+        await self._settle(answer.receipt, text=kept)
+
+    async def count(
+        self, batches: AsyncIterator[list[ChatCompletionChunk]]
+    ) -> AsyncGenerator[list[ChatCompletionChunk], None]:
+        """Pass on the chunks of a stream that nobody assembles, and estimate their tokens."""
+        async for batch in batches:
+            for chunk in batch:
+                for choice in chunk.choices:
+                    said = f"{choice.delta.content or ''}{choice.delta.reasoning_content or ''}"
+                    self._said += estimate_tokens(said)
+            yield batch
 
     async def settle_stream(self, ending: Ending) -> None:
-        """Write down how a stream ended whose chunks went to somebody else, by the usage that it brought."""
+        """Write down how a stream ended whose chunks went to somebody else."""
         chunk = ending.telling or ChatCompletionChunk()
-        model, usage = chunk.model or self._opening.model, chunk.usage
+        usage = chunk.usage if chunk.usage and chunk.usage.tells else self._estimate()
+        model = chunk.model or self._request.model
         receipt = Receipt(
-            request_model=self._opening.model,
+            request_model=self._request.model,
             response_model=chunk.model,
             response_id=chunk.id,
             state=ending.state,
-            usage=usage or Usage(),
-            costs=self._quotes.cost(model, usage) if usage else Cost(),
+            usage=usage,
+            costs=self._recorder.quotes.cost(model, usage),
             finish_reason=ending.finish_reason,
             simulated=(chunk.system_fingerprint or "").startswith(SIMULATED),
         )
-        outcome = outcome_of(receipt)
-        if usage is None:
-            outcome = msgspec.structs.replace(outcome, input_tokens=None, output_tokens=None)
-        await self._settle(outcome)
+        await self._settle(receipt)
+
+    async def settle_unknown(self) -> None:
+        """Write down that nobody waited for the answer: what it came to is unknown."""
+        await self._write(Outcome(state="stopped"))
 
     async def fail(self, error_type: str) -> None:
         """Write down that there was no answer; `error_type` is the name of the error's class."""
-        await self._write(lambda: self._ledger.fail(self._row, error_type, opening=self._opening))
+        await self._write(Outcome(state="error", error_type=error_type))
 
-    async def _settle(self, outcome: Outcome) -> None:
-        clean = msgspec.structs.replace(
-            outcome,
-            response_model=self._scrub(outcome.response_model),
-            response_id=self._scrub(outcome.response_id),
+    def _estimate(self) -> Usage:
+        sent = estimate_messages(self._request.messages, self._request.model)
+        total = sent.tokens + self._said
+        return Usage(
+            prompt_tokens=sent.tokens,
+            completion_tokens=self._said,
+            total_tokens=total,
+            estimated=True,
+            method=sent.method,
         )
-        await self._write(lambda: self._ledger.settle(self._row, clean, opening=self._opening))
 
-    async def _write(self, write: Callable[[], bool]) -> None:
+    async def _settle(self, receipt: Receipt, *, text: str | None = None) -> None:
+        scrub = self._recorder.scrub
+        outcome = outcome_of(receipt)
+        await self._write(
+            msgspec.structs.replace(
+                outcome,
+                response_model=scrub(outcome.response_model),
+                response_id=scrub(outcome.response_id),
+                finish_reasons=tuple(map(scrub, outcome.finish_reasons)),
+                charge=self._recorder.quotes.charge(receipt),
+                answer=None if text is None else scrub(text),
+            )
+        )
+
+    async def _write(self, outcome: Outcome) -> None:
         # An answer is not held back by a slow disk, and a row is not lost to an impatient reader.
-        writing = asyncio.ensure_future(asyncio.to_thread(write))
+        settle = self._recorder.ledger.settle
+        writing = asyncio.ensure_future(asyncio.to_thread(settle, self._row, outcome, opening=self._opening))
         await asyncio.wait([writing], timeout=_PATIENCE)
 
 

@@ -100,6 +100,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     low: float = 1.0
     high: float = 1.0
 
+    @property
+    def tells(self) -> bool:
+        """Whether it holds figures: some servers send zeros on every frame but the last, or on all."""
+        return bool(self.prompt_tokens or self.completion_tokens)
+
 
 class FunctionCall(msgspec.Struct, frozen=True, gc=False):
     """A function's name and its arguments as JSON text; in a stream, a fragment of both."""

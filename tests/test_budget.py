@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from shell import Reply, Server, Shell, sse, until_closed
+from shell import KEY, Reply, Server, Shell, sse, until_closed
 
 from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger
@@ -29,6 +29,13 @@ def ledger(shell: Shell) -> Ledger:
     found = shell.magics.purse.ledger
     assert isinstance(found, Ledger)
     return found
+
+
+def billed(prompt_tokens: int, *, said: int = 1, model: str = "gpt-4.1") -> Reply:
+    """A reply of a word with this usage, of a relay that is not simulated."""
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": said, "total_tokens": prompt_tokens + said}
+    choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}
+    return sse({"model": model, "choices": [choice]}, {"choices": [], "usage": usage})
 
 
 @pytest.mark.parametrize(
@@ -90,37 +97,72 @@ def test_the_makers_input_price_guards_where_the_relay_s_is_unknown(
     assert shell.names["answer"].cost is None
 
 
-def test_the_notebook_s_budget(shell: Shell, relay: EmbeddedRelay) -> None:
-    shell.run("%config HolySheepMagics.budget_usd = 0.001")
-    shell.run(f"%%holysheep -o first\n{LONG}")
-    assert shell.names["first"].state == "stopped"
-    assert "the rest of the notebook's budget of $0.001" in shell.names["first"].receipt.note
-    until_closed(relay)
-    seen = relay.stats.requests
-    shell.run("%config HolySheepMagics.budget_usd = 0.0002")
-    ran = shell.run(f"%%holysheep\n{SHORT}")
-    assert isinstance(ran.error, BudgetError)
-    assert ran.out.startswith("BudgetError: The notebook's budget of $0.0002 is spent. Raise it with")
-    assert relay.stats.requests == seen
-    shell.run("%config HolySheepMagics.budget_usd = None")
-    assert shell.run(f"%%holysheep\n{SHORT}").error is None
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("JPY_SESSION_NAME", "work/a.ipynb")
+    return "work/a.ipynb"
 
 
-def test_the_budget_outlives_the_kernel(shell: Shell) -> None:
+def test_the_notebook_s_budget(shell: Shell, notebook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([billed(500_000)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        shell.run("%config HolySheepMagics.budget_usd = 2")
+        assert shell.run("%%holysheep\nHello").error is None
+        assert "$1.00 of a budget of $2.00 are counted" in shell.run("%holysheep").out
+        shell.run("%%holysheep\nHello")
+        ran = shell.run("%%holysheep\nHello")
+        assert isinstance(ran.error, BudgetError)
+        assert ran.out.startswith("BudgetError: The notebook's budget of $2.00 is spent. Raise it with")
+        assert len(server.asked) == 2
+        shell.run("%config HolySheepMagics.budget_usd = None")
+        assert shell.run("%%holysheep\nHello").error is None
+    assert ledger(shell).spent(notebook=notebook).charged > 3
+
+
+def test_the_budget_outlives_the_kernel(shell: Shell, notebook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the price of the input is unknown, and counts at the maker's list."""
+    shell.magics.prices = []
+    with Server([billed(500_000)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        shell.run("%%holysheep\nHello")
+        path, asked = shell.magics.ledger, len(server.asked)
+        shell.run("%reload_ext hs_notebook")
+        shell.magics.ledger, shell.magics.budget_usd = path, 1.0
+        assert "budget of $1.00 is spent" in shell.run("%%holysheep\nHello").out
+        assert len(server.asked) == asked
+    assert notebook in shell.run("%holysheep spend --by notebook").out + str(shell.run("%holysheep").out)
+
+
+def test_an_answer_of_a_model_without_a_price_counts_as_the_one_asked_for(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server([billed(500_000, model="never-heard-of")]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        assert "cost unknown" in shell.run("%%holysheep\nHello").out
+    assert shell.magics.session.charged > 1
+
+
+def test_what_simulated_answers_would_cost_is_not_spent(shell: Shell) -> None:
     shell.run("%config HolySheepMagics.budget_usd = 1")
-    notebook = shell.magics.purse.notebook
-    spent_before(ledger(shell), notebook, Decimal("0.75"))
-    assert shell.magics.purse.spent() == Decimal("0.75")
-    spent_before(ledger(shell), notebook, Decimal("0.30"))
-    spent_before(ledger(shell), "another.ipynb", Decimal(5))
-    assert "budget of $1.00 is spent" in shell.run(f"%%holysheep\n{SHORT}").out
+    shell.run("%%holysheep\n[simulate tokens=20 speed=inf]")
+    assert shell.magics.purse.spent() == 0
+    assert "$0 of a budget of $1.00 are counted" in shell.run("%holysheep").out
 
 
-def spent_before(kept: Ledger, notebook: str, cost: Decimal) -> None:
-    from hs_notebook.ledger import Opening, Outcome
+def test_what_came_unseen_is_told(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([billed(10, said=500_000)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        out = shell.run("%%holysheep --max-cost 0.001\nHello").out
+    assert "came to $4.00, above the limit of $0.001: what is not streamed" in out
 
-    row = kept.begin(Opening(model="gpt-4.1", notebook=notebook))
-    assert kept.settle(row, Outcome(state="complete", cost=cost))
+
+@pytest.mark.parametrize("budget", ["float('inf')", "float('nan')", "1e30"])
+def test_a_budget_that_cannot_be(budget: str, shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(f"%config HolySheepMagics.budget_usd = {budget}")
+    ran = shell.run(f"%%holysheep\n{SHORT}")
+    assert "is no amount in USD" in ran.out
+    assert ran.out.count("\n") == 1
+    assert relay.stats.requests == 0
 
 
 def test_a_wrong_price_is_told_before_anything_is_sent(shell: Shell, relay: EmbeddedRelay) -> None:
@@ -172,9 +214,40 @@ def test_a_dry_run_names_what_it_does_not_know(shell: Shell) -> None:
     assert "cost   unknown\nprice  unknown at HolySheep\n" in out
     shell.magics.prices = []
     out = shell.run("%%holysheep gpt-4.1 --dry-run\nHello").out
-    assert "cost   input unknown; output at most $0.27 (32,768 tokens, the model's longest answer)\n" in out
+    assert "cost   input unknown; at the maker's list, as limits count it, ≈$0.00" in out
+    assert "; output at most $0.27 (32,768 tokens, the model's longest answer)\n" in out
     out = shell.run("%%holysheep gpt-4.1 --dry-run --base-url https://elsewhere.example/v1\nHello").out
-    assert "price  unknown at this relay" in out
+    assert "price  unknown at elsewhere.example" in out
+    out = shell.run("%%holysheep gpt-4.1 --dry-run --max-cost 0.0000001\nHello").out
+    assert "limit  it would be refused: The call may cost" in out
+    assert (
+        "limit  the limit of $1.00 has room for" in shell.run("%%holysheep --dry-run --max-cost 1\nHello").out
+    )
+
+
+def test_a_dry_run_shows_no_key(shell: Shell) -> None:
+    shell.names["k"] = KEY
+    ran = shell.run("%%holysheep gpt-4.1 --dry-run\nIs it {k}?")
+    assert ran.out == "UsageError: The prompt or an option holds your key; nothing was sent. Take it out.\n"
+
+
+def test_a_price_at_a_host_of_one_s_own(shell: Shell) -> None:
+    line = "%%holysheep gpt-4.1 --dry-run --max-cost 1 --base-url https://elsewhere.example/v1\nHello"
+    assert "with seller 'elsewhere.example'" in shell.run(line).out
+    shell.magics.prices = [{"model": "gpt-4.1", "seller": "elsewhere.example", "input": 1, "output": 1}]
+    assert "has room for" in shell.run(line).out
+
+
+def test_a_ledger_stays_where_it_was_named(shell: Shell, tmp_path: Path) -> None:
+    shell.run("%config HolySheepMagics.ledger = 'calls.db'")
+    shell.run(f"%%holysheep\n{SHORT}")
+    shell.run("import os; os.mkdir('below'); os.chdir('below')")
+    shell.run(f"%%holysheep\n{SHORT}")
+    assert len(list(Ledger(tmp_path / "calls.db").rows())) == 2
+    assert (
+        "There is no home folder for"
+        in shell.run("%config HolySheepMagics.ledger = '~nobody-here/x'\n%holysheep").out
+    )
 
 
 # --- warnings ------------------------------------------------------------------------------------
@@ -200,12 +273,6 @@ def test_a_ledger_that_cannot_be_written_costs_no_answer(shell: Shell, tmp_path:
 
 
 # --- what was billed teaches ---------------------------------------------------------------------
-
-
-def billed(prompt_tokens: int) -> Reply:
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": 1, "total_tokens": prompt_tokens + 1}
-    choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}
-    return sse({"model": "gpt-4.1", "choices": [choice]}, {"choices": [], "usage": usage})
 
 
 def test_over_billing_is_told_once_and_corrects_estimates(

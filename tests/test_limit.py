@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hs_notebook.errors import BudgetError
 from hs_notebook.pricing.book import PriceBook
-from hs_notebook.pricing.limit import Limit, limit_for, longest_answer
+from hs_notebook.pricing.limit import Limit, limit_for, longest_answer, most_sent
 from hs_notebook.pricing.price import RELAY, Price
 from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.types import ChatCompletionChunk, ChatRequest, ChoiceDelta, ChunkChoice
@@ -94,6 +94,9 @@ def test_the_room_is_what_fits(sent: int, usd: Decimal) -> None:
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 7}, 7),
         ({"max_tokens": 5, "n": 3}, 15),
+        ({"max_tokens": 100, "max_completion_tokens": 1}, 100),
+        ({"max_tokens": -5}, None),
+        ({"max_tokens": 5, "n": -1}, 5),
         ({"max_tokens": "many"}, None),
     ],
 )
@@ -106,5 +109,29 @@ def test_no_limit_without_a_price() -> None:
     request = ChatRequest.of("m", [{"role": "user", "content": "x"}])
     with pytest.raises(BudgetError, match=r"price of m at HolySheep is unknown, so the limit of \$1\.00"):
         limit_for(request, Quotes(PriceBook([]), RELAY), Decimal(1))
-    with pytest.raises(BudgetError, match="price of m at this relay is unknown"):
-        limit_for(request, Quotes(PriceBook([ROW]), ""), Decimal(1))
+    with pytest.raises(BudgetError, match=r"price of m at a\.host is unknown.* with seller 'a\.host'"):
+        limit_for(request, Quotes(PriceBook([ROW]), "a.host"), Decimal(1))
+
+
+def test_what_goes_along_counts() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "word " * 1000}}]
+    alone = ChatRequest.of("m", [{"role": "user", "content": "x"}])
+    laden = ChatRequest.of("m", [{"role": "user", "content": "x"}], {"tools": tools, "temperature": 1})
+    assert most_sent(laden) > most_sent(alone) + 1000
+
+
+def test_an_answer_with_alternatives_in_one_piece() -> None:
+    request = ChatRequest.of("m", [{"role": "user", "content": "x"}], {"n": 10})
+    with pytest.raises(BudgetError, match=r"may cost \$0\.09, above the limit of \$0\.05"):
+        limit_for(request, Quotes(PriceBook([ROW]), RELAY), Decimal("0.05")).check(streaming=False)
+
+
+def test_an_estimate_cuts_no_answer_short_whose_length_is_bound() -> None:
+    bound = limit("0.0061", longest=500)
+    assert not bound.reached([chunk("word " * 1000)])
+    assert bound.reached([chunk("a")] * 600)
+
+
+def test_what_came_unseen_is_told() -> None:
+    assert limit("1").passed(Decimal(1)) == ""
+    assert limit("1").passed(Decimal(2)).startswith("came to $2.00, above the limit of $1.00: what is not")

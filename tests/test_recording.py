@@ -81,14 +81,18 @@ def test_what_has_openai_s_names_is_recorded_too(client: HolySheep, ledger: Ledg
     assert [tuple(row[name] for name in figures) for row in rows(ledger)] == [
         ("complete", 20, "0.00016", True, None),
         ("complete", 20, "0.00016", True, None),
-        ("truncated", None, None, True, None),
+        ("stopped", 1, "0.000008", True, None),
         ("error", None, None, False, "BadRequestError"),
     ]
 
 
-def test_without_a_ledger_nothing_is_written(relay: EmbeddedRelay, tmp_path: Path) -> None:
+def test_without_a_ledger_nothing_is_written(
+    relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with HolySheep(KEY, base_url=relay.base_url) as client:
         client.ask("[simulate tokens=2 speed=inf]", model=MODEL)
+    assert Ledger().path.is_relative_to(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,7 +101,8 @@ def test_it_is_pending_while_it_is_on_its_way(client: HolySheep, ledger: Ledger)
     next(stream)
     assert [row["state"] for row in rows(ledger)] == ["pending"]
     stream.close()
-    assert [row["state"] for row in rows(ledger)] == ["truncated"]
+    (row,) = rows(ledger)
+    assert (row["state"], row["usage_estimated"]) == ("stopped", True)
 
 
 def test_it_is_written_before_it_is_sent(ledger: Ledger) -> None:
@@ -130,6 +135,89 @@ def test_a_cancelled_question_is_settled_as_stopped(relay: EmbeddedRelay, ledger
     assert row["gen_ai_usage_output_tokens"] > 0
 
 
+def test_one_cancelled_before_it_was_sent_costs_nothing(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    kept = Ledger(path)
+
+    async def cancel() -> None:
+        async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=kept) as client:
+            asking = asyncio.create_task(client.ask(LONG[0]["content"], model=MODEL))
+            await asyncio.sleep(0.3)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            lock.execute("ROLLBACK")
+            await asyncio.sleep(0.5)
+
+    asyncio.run(cancel())
+    lock.close()
+    assert relay.stats.requests == 0
+    (row,) = rows(kept)
+    assert (row["state"], row["cost_usd"], row["gen_ai_usage_output_tokens"]) == ("stopped", "0", 0)
+
+
+def test_one_cancelled_in_one_piece_is_of_unknown_cost(relay: EmbeddedRelay, ledger: Ledger) -> None:
+    async def cancel(*, whole: bool) -> None:
+        async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=ledger) as client:
+            words = LONG[0]["content"]
+            create = client.chat.completions.create(model=MODEL, messages=LONG)
+            asking = asyncio.create_task(create if whole else client.ask(words, model=MODEL, stream=False))
+            if not whole:
+                create.close()
+            await asyncio.sleep(0.5)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(cancel(whole=True))
+    asyncio.run(cancel(whole=False))
+    assert [(row["state"], row["cost_usd"]) for row in rows(ledger)] == [("stopped", None)] * 2
+    assert ledger.spent().unknown == 2
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0},
+        {"prompt_tokens": 12, "completion_tokens": 1e30},
+        {"prompt_tokens": 12, "completion_tokens": "12"},
+        {"prompt_tokens": 12},
+        {"prompt_tokens": -5, "completion_tokens": -7},
+        {"prompt_tokens": 12, "completion_tokens": 10**40},
+    ],
+)
+def test_a_usage_that_cannot_be_is_none(usage: dict[str, Any], ledger: Ledger) -> None:
+    choice = {"index": 0, "delta": {"content": "A whole sentence."}, "finish_reason": "stop"}
+    for frames in (
+        [{"model": MODEL, "choices": [choice]}, {"choices": [], "usage": usage}],
+        [
+            {"model": MODEL, "choices": [{"index": 0, "delta": {"content": "A whole"}}], "usage": usage},
+            {"choices": [choice]},
+        ],
+    ):
+        with (
+            Server([sse(*frames)]) as server,
+            HolySheep(KEY, base_url=server.base_url, ledger=ledger) as client,
+        ):
+            answer = client.ask("Hello", model=MODEL)
+            assert answer.usage.estimated
+            assert answer.usage.completion_tokens > 0
+            list(client.chat.completions.create(model=MODEL, messages=SHORT, stream=True))
+    assert [row["usage_estimated"] for row in rows(ledger)] == [True] * 4
+
+
+def test_cached_tokens_on_a_frame_with_text(ledger: Ledger) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_cache_hit_tokens": 90, "estimated": True}
+    choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}
+    frame = {"model": MODEL, "choices": [choice], "usage": usage}
+    with Server([sse(frame)]) as server, HolySheep(KEY, base_url=server.base_url, ledger=ledger) as client:
+        client.ask("Hello", model=MODEL)
+    (row,) = rows(ledger)
+    assert (row["gen_ai_usage_cache_read_input_tokens"], row["usage_estimated"]) == (90, False)
+
+
 def test_no_word_is_kept_unless_asked(relay: EmbeddedRelay, tmp_path: Path) -> None:
     for keep, found in ((False, False), (True, True)):
         path = tmp_path / f"{keep}.db"
@@ -151,7 +239,11 @@ def test_a_server_that_gives_the_key_back(ledger: Ledger, tmp_path: Path) -> Non
         client.ask("Hello", model=MODEL)
         client.chat.completions.create(model=MODEL, messages=SHORT)
         list(client.chat.completions.create(model=MODEL, messages=SHORT, stream=True))
-    assert [row["gen_ai_response_model"] for row in kept.rows()] == ["[key]"] * 3
+        with pytest.raises(HolySheepError):
+            client.chat.completions.create(model=KEY, messages="nothing")
+        client.chat.completions.create(model=KEY, messages=SHORT)
+    assert [row["gen_ai_response_model"] for row in kept.rows()] == ["[key]"] * 4
+    assert [row["gen_ai_request_model"] for row in kept.rows()] == [MODEL] * 3 + ["[key]"]
     assert next(row["answer"] for row in kept.rows(text=True)) == "It is [key]."
     assert not any(KEY.encode() in file.read_bytes() for file in tmp_path.iterdir())
 
@@ -186,8 +278,8 @@ def test_a_locked_ledger_holds_no_answer_back_for_long(
     kept = Ledger(path, timeout=0.2)
     with HolySheep(KEY, base_url=relay.base_url, ledger=kept) as client:
         start = time.monotonic()
-        answer = client.ask("[simulate tokens=5 speed=inf]", model=MODEL, stream=stream)
+        with pytest.warns(UserWarning, match="Calls go on, but are not recorded"):
+            answer = client.ask("[simulate tokens=5 speed=inf]", model=MODEL, stream=stream)
         assert time.monotonic() - start < 2
     lock.close()
     assert answer.state == "complete"
-    assert "not recorded" in (kept.warning() or "")

@@ -37,20 +37,23 @@ def _model(receipt: Receipt) -> str:
 
 def _tokens(receipt: Receipt) -> str:
     usage = receipt.usage
-    mark, word = ("≈", " (estimated)") if usage.estimated else ("", "")
-    return f"{mark}{usage.prompt_tokens:,} in, {mark}{usage.completion_tokens:,} out{word}"
+    if not usage.estimated:
+        return f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
+    how = f" by {usage.method}" if usage.method else ""
+    return f"≈{usage.prompt_tokens:,} in, ≈{usage.completion_tokens:,} out (estimated{how})"
 
 
 def _cost(costs: Cost) -> str:
-    if costs.known is None:
-        return "cost unknown"
-    about = "" if costs.low is None else "≈"
-    if costs.total is not None:
-        return about + money(costs.total)
-    if not costs.known:
+    if not costs.known and costs.total is None:
         return "cost unknown"  # nothing came of the part whose price is known
-    part, other = ("output", "input") if costs.input is None else ("input", "output")
-    return f"{about}{money(costs.known)} ({part} only, {other} unknown)"
+    known, notes = money(costs.known), []
+    if costs.total is None:
+        part, other = ("output", "input") if costs.input is None else ("input", "output")
+        notes.append(f"{part} only, {other} unknown")
+    if costs.low is not None and costs.low != costs.high:
+        known = f"≈{known}"
+        notes.append(f"{money(costs.low)} to {money(costs.high)}")
+    return f"{known} ({'; '.join(notes)})" if notes else known
 
 
 def _seconds(value: float) -> str:

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hs_notebook.display.visible import visible
-from hs_notebook.errors import MissingKeyError
+from hs_notebook.errors import BudgetError, MissingKeyError, UsageError
 from hs_notebook.pricing.cost import MILLION
 from hs_notebook.pricing.limit import longest_answer
-from hs_notebook.pricing.money import at_most, money
+from hs_notebook.pricing.money import at_most, exactly, money
 from hs_notebook.pricing.price import KINDS
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.pricing.tokens import estimate_messages
 from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.magics.options import Options
     from hs_notebook.pricing.price import Price
     from hs_notebook.pricing.tokens import Estimate
+    from hs_notebook.settings import Secret
     from hs_notebook.types import ChatRequest
 
 _SHOWN = 20_000  # characters of a message
@@ -30,56 +33,87 @@ _SHOWN = 20_000  # characters of a message
 
 def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> str:
     """Return in words what `request` would send and cost."""
-    base_url = _base_url(magics, options.base_url)
-    book = magics.purse.book
-    quotes = Quotes(book, book.seller_of(urlsplit(base_url).hostname or ""))
+    base_url = _base_url(magics, request, options.base_url)
+    quotes = Quotes(magics.purse.book, urlsplit(base_url).hostname or "")
     counted = estimate_messages(request.messages, request.model)
     sent = magics.session.calibration.apply(request.model, counted)
     price = quotes.price(request.model, today(), input_tokens=sent.tokens)
+    ceiling = quotes.ceiling(request.model, today(), input_tokens=sent.tokens)
     rows = {
         "to": f"{request.model} at {base_url}",
         **({"with": json.dumps(request.params, ensure_ascii=False)} if request.params else {}),
         "input": f"≈{sent.tokens:,} tokens (estimated: {sent.low:,} to {sent.high:,}, by {sent.method})",
-        "cost": "; ".join(_costs(sent, price, longest_answer(request))),
+        "cost": "; ".join(_costs(sent, price, ceiling, longest_answer(request))),
         "price": _price(price, quotes.seller),
+        **_limit(magics, request, quotes, options),
     }
     head = "".join(f"{name:<6} {value}\n" for name, value in rows.items())
-    messages = "".join(
-        f"\n[{turn.get('role', '')}]\n{_content(turn.get('content'))}\n" for turn in request.messages
-    )
+    turns = ((turn.get("role", ""), _content(turn.get("content"))) for turn in request.messages)
+    messages = "".join(f"\n[{role}]\n{content}\n" for role, content in turns)
     return visible(f"Dry run: nothing was sent.\n{head}{messages}")
 
 
-def _base_url(magics: HolySheepMagics, named: str | None) -> str:
+def refuse_key(request: ChatRequest, key: Secret) -> None:
+    """Raise `UsageError` for a request that holds the key."""
+    sent = request.body(stream=False, usage=False).decode()
+    if key.scrub(sent) != sent:
+        raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
+
+
+def _base_url(magics: HolySheepMagics, request: ChatRequest, named: str | None) -> str:
     asked = named or magics.base_url or None
     try:
-        return magics.session.credentials(asked, ask=False).base_url
+        credentials = magics.session.credentials(asked, ask=False)
     except MissingKeyError:  # nothing is sent, so none is needed
         return normal_base_url(asked or os.environ.get(BASE_URL_NAME) or DEFAULT_BASE_URL)
+    refuse_key(request, credentials.key)
+    return credentials.base_url
 
 
-def _costs(sent: Estimate, price: Price | None, longest: int | None) -> list[str]:
+def _limit(magics: HolySheepMagics, request: ChatRequest, quotes: Quotes, options: Options) -> dict[str, str]:
+    """Return whether the call would be held to a limit, or refused by it."""
+    try:
+        limit = magics.purse.limit(request, quotes, options.max_cost)
+        if limit is None:
+            return {}
+        limit.check(streaming=options.stream)
+    except BudgetError as error:
+        return {"limit": f"it would be refused: {error}"}
+    return {"limit": f"the {limit.name} of {exactly(limit.usd)} has room for {limit.room:,} output tokens"}
+
+
+def _costs(sent: Estimate, price: Price | None, ceiling: Price | None, longest: int | None) -> list[str]:
     if price is None:
         return ["unknown"]
-    parts = ["input unknown"]
-    if price.input is not None:
-        low, likely, high = (
-            money(tokens * price.input / MILLION) for tokens in (sent.low, sent.tokens, sent.high)
-        )
-        parts = [f"input ≈{likely} ({low} to {high})"]
+    return [_input(sent, price, ceiling), *_output(sent, price, longest)]
+
+
+def _input(sent: Estimate, price: Price, ceiling: Price | None) -> str:
+    known = price.input
+    if known is None and ceiling is not None:
+        known = ceiling.input
+    if known is None:
+        return "input unknown"
+    low, likely, high = (money(tokens * known / MILLION) for tokens in (sent.low, sent.tokens, sent.high))
+    if price.input is None:
+        return f"input unknown; at the maker's list, as limits count it, ≈{likely} ({low} to {high})"
+    return f"input ≈{likely} ({low} to {high})"
+
+
+def _output(sent: Estimate, price: Price, longest: int | None) -> Iterator[str]:
     longest, why = (longest, "") if longest else (price.largest_output, ", the model's longest answer")
     if price.output is None or longest is None:
-        return [*parts, "output unknown"]
-    parts.append(f"output at most {at_most(longest * price.output / MILLION)} ({longest:,} tokens{why})")
+        yield "output unknown"
+        return
+    yield f"output at most {at_most(longest * price.output / MILLION)} ({longest:,} tokens{why})"
     if price.input is not None:
         worst = (sent.high * price.input + Decimal(longest) * price.output) / MILLION
-        parts.append(f"together at most {at_most(worst)}")
-    return parts
+        yield f"together at most {at_most(worst)}"
 
 
 def _price(price: Price | None, seller: str) -> str:
     if price is None:
-        return f"unknown at {seller or 'this relay'}"
+        return f"unknown at {seller}"
     asked = ", ".join(
         f"{name} {'unknown' if amount is None else format(amount, 'f')}"
         for name, amount in (("input", price.input), ("output", price.output))

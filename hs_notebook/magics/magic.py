@@ -11,9 +11,9 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 
 from hs_notebook.answers import Answer
 from hs_notebook.client import AsyncHolySheep, prompt_messages
-from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
-from hs_notebook.magics.dry_run import dry_run
+from hs_notebook.magics.dry_run import dry_run, refuse_key
 from hs_notebook.magics.interpolation import HISTORIES, interpolate
 from hs_notebook.magics.options import KEY_SHAPED, HelpRequested, Options, parse
 from hs_notebook.magics.purse import Purse
@@ -120,10 +120,8 @@ class HolySheepMagics(Magics):
             sys.stdout.write(dry_run(self, request, options))
             return
         client = self.client(options.base_url)
-        sent = request.body(stream=False, usage=False).decode()
-        if client.credentials.key.scrub(sent) != sent:
-            raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
-        limit = self.purse.limit(request, client, options.max_cost)
+        refuse_key(request, client.credentials.key)
+        limit = self.purse.limit(request, client.quotes, options.max_cost)
         try:
             answer = self.session.ask(
                 client, request, self._display(model), stream=options.stream, limit=limit, wait=self._wait

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger, notebook_name
-from hs_notebook.prices import load_book
-from hs_notebook.pricing.limit import Limit, limit_for
+from hs_notebook.prices import full_path, load_book
+from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.pricing.money import exactly, money
 
 if TYPE_CHECKING:
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
     from hs_notebook.ledger import Spent
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.types import ChatRequest
 
 _NOWHERE = "off"
+NO_NOTEBOOK = "IPython"
 
 
 class Purse:
@@ -42,8 +43,9 @@ class Purse:
         asked = (self._magics.ledger, self._magics.keep_text)
         if self._ledger is None or self._ledger[0] != asked:
             place, keep_text = asked
-            path = Path(place).expanduser() if place else None
-            self._ledger = asked, None if place == _NOWHERE else Ledger(path, keep_text=keep_text)
+            nowhere = place.strip().lower() == _NOWHERE
+            path = full_path(place) if place and not nowhere else None
+            self._ledger = asked, None if nowhere else Ledger(path, keep_text=keep_text)
         return self._ledger[1]
 
     @property
@@ -56,20 +58,27 @@ class Purse:
         client.use(self.book, self.ledger, notebook=self.notebook)
         return client
 
-    def spent(self) -> Decimal:
-        """Return what counts against the budget, in USD: this session's calls, or all of the notebook's."""
-        session = self._magics.session.charged
-        ledger = self.ledger
-        return max(session, self._recorded(ledger)) if ledger else session
+    @property
+    def budget(self) -> Decimal | None:
+        """The most that this notebook may spend, in USD; raises `UsageError` for what is no amount."""
+        budget = self._magics.budget_usd
+        return None if budget is None else amount(budget)
 
-    def limit(self, request: ChatRequest, client: AsyncHolySheep, max_cost: Decimal | None) -> Limit | None:
+    def spent(self) -> Decimal:
+        """Return what counts against the budget, in USD: this session's calls, or all of the notebook's.
+
+        Shells without a notebook have one name for all, so there the session counts alone.
+        """
+        session, ledger = self._magics.session.charged, self.ledger
+        return max(session, self._recorded(ledger)) if ledger and self.notebook != NO_NOTEBOOK else session
+
+    def limit(self, request: ChatRequest, quotes: Quotes, max_cost: Decimal | None) -> Limit | None:
         """Return what a call may cost: `max_cost`, or what is left of the budget where that is less.
 
         Raises `BudgetError` where nothing is left, or no price is known to hold a limit to.
         """
         name, usd = "limit", max_cost
-        if self._magics.budget_usd is not None:
-            budget = Decimal(str(self._magics.budget_usd))
+        if (budget := self.budget) is not None:
             left = budget - self.spent()
             if left <= 0:
                 raise BudgetError(
@@ -81,11 +90,11 @@ class Purse:
         if usd is None:
             return None
         calibration = self._magics.session.calibration
-        return limit_for(request, client.quotes, usd, name=name, calibration=calibration)
+        return limit_for(request, quotes, usd, name=name, calibration=calibration)
 
     def _recorded(self, ledger: Ledger) -> Decimal:
         try:
-            return ledger.spent(notebook=self.notebook).cost
+            return ledger.spent(notebook=self.notebook).charged
         except ConfigurationError:  # a file that cannot be read: this session is all that is known
             return Decimal(0)
 
@@ -93,15 +102,14 @@ class Purse:
         """Say what was spent, by this notebook and in all."""
         ledger = self.ledger
         if ledger is None:
-            return f"{money(self._magics.session.charged)} in this session; nothing is recorded"
+            return f"at most {money(self._magics.session.charged)} in this session; nothing is recorded"
         try:
             here, all_of_it = ledger.spent(notebook=self.notebook), ledger.spent()
         except ConfigurationError as error:
             return f"unknown: {error}"
-        name = f" ({self.notebook})" if self.notebook else ""
-        budget = self._magics.budget_usd
-        of = "" if budget is None else f" of a budget of {exactly(Decimal(str(budget)))}"
-        return f"{spent_words(here)}{of} in this notebook{name}; {spent_words(all_of_it)} in all"
+        budget = self.budget
+        of = "" if budget is None else f"; {money(self.spent())} of a budget of {exactly(budget)} are counted"
+        return f"{spent_words(here)} in this notebook ({self.notebook}); {spent_words(all_of_it)} in all{of}"
 
     def say_warning(self) -> None:
         """Tell once that calls could not be recorded."""

@@ -85,6 +85,7 @@ class Flow:
                 continue
             if ending.whole and isinstance(failure, StreamTruncatedError):
                 break  # all was said; what is missing is the end of the reply
+            ending.broken = not isinstance(failure, asyncio.CancelledError | GeneratorExit)
             raise failure
         async for rest in self._end(begun=begun):
             yield rest
@@ -97,6 +98,7 @@ class Flow:
         if not begun and self.ending.begun:
             yield []
             yield self._prelude
+        self.ending.broken = self._failed is not None or not self.ending.whole
         if self._failed is not None:
             raise self._failed.with_traceback(None)
         self.ending.check()

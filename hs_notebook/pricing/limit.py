@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from hs_notebook.errors import BudgetError, UsageError
 from hs_notebook.pricing.cost import MILLION
-from hs_notebook.pricing.money import at_most, exactly
+from hs_notebook.pricing.money import at_most, exactly, money
 from hs_notebook.pricing.quotes import today
-from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
+from hs_notebook.pricing.tokens import estimate, estimate_messages, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from hs_notebook.pricing.price import Price
     from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.types import ChatCompletionChunk, ChatRequest
+
+_MOST_USD = 10**9
 
 
 class Limit:
@@ -28,12 +31,19 @@ class Limit:
     """
 
     def __init__(
-        self, usd: Decimal, price: Price, *, sent: int, longest: int | None = None, name: str = "limit"
+        self,
+        usd: Decimal,
+        price: Price,
+        *,
+        sent: int,
+        longest: int | None = None,
+        several: int = 1,
+        name: str = "limit",
     ) -> None:
         self.usd = usd
         self.name = name
         self._longest = longest
-        self._largest = price.largest_output
+        self._largest = price.largest_output and several * price.largest_output
         self._input = sent * (price.input or Decimal(0)) / MILLION
         self._output = price.output or Decimal(0)
         self._deltas = 0
@@ -59,6 +69,12 @@ class Limit:
             )
 
     @property
+    def worst(self) -> Decimal:
+        """What the call may cost in USD at most, as far as it can be held."""
+        asked = self._input + (self._longest or 0) * self._output / MILLION
+        return min(asked, self.usd) if self._longest else self.usd
+
+    @property
     def room(self) -> int:
         """The output tokens that the limit allows."""
         if not self._output:
@@ -75,8 +91,19 @@ class Limit:
                 if said or delta.tool_calls:
                     self._deltas += 1
                     self._estimated += estimate_tokens(said)
-        # A delta has one token or more, and the estimate may be low: the dearer of the two counts.
-        return max(self._deltas, self._estimated) >= self.room
+        # A delta has one token or more, and the estimate may be low: the dearer of the two counts. Where the
+        # answer's length has a bound that fits, an estimate must not cut it short.
+        counted = self._deltas if self._longest else max(self._deltas, self._estimated)
+        return counted >= self.room
+
+    def passed(self, cost: Decimal) -> str:
+        """Return one line where a call came to more than the limit, or nothing."""
+        if cost <= self.usd:
+            return ""
+        return (
+            f"came to {money(cost)}, above the {self.name} of {exactly(self.usd)}: what is not streamed, "
+            "such as hidden reasoning, cannot be stopped"
+        )
 
 
 def limit_for(
@@ -88,25 +115,40 @@ def limit_for(
     calibration: Calibration | None = None,
 ) -> Limit:
     """Return the limit of `usd` for a request; raises `BudgetError` where no price is known to hold it to."""
-    counted = estimate_messages(request.messages, request.model)
-    sent = (calibration.apply(request.model, counted) if calibration else counted).high
+    sent = most_sent(request, calibration)
     price = quotes.ceiling(request.model, today(), input_tokens=sent)
     if price is None:
-        seller = quotes.seller or "this relay"
         raise BudgetError(
-            f"The price of {request.model} at {seller} is unknown, so the {name} of {exactly(usd)} "
+            f"The price of {request.model} at {quotes.seller} is unknown, so the {name} of {exactly(usd)} "
             "cannot be kept.",
-            hint="Name the price with %config HolySheepMagics.prices, or lift the limit.",
+            hint=f"Name it in %config HolySheepMagics.prices with seller {quotes.seller!r}, or lift it.",
         )
-    return Limit(usd, price, sent=sent, longest=longest_answer(request), name=name)
+    longest = longest_answer(request)
+    return Limit(usd, price, sent=sent, longest=longest, several=_several(request), name=name)
+
+
+def most_sent(request: ChatRequest, calibration: Calibration | None = None) -> int:
+    """Return the most input tokens that a request may have; images are not counted."""
+    counted = estimate_messages(request.messages, request.model)
+    if calibration is not None:
+        counted = calibration.apply(request.model, counted)
+    beside = {name: value for name, value in request.params.items() if isinstance(value, dict | list)}
+    return counted.high + (estimate(json.dumps(beside), request.model).high if beside else 0)
 
 
 def longest_answer(request: ChatRequest) -> int | None:
     """Return the most output tokens that a request asks for, of all alternatives; None is any number."""
-    params = request.params
-    asked = params.get("max_completion_tokens", params.get("max_tokens"))
-    several = params.get("n", 1)
-    return asked * several if isinstance(asked, int) and isinstance(several, int) else None
+    asked = [
+        value
+        for name in ("max_completion_tokens", "max_tokens")
+        if isinstance(value := request.params.get(name), int) and value > 0
+    ]
+    return _several(request) * max(asked) if asked else None
+
+
+def _several(request: ChatRequest) -> int:
+    several = request.params.get("n", 1)
+    return max(1, several) if isinstance(several, int) else 1
 
 
 def amount(value: Decimal | float | str) -> Decimal:
@@ -115,6 +157,6 @@ def amount(value: Decimal | float | str) -> Decimal:
         usd = Decimal(str(value).strip().removeprefix("$"))
     except InvalidOperation:
         usd = Decimal("NaN")
-    if not usd.is_finite() or usd < 0:
+    if not (usd.is_finite() and 0 <= usd <= _MOST_USD):
         raise UsageError(f"{value} is no amount in USD.", hint="Write it as 0.05.")
     return usd

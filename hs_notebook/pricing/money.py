@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 _CENT = Decimal("0.01")
+_MANY = Decimal(10**15)
 _DIGITS = 4  # significant ones, of an amount below a cent
 
 
@@ -26,13 +27,20 @@ def money(amount: Decimal | None) -> str:
 
 def exactly(amount: Decimal) -> str:
     """Return USD as text with all their digits, as somebody wrote them down."""
-    whole_cents = amount == amount.quantize(_CENT)
-    return f"${amount.quantize(_CENT) if whole_cents else amount.normalize():,f}" if amount else "$0"
+    if not amount:
+        return "$0"
+    short = amount.normalize()
+    return f"${max(short, short.quantize(_CENT), key=_places) if abs(amount) < _MANY else short:,f}"
 
 
 def at_most(amount: Decimal) -> str:
     """Return USD as text, rounded up: what a limit promises must not be less than what it allows."""
     return money(amount.quantize(_quantum(amount), ROUND_CEILING)) if amount else "$0"
+
+
+def _places(amount: Decimal) -> int:
+    exponent = amount.as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _quantum(size: Decimal) -> Decimal:

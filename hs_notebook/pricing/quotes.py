@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 
 class Quotes:
-    """A price book as one seller's customer reads it. An unknown seller is empty, and all is unknown."""
+    """A price book as the customer of one host reads it.
 
-    def __init__(self, book: PriceBook, seller: str) -> None:
+    `seller` is who sells there: by the book or, where that does not know the host, the host's own name.
+    """
+
+    def __init__(self, book: PriceBook, host: str) -> None:
         self.book = book
-        self.seller = seller
+        self.seller = book.seller_of(host) or host
 
     def price(self, model: str, at: date, *, input_tokens: int = 0) -> Price | None:
         """Return the price on a day; None is unknown."""
@@ -45,7 +48,7 @@ class Quotes:
             return None
         if price.input is not None:
             return price
-        official = self.book.official(model, at)
+        official = self.book.official(model, at, input_tokens=input_tokens)
         if official is None or official.input is None:
             return None
         source = f"{price.source}; input: {official.source}"
@@ -54,12 +57,20 @@ class Quotes:
         )
 
     def charge(self, receipt: Receipt) -> Decimal:
-        """Return what a call counts against a budget: unknown and estimated parts at their dearest."""
+        """Return what a call counts against a budget: unknown and estimated parts at their dearest.
+
+        An answer of a model without a price counts as one of the model that was asked for. A simulated one
+        was not billed.
+        """
+        if receipt.simulated:
+            return Decimal(0)
         costs = receipt.costs
-        if costs.total is None:
+        for model in (receipt.model, receipt.request_model):
+            if costs.total is not None:
+                break
             usage = receipt.usage
-            costs = call_cost(usage, self.ceiling(receipt.model, today(), input_tokens=usage.prompt_tokens))
-        return costs.high or costs.known or Decimal(0)
+            costs = call_cost(usage, self.ceiling(model, today(), input_tokens=usage.prompt_tokens))
+        return costs.high or costs.known or receipt.costs.known or Decimal(0)
 
     def warning(self, model: str) -> str:
         """Return one line on the age of a price or the end of a model, or nothing."""

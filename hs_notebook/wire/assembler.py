@@ -43,6 +43,7 @@ class Ending:
         self.finish_reason: str | None = None
         self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
         self.done = False  # [DONE] was seen
+        self.broken = False  # it ended by itself, and not well
         self._last = 0  # the highest number of an alternative
         self._finished: set[int] = set()
 
@@ -75,7 +76,9 @@ class Ending:
     @property
     def state(self) -> State:
         """How a stream ended that nobody assembled."""
-        return "complete" if self.whole and self.finish_reason not in _CUT else "truncated"
+        if self.whole and self.finish_reason not in _CUT:
+            return "complete"
+        return "truncated" if self.whole or self.broken else "stopped"
 
     def check(self) -> None:
         """Called at the end of the bytes: raises where the stream is not whole."""
@@ -154,8 +157,7 @@ class Assembler:
         return text
 
     def _count(self, usage: Usage) -> None:
-        # Some servers send zeros on every frame but the last, or on all: those are no figures.
-        if usage.prompt_tokens or usage.completion_tokens:
+        if usage.tells:
             self._usage = usage
 
     def _remember(self, chunk: ChatCompletionChunk) -> None:
@@ -203,10 +205,10 @@ class Assembler:
         usable = self._tools or self._reasoning.tell() or any(said.tell() for said in self._texts.values())
         if error is not None and not usable:
             raise error
-        state, why = self._ending(stopped=stopped, error=error)
+        state, note = self._ending(stopped=stopped, error=error)
         return Answer(
             text,
-            self._receipt(state, "; ".join(filter(None, (why, note))), text),
+            self._receipt(state, note, text),
             messages=self.request.messages,
             reasoning=self._reasoning.getvalue(),
             tool_calls=[self._tools[index] for index in sorted(self._tools)],

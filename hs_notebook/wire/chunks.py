@@ -28,8 +28,9 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
         chunk = _decode_chunk(data)
     except (msgspec.DecodeError, RecursionError):  # also a ValidationError: JSON of another shape
         return _forgiving(data)
-    # A frame without choices, the last with one, and one that names an error may be something in disguise.
-    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.error is None:
+    # A frame without choices, the last with one, and one that names an error may be something in disguise;
+    # figures are looked at closely.
+    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.error is chunk.usage is None:
         return chunk
     return _forgiving(data)
 
@@ -123,8 +124,8 @@ def _clean(frame: dict[str, Any], part: str) -> dict[str, Any]:
     clean: dict[str, Any] = {"choices": [_clean_choice(row, part) for row in rows]}
     clean |= _texts(frame, "id", "model", "system_fingerprint")
     clean["created"] = _whole(frame.get("created"))
-    if isinstance(usage := frame.get("usage"), dict):
-        clean["usage"] = _clean_usage(usage)
+    if isinstance(usage := frame.get("usage"), dict) and (figures := _clean_usage(usage)):
+        clean["usage"] = figures
     return clean
 
 
@@ -146,6 +147,8 @@ def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
         **_texts(call, "id", "type"),
     }
 
+
+_MOST_TOKENS = 10**12
 
 # The parts of a usage, and where servers put them: OpenAI's place first, then the Responses API's, DeepSeek's
 # and Anthropic's names.
@@ -170,14 +173,21 @@ _PARTS = {
 
 
 def _clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
-    clean: dict[str, Any] = {
-        name: _whole(usage.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    }
+    """Return the figures of a usage; none where input or output is no number of tokens."""
+    names = ("prompt_tokens", "completion_tokens")
+    if any(_tokens(usage.get(name)) is None for name in names):
+        return {}
+    clean: dict[str, Any] = {name: _tokens(usage.get(name)) or 0 for name in (*names, "total_tokens")}
     for (details, figure), places in _PARTS.items():
-        found = [value for place in places if (value := _at(usage, place)) is not None]
+        found = [tokens for place in places if (tokens := _tokens(_at(usage, place))) is not None]
         if found:
-            clean.setdefault(details, {})[figure] = _whole(found[0])
+            clean.setdefault(details, {})[figure] = found[0]
     return clean
+
+
+def _tokens(value: Any) -> int | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 <= value <= _MOST_TOKENS else None  # so NaN is none
 
 
 def _at(source: Any, place: tuple[str, ...]) -> Any:
