@@ -363,6 +363,27 @@ WRONG = {
     "empty seller": (GOOD + 'seller = ""', "mine.toml: price 1: model or seller is empty."),
     "model no text": (GOOD.replace('"m"', "4.1"), "mine.toml: price 1: Expected `str`"),
     "no amount": ('[[price]]\nmodel = "m"', "mine.toml: price 1 (m) names no amount."),
+    "finer than anything": (
+        GOOD + "input = 1e-5000000",
+        "mine.toml: price 1 (m): input = 1E-5000000 is no price",
+    ),
+    "nothing, finely": (
+        GOOD + "input = 0e-5000000",
+        "mine.toml: price 1 (m): input = 0E-5000000 is no price",
+    ),
+    "not checked yet": (
+        GOOD + "checked_on = 2999-01-01",
+        "mine.toml: price 1: checked_on = 2999-01-01 is yet to come.",
+    ),
+    "a long number": (
+        GOOD + f"input = '{'9' * 5000}'",
+        f"mine.toml: price 1 (m): input = {'9' * 57}... is no price",
+    ),
+    "a long name": (GOOD + f"{'x' * 5000} = 1", f"mine.toml: price 1: nothing is called '{'x' * 56}...."),
+    "a long model": (
+        GOOD.replace('"m"', f'"{"m" * 5000}"') + "input = -1",
+        f"mine.toml: price 1 ({'m' * 60}): input",
+    ),
     "below 0": (GOOD + "input = -0.01", "mine.toml: price 1 (m): input = -0.01 is no price"),
     "absurd": (GOOD + "input = 1000001", "mine.toml: price 1 (m): input = 1000001 is no price"),
     "infinite": (GOOD + "input = inf", "mine.toml: price 1 (m): input = Infinity is no price"),
@@ -393,6 +414,14 @@ def test_a_wrong_file_is_told_in_one_line(name: str) -> None:
         user_rows(text, "mine.toml", DAY)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_price_may_be_checked_where_the_day_has_begun() -> None:
+    (price,) = own_rows([{"model": "m", "output": 1, "checked_on": DAY + timedelta(1)}], "p", DAY)
+    assert price.checked_on > DAY
+    with pytest.raises(ConfigurationError, match="is yet to come"):
+        own_rows([{"model": "m", "output": 1, "checked_on": DAY + timedelta(2)}], "p", DAY)
 
 
 KEYS = st.sampled_from([*Price.__struct_fields__, "price", "x"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
@@ -13,12 +13,14 @@ import msgspec
 
 from hs_notebook.errors import ConfigurationError
 from hs_notebook.pricing.book import PriceBook
-from hs_notebook.pricing.names import plain_name
+from hs_notebook.pricing.names import plain_name, shortened, shown_name
 from hs_notebook.pricing.price import AMOUNTS, RELAY, Price, Speed
 
 T = TypeVar("T")
 
 _MOST = Decimal(1_000_000)  # USD per million tokens: nothing costs a dollar a token
+_FINEST = 30  # decimals of an amount, which is shown with all of them
+_DAY = timedelta(days=1)  # days are dated in UTC: a user's own may have begun
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +49,7 @@ def user_rows(text: str, name: str, today: date) -> list[Price]:
     """Return the rows of a user's own file: a `[[price]]` needs `model` and an amount, no more."""
     raw = _toml(text, name)
     if unknown := set(raw) - {"price"}:
-        raise ConfigurationError(f"{name}: nothing is called {min(unknown)!r} here.", hint=_EXAMPLE)
+        raise ConfigurationError(f"{name}: nothing is called {shortened(min(unknown))} here.", hint=_EXAMPLE)
     return own_rows(raw.get("price", []), name, today)
 
 
@@ -61,7 +63,8 @@ def own_rows(raw: Any, name: str, today: date) -> list[Price]:
         if not isinstance(fields, dict):
             raise ConfigurationError(f"{where} is no table of names and values.", hint=_EXAMPLE)
         if unknown := set(fields) - set(Price.__struct_fields__):
-            raise ConfigurationError(f"{where}: nothing is called {min(map(str, unknown))!r}.", hint=_EXAMPLE)
+            name_of = shortened(min(map(str, unknown)))
+            raise ConfigurationError(f"{where}: nothing is called {name_of}.", hint=_EXAMPLE)
         defaults = {
             "seller": RELAY,
             "source": name,
@@ -70,6 +73,8 @@ def own_rows(raw: Any, name: str, today: date) -> list[Price]:
         }
         row = _convert(defaults | fields | {"kind": "user"}, Price, where)
         _check(row, where)
+        if row.checked_on - _DAY > today:
+            raise ConfigurationError(f"{where}: checked_on = {row.checked_on} is yet to come.")
         rows.append(row)
     return rows
 
@@ -105,11 +110,13 @@ def _check(row: Price, where: str) -> None:
     """Raise `ConfigurationError` for a row that cannot be meant."""
     if not plain_name(row.model) or not row.seller.strip():
         raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
-    where += f" ({row.model if row.model.isprintable() else repr(row.model)})"
+    where += f" ({shown_name(row.model)})"
     for field in AMOUNTS:
         amount = getattr(row, field)
-        if amount is not None and not (amount.is_finite() and 0 <= amount <= _MOST):
-            raise ConfigurationError(f"{where}: {field} = {amount} is no price in USD per million tokens.")
+        if amount is not None and not _is_price(amount):
+            raise ConfigurationError(
+                f"{where}: {field} = {shortened(amount)} is no price in USD per million tokens."
+            )
     if all(getattr(row, field) is None for field in AMOUNTS):
         raise ConfigurationError(f"{where} names no amount.", hint=_EXAMPLE)
     for field in ("context_over", "largest_output"):
@@ -117,3 +124,10 @@ def _check(row: Price, where: str) -> None:
             raise ConfigurationError(f"{where}: {field} is below 0.")
     if row.effective_to is not None and row.effective_to <= row.effective_from:
         raise ConfigurationError(f"{where}: effective_to is not after effective_from.")
+
+
+def _is_price(amount: Decimal) -> bool:
+    if not amount.is_finite() or not 0 <= amount <= _MOST:
+        return False
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and abs(exponent) <= _FINEST
