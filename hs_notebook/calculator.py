@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hs_notebook.errors import UsageError
-from hs_notebook.pricing.files import builtin
+from hs_notebook.prices import load_book
+from hs_notebook.pricing.catalog import Catalog, read_catalog
+from hs_notebook.pricing.names import plain_name, shortened
+from hs_notebook.pricing.quotes import today
 from hs_notebook.pricing.report import numbers
 from hs_notebook.pricing.roi import evaluate
-from hs_notebook.pricing.scenario import Scenario, changed_inputs, plain_inputs, scenario_of
+from hs_notebook.pricing.scenario import changed_inputs, plain_inputs, scenario_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from hs_notebook.ledger import Usual
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.pricing.report import Report
 
@@ -29,11 +32,6 @@ class Preset(NamedTuple):
 
     title: str
     inputs: dict[str, Any]
-
-    @property
-    def scenario(self) -> Scenario:
-        """The scenario that the inputs make."""
-        return scenario_of(**self.inputs)
 
 
 # The relay publishes output prices alone: a preset with input takes the makers' price for it, and says so.
@@ -95,6 +93,58 @@ PRESETS = {
 }
 
 
+def own_calls(usual: Usual, book: PriceBook, at: date) -> Preset | None:
+    """Return a preset of a notebook's own calls; None where it cannot be one.
+
+    The calls are those of models that have a list price, and their tokens are the means over all.
+    """
+    mix = _listed(usual.models, read_catalog(book, at))
+    if not mix:
+        return None
+    cached = round(usual.cached_share, 4)
+    calls = round(usual.calls * sum(mix.values()))
+    inputs = {
+        "calls": calls,
+        "input_tokens": round(usual.input_tokens),
+        "output_tokens": round(usual.output_tokens),
+        "cached_share": cached,
+        "cache_write_share": min(round(usual.written_share, 4), round(1 - cached, 4)),
+        "now": shares(mix),
+        "then": shares(mix),
+        "assume_official_input": True,
+    }
+    try:
+        scenario_of(book, **inputs)
+    except UsageError:  # such as a call of a thousand million tokens
+        return None
+    made = (
+        f"{calls:,} so far"
+        if calls == usual.calls
+        else f"{calls:,} of {usual.calls:,}: no list has the others"
+    )
+    simulated = ", simulated" if usual.simulated == usual.calls else ""
+    return Preset(f"This notebook's own calls ({made}{simulated}), as if made each month", inputs)
+
+
+def _listed(models: Mapping[str, float], found: Catalog) -> dict[str, float]:
+    """Return the shares of the models that have a list price, by the catalog's names."""
+    listed: dict[str, float] = {}
+    for name, share in models.items():
+        model = found.names.get(plain_name(name), "")
+        if found.offer(model, "official"):
+            listed[model] = listed.get(model, 0) + share
+    return listed
+
+
+def shares(parts: Mapping[str, float]) -> dict[str, float]:
+    """Return shares of one in whole hundredths, the first of them making up for what is left."""
+    total = sum(parts.values())
+    first, *others = parts
+    hundredths = {name: round(100 * parts[name] / total) for name in others}
+    hundredths = {first: 100 - sum(hundredths.values()), **hundredths}
+    return {name: number / 100 for name, number in hundredths.items() if number}
+
+
 class Roi:
     """A scenario with its results; what a `Report` has, it has as attributes, money as `Decimal` in USD.
 
@@ -138,12 +188,14 @@ class Roi:
         return picture(self.report)
 
 
-def roi(preset: str | None = None, /, **inputs: Any) -> Roi:
+def roi(preset: str | None = None, /, *, prices: Sequence[dict[str, Any]] = (), **inputs: Any) -> Roi:
     """Return what a scenario costs now and then, and what it saves; the inputs are the fields of `Scenario`.
 
-    `preset` names one of `PRESETS` to begin from. Raises `UsageError` for what cannot be meant.
+    `preset` names one of `PRESETS` to begin from. The prices are those of today, with the rows of the user's
+    price file in them, and `prices`: rows as `%config HolySheepMagics.prices` has them, which the magic alone
+    sees. Raises `UsageError` for what cannot be meant, and `ConfigurationError` for a price that is wrong.
     """
-    return roi_of(preset_inputs(preset) | inputs, builtin(), datetime.now(UTC).date())
+    return roi_of(preset_inputs(preset) | inputs, load_book(prices), today())
 
 
 def roi_of(inputs: Mapping[str, Any], book: PriceBook, at: date) -> Roi:
@@ -155,8 +207,10 @@ def preset_inputs(name: str | None) -> dict[str, Any]:
     """Return the inputs of a preset; of None, none."""
     if name is None:
         return {}
+    if not isinstance(name, str):
+        raise UsageError("A preset is a name.", hint="Inputs are given by theirs: roi(calls=1000).")
     if name not in PRESETS:
-        raise UsageError(f"There is no preset {name!r}.", hint=f"There are {', '.join(PRESETS)}.")
+        raise UsageError(f"There is no preset {shortened(name)}.", hint=f"There are {', '.join(PRESETS)}.")
     return PRESETS[name].inputs
 
 

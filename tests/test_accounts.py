@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from shell import Shell, settings
 
 from hs_notebook import roi
-from hs_notebook.ledger import Ledger, Opening, Outcome
-from hs_notebook.magics.accounts import shares
+from hs_notebook.calculator import own_calls, shares
+from hs_notebook.ledger import Ledger, Opening, Outcome, Usual
+from hs_notebook.pricing.files import builtin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +68,7 @@ def test_spend_of_answers(shell: Shell) -> None:
         "gpt-4.1",
         0,
         1,
-        "$0.0001600",
+        "at least $0.0001600",
     )
     assert "were not billed" in str(table)
 
@@ -175,6 +177,67 @@ def test_roi_of_this_notebook_s_own_calls(shell: Shell) -> None:
         spent(shell.magics.purse.ledger, model, None, notebook=shell.magics.purse.notebook)
     out = shell.run("%holysheep roi notebook").out
     assert "67 % gpt-4.1 + 33 % deepseek-v3.2 at HolySheep" in out.replace("\n      ", " ")
+
+
+def test_an_absurd_reply_breaks_no_calculator(shell: Shell) -> None:
+    notebook = shell.magics.purse.notebook
+    spent(shell.magics.purse.ledger, "gpt-4.1", None, notebook=notebook, input_tokens=10, cached_tokens=50)
+    assert shell.run("%holysheep roi notebook").error is None
+    spent(shell.magics.purse.ledger, "gpt-4.1", None, notebook=notebook, output_tokens=10**10)
+    assert shell.run("%holysheep roi").error is None
+    assert "There is no preset notebook." in shell.run("%holysheep roi notebook").out
+
+
+def usual(**more: Any) -> Usual:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    fields: dict[str, Any] = {
+        "calls": 4,
+        "input_tokens": 1000.4,
+        "output_tokens": 200,
+        "cached_share": 0.0,
+        "written_share": 0.0,
+        "models": {"gpt-4.1": 1.0},
+        "first": at,
+        "last": at,
+    }
+    return Usual(**fields | more)
+
+
+AT = date(2026, 11, 24)
+
+
+def test_two_rounded_shares_are_no_more_than_all() -> None:
+    preset = own_calls(usual(cached_share=0.00625, written_share=0.99375), builtin(), AT)
+    assert preset is not None
+    assert preset.inputs["cached_share"] + preset.inputs["cache_write_share"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("models", "title", "calls", "now"),
+    [
+        ({"gpt-4.1": 1.0}, "(4 so far)", 4, {"gpt-4.1": 1}),
+        ({"openai/gpt-4-1": 0.5, "gpt-4.1": 0.5}, "(4 so far)", 4, {"gpt-4.1": 1}),
+        ({"gpt-4.1": 0.75, "mine": 0.25}, "(3 of 4: no list has the others)", 3, {"gpt-4.1": 1}),
+        (
+            {"gpt-4.1": 0.5, "deepseek-chat": 0.5},
+            "(4 so far)",
+            4,
+            {"gpt-4.1": 0.5, "deepseek-v3.2": 0.5},
+        ),
+    ],
+)
+def test_own_calls_say_how_many_are_meant(
+    models: dict[str, float], title: str, calls: int, now: dict[str, float]
+) -> None:
+    preset = own_calls(usual(models=models), builtin(), AT)
+    assert preset is not None
+    assert preset.title == f"This notebook's own calls {title}, as if made each month"
+    assert (preset.inputs["calls"], preset.inputs["now"]) == (calls, now)
+
+
+def test_no_own_calls_where_there_can_be_none() -> None:
+    assert own_calls(usual(models={"mine": 1.0}), builtin(), AT) is None
+    assert own_calls(usual(input_tokens=1e9), builtin(), AT) is None
 
 
 @given(st.dictionaries(st.text(min_size=1), st.floats(0.001, 1), min_size=1, max_size=20))

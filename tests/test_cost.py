@@ -98,10 +98,6 @@ def test_what_is_known_of_a_cost() -> None:
     assert call_cost(usage(1000, 500), price(input="2", output="8")).known == Decimal("0.006")
 
 
-def test_a_batch_costs_half() -> None:
-    assert call_cost(usage(1000, 500), price(input="2", output="8"), batch=True).total == Decimal("0.003")
-
-
 def test_an_estimate_has_an_interval() -> None:
     cost = call_cost(usage(1000, 500, estimated=True, low=0.5, high=1.5), price(input="2", output="8"))
     assert (cost.low, cost.total, cost.high) == (Decimal("0.003"), Decimal("0.006"), Decimal("0.009"))

@@ -364,6 +364,14 @@ def test_no_row_is_looked_at_to_add_up(full: Ledger, by: By) -> None:
         assert not any("TEMP B-TREE" in step[3] for step in plan)
 
 
+def test_no_call_had_more_from_a_cache_than_it_sent(ledger: Ledger) -> None:
+    call(ledger, "gpt-4.1", input_tokens=10, output_tokens=1, cached_tokens=50, written_tokens=50)
+    call(ledger, "gpt-4.1", input_tokens=30, output_tokens=1, cached_tokens=10, written_tokens=50)
+    usual = ledger.usage_of()
+    assert usual is not None
+    assert (usual.cached_share, usual.written_share) == (0.5, 0.5)
+
+
 def test_usage_of_a_notebook(ledger: Ledger) -> None:
     at = datetime(2026, 11, 1, tzinfo=UTC)
     used: dict[str, Any] = {

@@ -6,23 +6,31 @@ import decimal
 import json
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hs_notebook.calculator import PRESETS, roi, roi_of
 from hs_notebook.display.calculator import figures
-from hs_notebook.errors import UsageError
+from hs_notebook.errors import ConfigurationError, UsageError
 from hs_notebook.pricing import formulas
-from hs_notebook.pricing.catalog import catalog
+from hs_notebook.pricing.catalog import catalog, read_catalog
 from hs_notebook.pricing.files import builtin, own_rows
 from hs_notebook.pricing.formulas import Amounts
+from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import ARTICLE, RELAY
 from hs_notebook.pricing.report import Report, numbers
 from hs_notebook.pricing.roi import evaluate
-from hs_notebook.pricing.scenario import LIMITS, Scenario, check, problems, scenario_of
+from hs_notebook.pricing.scenario import LIMITS, Scenario, problems, scenario_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hs_notebook.pricing.book import PriceBook
 
 AT = date(2026, 11, 24)
 GPT, SONNET, FLASH, DEEPSEEK = "gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2"
@@ -180,6 +188,44 @@ def test_models_that_only_the_user_knows() -> None:
     assert [row["model"] for row in listed["rows"]][:2] == ["house-model", GPT]
 
 
+def own(*rows: dict[str, Any]) -> PriceBook:
+    return builtin().with_rows(own_rows(list(rows), "prices.toml", AT))
+
+
+def test_a_user_s_price_is_no_official_list() -> None:
+    found = roi_of({}, own({"model": GPT, "seller": "OpenAI", "input": 1, "output": 1}), AT)
+    assert (found.month_now, found.output_now) == (600, 400)
+    assert figures(found.report).text["now-price"] == figures(report()).text["now-price"]
+
+
+@pytest.mark.parametrize("aliases", [[GPT], [GPT, SONNET], [SONNET, "openai/gpt-4-1"]])
+def test_a_name_of_one_s_own_takes_no_price_away(aliases: list[str]) -> None:
+    book = own({"model": "my-gpt", "aliases": aliases, "input": 1})
+    found = read_catalog(book, AT)
+    assert set(found.models) == {GPT, SONNET, FLASH, DEEPSEEK}
+    for model in found.models:
+        before = read_catalog(builtin(), AT).offer(model, "official")
+        assert found.offer(model, "official") == before
+    assert [
+        offer.price.input
+        for name in (GPT, "my-gpt")
+        if (offer := found.offer(found.names[plain_name(name)], "relay"))
+    ] == [1, 1]
+    assert roi_of({"now": {"my-gpt": 1}}, book, AT).output_now == report(now={aliases[0]: 1}).output_now
+    assert (
+        roi_of({"now": {GPT: 0.5, SONNET: 0.5}}, book, AT).month_now
+        == report(now={GPT: 0.5, SONNET: 0.5}).month_now
+    )
+
+
+def test_a_price_under_any_name_of_a_model_is_its_price() -> None:
+    book = own(
+        {"model": "mine", "aliases": ["yours"], "seller": "elsewhere", "output": 9},
+        {"model": "yours", "output": 1},
+    )
+    assert roi_of({"then": {"mine": 1}}, book, AT).output_then == 50
+
+
 def test_a_price_that_has_ended_says_so() -> None:
     found = report(seller="official")
     assert [offer and offer.ended for offer in found.then_offers] == [date(2026, 7, 24)]
@@ -301,7 +347,6 @@ SCENARIOS = st.builds(
 @settings(deadline=None, max_examples=60)
 @given(scenario=SCENARIOS)
 def test_the_parts_of_a_saving_add_up_exactly(scenario: Scenario) -> None:
-    assert check(scenario, builtin()) == {}
     found = evaluate(scenario, builtin(), AT)
     with decimal.localcontext(decimal.Context(prec=64, traps=[decimal.Inexact])):
         parts = (found.reference_effect, found.model_effect, found.relay_effect)
@@ -378,6 +423,45 @@ def test_problems(inputs: dict[str, Any], expected: dict[str, str]) -> None:
         assert "\n" not in str(raised.value)
 
 
+WHATEVER: list[dict[str, Any]] = [
+    {"calls": 10**5000},
+    {"now": {GPT: 10**5000}},
+    {"now": {"gpt\n4": 1}},
+    {"now": {GPT: 1, "gpt-4.1\n": 2}},
+    {"now": {"g" * 5000: 1}},
+    {"now": {GPT: D("1e-5000000")}},
+    {"top_up": np.array([1, 2])},
+    {"seller": np.array(["relay", "relay"])},
+    {"calls": np.array([1, 2])},
+    {"calls": Fraction(10**500)},
+    {"x" * 5000: 1},
+]
+
+
+@pytest.mark.parametrize("inputs", WHATEVER, ids=range(len(WHATEVER)))
+def test_whatever_is_given_is_refused_in_one_short_line(inputs: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as raised:
+        roi(**inputs)
+    assert len(str(raised.value).splitlines()) == 1
+    assert len(str(raised.value)) < 600
+
+
+def test_inputs_are_given_by_name() -> None:
+    for wrong in ({"calls": 1}, 5, [GPT]):
+        with pytest.raises(UsageError, match=r"^A preset is a name\. Inputs are given by theirs"):
+            roi(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "number", [np.float64(5), np.int64(5), np.uint8(5), np.float32(5), Fraction(5), D(5)], ids=repr
+)
+def test_numbers_of_other_kinds_are_numbers(number: Any) -> None:
+    """As from the mean of a column."""
+    found = roi(calls=number, seller="official")
+    assert found.as_json() == roi(calls=5, seller="official").as_json()
+    assert roi(calls=np.float64(0.1)).scenario.calls == D("0.1")
+
+
 def test_all_problems_are_found_in_the_order_of_the_inputs() -> None:
     bad = dict.fromkeys(LIMITS, -1) | {"now": None, "then": None, "reference": 0, "seller": 0, "top_up": 2}
     assert list(problems(bad, builtin())) == [
@@ -393,6 +477,18 @@ def test_a_mistyped_input_is_named() -> None:
 
 
 # In Python
+
+
+def test_the_user_s_own_prices_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[price]]\nmodel = "deepseek-v3.2"\ninput = 0.14\n')
+    monkeypatch.setenv("HOLYSHEEP_PRICES", str(file))
+    assert roi().month_then == 14 + 21
+    rows = [{"model": DEEPSEEK, "input": 0.28}, {"model": "house-model", "input": 0, "output": 1}]
+    assert roi(prices=rows).month_then == 28 + 21
+    assert roi(then={"house-model": 1}, prices=rows).month_then == 50
+    with pytest.raises(ConfigurationError, match="names no amount"):
+        roi(prices=[{"model": "house-model"}])
 
 
 @pytest.mark.parametrize("preset", [None, *PRESETS])

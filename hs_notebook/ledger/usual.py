@@ -17,9 +17,10 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
     """Averages over the `calls` that brought something and whose tokens are known.
 
     `input_tokens` and `output_tokens` are means a call; `cached_share` and `written_share` the parts of all
-    input that were read from a cache and written to one; `models` the share of the calls by the model that
-    answered, the most used first. `first` and `last` are when the first and the last began. `simulated` and
-    `estimated` count those among them that no model answered, and whose tokens were counted by us.
+    input that were read from a cache and written to one, of no call more than it sent; `models` the share of
+    the calls by the model that answered, the most used first. `first` and `last` are when the first and the
+    last began. `simulated` and `estimated` count those among them that no model answered, and whose tokens
+    were counted by us.
     """
 
     calls: int
@@ -37,9 +38,13 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
 _QUERY = """
     SELECT gen_ai_response_model, gen_ai_request_model, COUNT(*), SUM(simulated), SUM(usage_estimated),
         SUM(gen_ai_usage_input_tokens), SUM(gen_ai_usage_output_tokens),
-        SUM(gen_ai_usage_cache_read_input_tokens), SUM(gen_ai_usage_cache_creation_input_tokens),
+        SUM(cached), SUM(MIN(gen_ai_usage_input_tokens - cached, written)),
         MIN(started_at), MAX(started_at)
-    FROM calls
+    FROM (
+        SELECT *, IFNULL(gen_ai_usage_cache_creation_input_tokens, 0) AS written,
+            MIN(gen_ai_usage_input_tokens, IFNULL(gen_ai_usage_cache_read_input_tokens, 0)) AS cached
+        FROM calls
+    )
     WHERE state IN ('complete', 'truncated', 'stopped')
         AND gen_ai_usage_input_tokens IS NOT NULL AND gen_ai_usage_output_tokens IS NOT NULL {}
     GROUP BY gen_ai_response_model, gen_ai_request_model

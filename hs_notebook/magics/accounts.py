@@ -136,17 +136,22 @@ def roi(magics: HolySheepMagics, words: list[str]) -> None:
 
 def _show_live(magics: HolySheepMagics, begun: Roi, presets: Mapping[str, Preset]) -> None:
     from hs_notebook.display.calculator_live import LiveCalculator
-    from hs_notebook.pricing.scenario import plain_inputs
+    from hs_notebook.pricing.scenario import plain_inputs, scenario_of
 
+    book = magics.purse.book
     offered = [
-        {"name": name, "title": preset.title, "scenario": plain_inputs(preset.scenario)}
+        {
+            "name": name,
+            "title": preset.title,
+            "scenario": plain_inputs(scenario_of(book, **preset.inputs)),
+        }
         for name, preset in presets.items()
     ]
     LiveCalculator(
         magics.shell,
         magics.views,
         begun.scenario,
-        magics.purse.book,
+        book,
         begun.report.catalog.at,
         presets=offered,
         mode="widget" if magics.display == "widget" else "picture",
@@ -155,47 +160,13 @@ def _show_live(magics: HolySheepMagics, begun: Roi, presets: Mapping[str, Preset
 
 def _presets(magics: HolySheepMagics) -> dict[str, Preset]:
     """Return the presets, with this notebook's own calls where there are any."""
-    from hs_notebook.calculator import PRESETS
-
-    own = _own_calls(magics)
-    return {**PRESETS, **({_OWN: own} if own else {})}
-
-
-def _own_calls(magics: HolySheepMagics) -> Preset | None:
-    from hs_notebook.calculator import Preset
+    from hs_notebook.calculator import PRESETS, own_calls
     from hs_notebook.pricing.quotes import today
 
-    ledger, book = magics.purse.ledger, magics.purse.book
+    ledger = magics.purse.ledger
     try:
         usual = ledger.usage_of(magics.purse.notebook) if ledger else None
     except ConfigurationError:  # a file that cannot be read: the calculator does without
         usual = None
-    if usual is None:
-        return None
-    priced = {model: share for model, share in usual.models.items() if book.official(model, today())}
-    if not priced:
-        return None
-    mix = shares(priced)
-    simulated = ", simulated" if usual.simulated == usual.calls else ""
-    return Preset(
-        title=f"This notebook's own calls ({usual.calls:,} so far{simulated}), as if made each month",
-        inputs={
-            "calls": usual.calls,
-            "input_tokens": round(usual.input_tokens),
-            "output_tokens": round(usual.output_tokens),
-            "cached_share": round(usual.cached_share, 4),
-            "cache_write_share": round(usual.written_share, 4),
-            "now": mix,
-            "then": mix,
-            "assume_official_input": True,
-        },
-    )
-
-
-def shares(parts: Mapping[str, float]) -> dict[str, float]:
-    """Return shares of one in whole hundredths, the first of them making up for what is left."""
-    total = sum(parts.values())
-    first, *others = parts
-    hundredths = {name: round(100 * parts[name] / total) for name in others}
-    hundredths = {first: 100 - sum(hundredths.values()), **hundredths}
-    return {name: number / 100 for name, number in hundredths.items() if number}
+    own = own_calls(usual, magics.purse.book, today()) if usual else None
+    return {**PRESETS, **({_OWN: own} if own else {})}

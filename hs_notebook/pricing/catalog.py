@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from hs_notebook.pricing.chance import INPUTS
-from hs_notebook.pricing.cost import BATCH_DISCOUNT
+from hs_notebook.pricing.cost import BATCH_DISCOUNT, amounts_of
 from hs_notebook.pricing.formulas import Amounts, first
 from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import AMOUNTS, ARTICLE, KINDS, RELAY, Price, Speed
@@ -63,7 +63,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
         for long in self.above:
             if input_tokens > long.context_over:
                 row = long
-        return Amounts(*(getattr(row, field) for field in AMOUNTS))
+        return amounts_of(row)
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,19 +99,27 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_catalog(book: PriceBook, at: date) -> Catalog:
     """Return the catalog of a book on a day; a price that has ended stands in it and says so."""
-    names: dict[str, str] = {}
-    for row in book:
-        spelled = sorted(row.names)
-        model = next((names[name] for name in spelled if name in names), row.model)
-        names |= {name: model for name in spelled if name not in names}
+    names = _names(book)
     models = dict.fromkeys(names.values())
-    found = [_offer(book, model, role, at) for model in models for role in ROLES]
+    found = [_offer(book, names, model, role, at) for model in models for role in ROLES]
     speeds = {model: speed for model in models if (speed := book.speed(model))}
     return Catalog(at=at, names=names, offers=tuple(one for one in found if one), speeds=speeds)
 
 
-def _offer(book: PriceBook, model: str, role: Role, at: date) -> Offer | None:
-    asked = _asked(book, model, role, at)
+def _names(book: PriceBook) -> dict[str, str]:
+    """Return all spellings in the book's order, each to its model: ours, before what a user calls it."""
+    names: dict[str, str] = {}
+    for row in sorted(book, key=lambda row: row.kind == "user"):
+        spelled = [plain_name(name) for name in (row.model, *row.aliases)]
+        model = next((names[name] for name in spelled if name in names), row.model)
+        names |= {name: model for name in spelled if name not in names}
+    return {name: names[name] for row in book for name in sorted(row.names)}
+
+
+def _offer(book: PriceBook, names: dict[str, str], model: str, role: Role, at: date) -> Offer | None:
+    spelled = [name for name, other in names.items() if other == model]
+    spelled.sort(key=lambda name: name != plain_name(model))
+    asked = _asked(book, spelled, role, at)
     price = asked(0)
     if price is None:
         return None
@@ -126,12 +134,20 @@ def _offer(book: PriceBook, model: str, role: Role, at: date) -> Offer | None:
     )
 
 
-def _asked(book: PriceBook, model: str, role: Role, at: date) -> Callable[[int], Price | None]:
-    """Return what tells a role's price for a call of so many input tokens."""
+def _asked(book: PriceBook, names: list[str], role: Role, at: date) -> Callable[[int], Price | None]:
+    """Return what tells a role's price for a call of so many input tokens; a user's own price wins."""
     seller = {"relay": RELAY, "article": ARTICLE}.get(role)
-    if seller is None:
-        return lambda tokens: book.official(model, at, input_tokens=tokens)
-    return lambda tokens: book.last_known(model, seller, at, input_tokens=tokens)
+
+    def of(name: str, tokens: int) -> Price | None:
+        if seller is None:
+            return book.official(name, at, input_tokens=tokens)
+        return book.last_known(name, seller, at, input_tokens=tokens)
+
+    def asked(tokens: int) -> Price | None:
+        known = (row for name in names if (row := of(name, tokens)))
+        return min(known, key=lambda row: row.kind != "user", default=None)
+
+    return asked
 
 
 def catalog(book: PriceBook, at: date) -> dict[str, Any]:

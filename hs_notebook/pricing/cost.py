@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hs_notebook.answers import Cost
+from hs_notebook.pricing.formulas import MILLION, Amounts, part, parts_cost
+from hs_notebook.pricing.price import AMOUNTS
 
 if TYPE_CHECKING:
     from hs_notebook.pricing.price import Price
     from hs_notebook.types import Usage
 
-MILLION = Decimal(1_000_000)
+__all__ = ["BATCH_DISCOUNT", "MILLION", "Billed", "amounts_of", "call_cost"]
+
 BATCH_DISCOUNT = Decimal("0.5")  # at OpenAI, Anthropic and Google
 
 
@@ -46,7 +49,7 @@ def _output(usage: Usage) -> int:
     return said + thought if beside else said
 
 
-def call_cost(usage: Usage, price: Price | None, *, batch: bool = False) -> Cost:
+def call_cost(usage: Usage, price: Price | None) -> Cost:
     """Return what a call cost by a price (formula F1).
 
     An unknown price of the cache is the one of the input; an unknown price of tokens that there are makes
@@ -55,11 +58,10 @@ def call_cost(usage: Usage, price: Price | None, *, batch: bool = False) -> Cost
     """
     if price is None:
         return Cost()
-    billed = Billed.of(usage)
-    share = 1 - BATCH_DISCOUNT if batch else Decimal(1)
+    billed, amounts = Billed.of(usage), amounts_of(price)
     cost = Cost(
-        input=_scaled(input_cost(billed, price), share),
-        output=_scaled(_part(billed.output, price.output), share),
+        input=parts_cost(billed.input, billed.cache_read, billed.cache_write, amounts),
+        output=part(billed.output, amounts.output),
         seller=price.seller,
         kind=price.kind,
         source=price.source,
@@ -72,26 +74,6 @@ def call_cost(usage: Usage, price: Price | None, *, batch: bool = False) -> Cost
     return msgspec.structs.replace(cost, low=known * low, high=known * high)
 
 
-def input_cost(billed: Billed, price: Price) -> Decimal | None:
-    """Return what the input of a call costs in USD."""
-    parts = (
-        _part(billed.input, price.input),
-        _part(billed.cache_read, _first(price.cache_read, price.input)),
-        _part(billed.cache_write, _first(price.cache_write, price.input)),
-    )
-    known = [part for part in parts if part is not None]
-    return sum(known, Decimal(0)) if len(known) == len(parts) else None
-
-
-def _part(tokens: int, price: Decimal | None) -> Decimal | None:
-    if not tokens:
-        return Decimal(0)
-    return None if price is None else tokens * price / MILLION
-
-
-def _first(*prices: Decimal | None) -> Decimal | None:
-    return next((price for price in prices if price is not None), None)
-
-
-def _scaled(amount: Decimal | None, share: Decimal) -> Decimal | None:
-    return None if amount is None else amount * share
+def amounts_of(price: Price) -> Amounts:
+    """Return a row's prices alone, as the formulas take them."""
+    return Amounts(*(getattr(price, field) for field in AMOUNTS))

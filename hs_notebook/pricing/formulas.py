@@ -9,8 +9,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from typing import NamedTuple
 
-from hs_notebook.pricing.cost import MILLION
-
+MILLION = Decimal(1_000_000)
 HOURS = Decimal("730.5")  # in a month
 MONTHS = 12
 FAILED_INPUT = Decimal(1)  # how much of a failed attempt's input is billed
@@ -34,7 +33,7 @@ class Attempts(NamedTuple):
     failed: Decimal
 
 
-def part(tokens: Decimal, price: Decimal | None) -> Decimal | None:
+def part(tokens: Decimal | int, price: Decimal | None) -> Decimal | None:
     """Return what tokens cost; no tokens cost nothing, whatever their price."""
     if not tokens:
         return Decimal(0)
@@ -43,10 +42,17 @@ def part(tokens: Decimal, price: Decimal | None) -> Decimal | None:
 
 def input_cost(tokens: Decimal, cached: Decimal, written: Decimal, price: Amounts) -> Decimal | None:
     """F1: c_in = (I(1−h−w)·p_in + I·h·p_cr + I·w·p_cw)/10⁶; an unknown price of the cache is the input's."""
+    return parts_cost(tokens * (1 - cached - written), tokens * cached, tokens * written, price)
+
+
+def parts_cost(
+    plain: Decimal | int, read: Decimal | int, written: Decimal | int, price: Amounts
+) -> Decimal | None:
+    """F1 in tokens instead of shares: what of the input is new, read from a cache, and written to one."""
     return total(
-        part(tokens * (1 - cached - written), price.input),
-        part(tokens * cached, first(price.cache_read, price.input)),
-        part(tokens * written, first(price.cache_write, price.input)),
+        part(plain, price.input),
+        part(read, first(price.cache_read, price.input)),
+        part(written, first(price.cache_write, price.input)),
     )
 
 
@@ -125,14 +131,20 @@ def relay_factor(markup: Decimal, fee: Decimal, local_paid: Decimal, local_per_u
 
 
 def payback(once: Decimal, net: Decimal | None, growth: Decimal) -> Decimal | None:
-    """F6: months to save `once`, K/net or with growth ln(1+K·g/net)/ln(1+g); None is never or unknown."""
+    """F6: months to save `once`, K/net or with growth ln(1+K·g/net)/ln(1+g); None is never or unknown.
+
+    With growth all of `net` grows, as the formula is written: the running cost in it, too.
+    """
     if net is None or net <= 0:
         return None
     return (1 + once * growth / net).ln() / (1 + growth).ln() if growth else once / net
 
 
 def return_on(once: Decimal, net: Decimal | None, growth: Decimal) -> Decimal | None:
-    """F6: (12·net − K)/K over 12 months, in which net grows as the calls do; None where nothing was spent."""
+    """F6: (12·net − K)/K over 12 months; None where nothing was spent.
+
+    With growth the 12 is F3's ((1+g)¹²−1)/g, which is our own reading: the formula is written without.
+    """
     return None if net is None or not once else (net * months(growth) - once) / once
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from hs_notebook.errors import UsageError
-from hs_notebook.pricing.names import plain_name
+from hs_notebook.pricing.names import plain_name, shortened, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,10 +111,20 @@ CHOICES = {"reference": ("official", "article"), "seller": ("relay", "official")
 
 def number_of(value: Any) -> Decimal | None:
     """Return a finite number as it is written; None for everything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool):
         return None
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    return number if number.is_finite() else None
+    if isinstance(value, Integral):  # numpy's, too
+        value = Decimal(int(value))
+    elif isinstance(value, Real):
+        value = _float(value)
+    return value if isinstance(value, Decimal) and value.is_finite() else None
+
+
+def _float(value: Real) -> Decimal | None:
+    try:
+        return Decimal(repr(float(value)))
+    except OverflowError:  # a fraction may be larger
+        return None
 
 
 def problems(raw: Mapping[str, Any], book: PriceBook) -> dict[str, str]:
@@ -122,7 +133,7 @@ def problems(raw: Mapping[str, Any], book: PriceBook) -> dict[str, str]:
     found = {field: limit.problem(values[field]) for field, limit in LIMITS.items()}
     found |= {field: _mix_problem(values[field], book) for field in MIXES}
     found |= {field: _choice_problem(values[field], names) for field, names in CHOICES.items()}
-    found |= {field: "" if values[field] in (True, False) else "must be true or false" for field in FLAGS}
+    found |= {field: "" if isinstance(values[field], bool) else "must be true or false" for field in FLAGS}
     if not found["cached_share"] and not found["cache_write_share"]:
         shares = (number_of(values[field]) for field in ("cached_share", "cache_write_share"))
         if sum((share or ZERO for share in shares), ZERO) > 1:
@@ -130,13 +141,8 @@ def problems(raw: Mapping[str, Any], book: PriceBook) -> dict[str, str]:
     return {field: found[field] for field in Scenario.__struct_fields__ if found[field]}
 
 
-def check(scenario: Scenario, book: PriceBook) -> dict[str, str]:
-    """Return all that is wrong with a scenario, by field; see `problems`."""
-    return problems(msgspec.structs.asdict(scenario), book)
-
-
 def _choice_problem(value: Any, names: tuple[str, ...]) -> str:
-    return "" if value in names else f"must be {' or '.join(names)}"
+    return "" if isinstance(value, str) and value in names else f"must be {' or '.join(names)}"
 
 
 def _mix_problem(mix: Any, book: PriceBook) -> str:
@@ -147,11 +153,13 @@ def _mix_problem(mix: Any, book: PriceBook) -> str:
     known = {name for row in book for name in row.names}
     for model, share in mix.items():
         if plain_name(model) not in known:
-            return f"names {model[:60]}, of which no price is known"
+            return f"names {shown_name(model)}, of which no price is known"
         if problem := _SHARE.problem(share):
-            return f"has a share of {model} that {problem}"
+            return f"has a share of {shown_name(model)} that {problem}"
     total = sum((number_of(share) or ZERO for share in mix.values()), ZERO)
-    return "" if abs(total - 1) <= _NEAR else f"has shares that sum to {total.normalize():f}, not 1"
+    return (
+        "" if abs(total - 1) <= _NEAR else f"has shares that sum to {round(total, 12).normalize():f}, not 1"
+    )
 
 
 def scenario_of(book: PriceBook | None = None, /, **raw: Any) -> Scenario:
@@ -160,13 +168,13 @@ def scenario_of(book: PriceBook | None = None, /, **raw: Any) -> Scenario:
     Raises `UsageError`, which names the first field that is wrong.
     """
     if unknown := [name for name in raw if name not in Scenario.__struct_fields__]:
-        raise UsageError(f"The calculator has no input {unknown[0]!r}.", hint=_nearest(unknown[0]))
+        raise UsageError(f"The calculator has no input {shortened(unknown[0])}.", hint=_nearest(unknown[0]))
     if book is None:
         from hs_notebook.pricing.files import builtin
 
         book = builtin()
     for field, problem in problems(raw, book).items():
-        raise UsageError(f"{field} = {_short(raw[field])} {problem}.")
+        raise UsageError(f"{field} = {shortened(raw[field])} {problem}.")
     return Scenario(**{field: _exact(value, field) for field, value in raw.items()})
 
 
@@ -174,11 +182,6 @@ def _exact(value: Any, field: str) -> Any:
     if field in MIXES:
         return {model: number_of(share) for model, share in value.items()}
     return number_of(value) if field in LIMITS else value
-
-
-def _short(value: Any) -> str:
-    text = f"{value}" if isinstance(value, Decimal) else ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _nearest(name: str) -> str:
