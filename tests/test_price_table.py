@@ -53,17 +53,17 @@ def test_all_of_the_book() -> None:
     claim = "vendor claim|[2]|2026-11-23"
     assert ["|".join(cells) for cells in texts(builtin())] == [
         "gpt-4.1|OpenAI|2.00|0.50|8.00||official list|[1]|2026-11-24|2027-01-14",
-        f"gpt-4.1|HolySheep|unknown|unknown|8.00|0 % cheaper|{claim}|2027-01-14",
+        f"gpt-4.1|HolySheep|unknown|unknown|8.00|0 %|{claim}|2027-01-14",
         f"gpt-4.1|the article's reference|unknown|unknown|60.00|7.5 × list|{claim}|–",
         "claude-sonnet-4.5|Anthropic|3.00|0.30|15.00||official list|[1]|2026-11-24|2026-11-30",
         "claude-sonnet-4.5|Anthropic, >200,000 in|6.00|0.60|22.50||official list|[3]|2026-11-24|2026-11-30",
-        f"claude-sonnet-4.5|HolySheep|unknown|unknown|15.00|0 % cheaper|{claim}|2026-11-30",
+        f"claude-sonnet-4.5|HolySheep|unknown|unknown|15.00|0 %|{claim}|2026-11-30",
         f"claude-sonnet-4.5|the article's reference|unknown|unknown|45.00|3 × list|{claim}|–",
         "gemini-2.5-flash|Google|0.30|0.03|2.50||official list|[1]|2026-11-24|2026-12-01",
-        f"gemini-2.5-flash|HolySheep|unknown|unknown|2.50|0 % cheaper|{claim}|2026-12-01",
+        f"gemini-2.5-flash|HolySheep|unknown|unknown|2.50|0 %|{claim}|2026-12-01",
         f"gemini-2.5-flash|the article's reference|unknown|unknown|10.00|4 × list|{claim}|–",
         "deepseek-v3.2|DeepSeek|0.28|0.028|0.42||official list|[4]|2026-11-23|ended 2026-07-24",
-        f"deepseek-v3.2|HolySheep|unknown|unknown|0.42|0 % cheaper|{claim}|2026-07-24",
+        f"deepseek-v3.2|HolySheep|unknown|unknown|0.42|0 %|{claim}|2026-07-24",
         f"deepseek-v3.2|the article's reference|unknown|unknown|2.00|4.76 × list|{claim}|–",
     ]
 
@@ -101,8 +101,8 @@ def test_a_list_that_holds_has_not_ended() -> None:
 @pytest.mark.parametrize(
     ("relay", "said"),
     [
-        ("8", "0 % cheaper"),
-        ("8.00000", "0 % cheaper"),
+        ("8", "0 %"),
+        ("8.00000", "0 %"),
         ("7", "12.5 % cheaper"),
         ("7.99999", "<0.1 % cheaper"),
         ("8.00001", "<0.1 % dearer"),
@@ -120,7 +120,7 @@ def test_the_relay_beside_the_list(relay: str | None, said: str) -> None:
     book = PriceBook([row("Maker", "8", kind="official"), row(RELAY, relay, input=Decimal(1))])
     assert column("vs. list", book) == ["", said]
     saves = "at list prices the same model saves 0 %"
-    assert any(saves in note for note in price_table(book, [], DAY).notes) is (said == "0 % cheaper")
+    assert any(saves in note for note in price_table(book, [], DAY).notes) is (said == "0 %")
 
 
 def test_without_a_list_the_saving_is_unknown() -> None:
@@ -139,7 +139,7 @@ def test_differing_savings_are_named_one_by_one() -> None:
         row(RELAY, "4", model="n"),
     ]
     notes = price_table(PriceBook(rows), [], DAY).notes
-    assert "HolySheep's output prices against the makers' own lists: m 25 % cheaper, n 0 % cheaper." in notes
+    assert "HolySheep's output prices against the makers' own lists: m 25 % cheaper, n 0 %." in notes
 
 
 def test_a_longer_call_is_compared_with_the_list_for_longer_calls() -> None:
@@ -149,7 +149,7 @@ def test_a_longer_call_is_compared_with_the_list_for_longer_calls() -> None:
         row(RELAY, "8"),
         row(RELAY, "12", context_over=100),
     ]
-    assert column("vs. list", PriceBook(rows)) == ["", "", "0 % cheaper", "25 % cheaper"]
+    assert column("vs. list", PriceBook(rows)) == ["", "", "0 %", "25 % cheaper"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_user_s_row_stands_in_its_model_s_group() -> None:
 def test_a_price_agreed_with_the_maker_is_not_its_list() -> None:
     book = builtin().with_rows(own_rows([{"model": "gpt-4.1", "seller": "OpenAI", "output": 6}], "p", DAY))
     shown = {cells[1]: cells[5] for cells in texts(book, "gpt-4.1")}
-    assert shown == {RELAY: "0 % cheaper", ARTICLE: "7.5 × list", "OpenAI": "25 % cheaper"}
+    assert shown == {RELAY: "0 %", ARTICLE: "7.5 × list", "OpenAI": "25 % cheaper"}
 
 
 def test_models_that_are_asked_for() -> None:
@@ -207,7 +207,7 @@ def test_models_that_are_asked_for() -> None:
 def test_sellers_that_are_asked_for() -> None:
     shown = texts(builtin(), sellers=["openai", "HolySheep"])
     assert [cells[1] for cells in shown] == ["OpenAI", RELAY, RELAY, RELAY, RELAY]
-    assert [cells[5] for cells in shown] == ["", *["0 % cheaper"] * 4]  # whether the maker is shown or not
+    assert [cells[5] for cells in shown] == ["", *["0 %"] * 4]  # whether the maker is shown or not
     with pytest.raises(UsageError) as caught:
         price_table(builtin(), ["gpt-4.1"], DAY, sellers=["OpnAI"])
     assert str(caught.value) == (

@@ -129,7 +129,9 @@ def _against(ratio: Decimal | None) -> str | None:
     if ratio >= 2:
         return f"{_digits(ratio)} × list"
     share = abs(1 - ratio) * 100
-    percent = "<0.1" if 0 < share < Decimal("0.1") else _digits(share)
+    if not share:
+        return "0 %"
+    percent = "<0.1" if share < Decimal("0.1") else _digits(share)
     return f"{percent} % {'dearer' if ratio > 1 else 'cheaper'}"
 
 
