@@ -91,12 +91,11 @@ def _run_until_it_ends(command: list[str], environ: dict[str, str]) -> int:
 
 def ask(options: argparse.Namespace) -> int:
     """Ask one question; the answer streams to standard output."""
-    from hs_notebook.client import prompt_messages
     from hs_notebook.display.terminal import TerminalDisplay
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.limit import amount, limit_for
     from hs_notebook.session import Session
-    from hs_notebook.types import ChatRequest
+    from hs_notebook.types import ChatRequest, prompt_messages
 
     prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else sys.stdin.read())
     request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))

@@ -7,9 +7,10 @@ calling thread in batches: all that one wake-up of the loop brought.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from hs_notebook.completions import AsyncChat, AsyncModels, Chat, Models
 from hs_notebook.errors import UsageError
 from hs_notebook.exchange import Exchange, Screen
 from hs_notebook.net.calls import Calls
@@ -17,26 +18,21 @@ from hs_notebook.net.transport import Auth, Timeouts, Transport
 from hs_notebook.portal import portal
 from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import Limit, amount, limit_for
-from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.prompt import hidden_prompt
-from hs_notebook.recording import Entry, Recorder
+from hs_notebook.recording import Account
 from hs_notebook.settings import Credentials, find_credentials, given_credentials
-from hs_notebook.streams import AsyncStream, Stream
-from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
-from hs_notebook.wire.chunks import decode_models
+from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
-from hs_notebook.wire.whole import as_answer, read_completion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from decimal import Decimal
     from types import TracebackType
 
     from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
-    from hs_notebook.net.reader import Reader
     from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.pricing.quotes import Quotes
 
 
 class AsyncHolySheep:
@@ -76,18 +72,19 @@ class AsyncHolySheep:
             retry=retry or RetryPolicy(),
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
-        self.use(prices or load_book(), ledger)
-        self.chat = AsyncChat(self, self._calls)
+        host = urlsplit(self.base_url).hostname or ""
+        self._account = Account(host, self.credentials.key.scrub, prices or load_book(), ledger)
+        self.chat = AsyncChat(self._calls, self._account)
         self.models = AsyncModels(self._calls)
 
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger, from the next question on."""
-        host = urlsplit(self.base_url).hostname or ""
-        self.quotes = Quotes(prices, host)
-        scrub = self.credentials.key.scrub
-        self.recorder = (
-            Recorder(ledger, self.quotes, host=host, notebook=notebook, scrub=scrub) if ledger else None
-        )
+        self._account.use(prices, ledger, notebook=notebook)
+
+    @property
+    def quotes(self) -> Quotes:
+        """What the relay asks."""
+        return self._account.quotes
 
     @property
     def base_url(self) -> str:
@@ -119,7 +116,7 @@ class AsyncHolySheep:
             await exchange.give_up()
             raise
         answer = await exchange.finish(error=error)
-        self._warn()
+        self._account.warn()
         if error is not None and answer.state == "error":
             error.answer = answer
             raise error
@@ -127,17 +124,9 @@ class AsyncHolySheep:
 
     def exchange(self, request: ChatRequest, *, limit: Limit | None = None) -> Exchange:
         """Return a question that is ready to be asked."""
-        return Exchange(self._calls, request, quotes=self.quotes, recorder=self.recorder, limit=limit)
-
-    async def record(self, request: ChatRequest) -> Entry | None:
-        """Write down that a call is about to be sent, where a ledger is kept."""
-        entry = await self.recorder.begin(request) if self.recorder else None
-        self._warn()
-        return entry
-
-    def _warn(self) -> None:
-        if self.recorder is not None:
-            self.recorder.warn()
+        return Exchange(
+            self._calls, request, quotes=self.quotes, recorder=self._account.recorder, limit=limit
+        )
 
     async def close(self) -> None:
         """Close all connections."""
@@ -150,76 +139,6 @@ class AsyncHolySheep:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class AsyncChat:
-    """`client.chat`."""
-
-    def __init__(self, client: AsyncHolySheep, calls: Calls) -> None:
-        self.completions = AsyncCompletions(client, calls)
-
-
-class AsyncCompletions:
-    """`client.chat.completions`."""
-
-    def __init__(self, client: AsyncHolySheep, calls: Calls) -> None:
-        self._client = client
-        self._calls = calls
-
-    @overload
-    async def create(
-        self, *, model: str, messages: Messages, stream: Literal[True], **params: Any
-    ) -> AsyncStream: ...
-    @overload
-    async def create(
-        self, *, model: str, messages: Messages, stream: Literal[False] = False, **params: Any
-    ) -> ChatCompletion: ...
-    @overload
-    async def create(
-        self, *, model: str, messages: Messages, stream: bool, **params: Any
-    ) -> ChatCompletion | AsyncStream: ...
-
-    async def create(
-        self, *, model: str, messages: Messages, stream: bool = False, **params: Any
-    ) -> ChatCompletion | AsyncStream:
-        """Send messages; return the completion, or with `stream` an asynchronous iterator of chunks.
-
-        Parameters that are not given (or None) are not sent. Raises `HolySheepError`.
-        """
-        request = ChatRequest.of(model, messages, params)
-        entry = await self._client.record(request)
-        try:
-            if stream:
-                return self._recorded(await self._calls.stream(request, Screen()), entry)
-            completion = read_completion(request, *await self._calls.post(request, Screen()))
-        except asyncio.CancelledError:
-            if entry:
-                await entry.settle_unknown()
-            raise
-        except Exception as error:
-            if entry:
-                await entry.fail(type(error).__name__)
-            raise
-        if entry:
-            await entry.settle(as_answer(request, completion, self._client.quotes))
-        return completion
-
-    def _recorded(self, reader: Reader, entry: Entry | None) -> AsyncStream:
-        if entry:
-            reader.batches = entry.count(reader.batches)
-            reader.after = entry.settle_stream
-        return AsyncStream(reader)
-
-
-class AsyncModels:
-    """`client.models`."""
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    async def list(self) -> list[Model]:
-        """Return the models that the relay offers; 200 also means that the key is valid."""
-        return decode_models(await self._calls.get("/models", Screen()))
 
 
 class HolySheep:
@@ -253,59 +172,3 @@ class HolySheep:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Chat:
-    """`client.chat`."""
-
-    def __init__(self, chat: AsyncChat) -> None:
-        self.completions = Completions(chat.completions)
-
-
-class Completions:
-    """`client.chat.completions`."""
-
-    def __init__(self, completions: AsyncCompletions) -> None:
-        self._completions = completions
-
-    @overload
-    def create(self, *, model: str, messages: Messages, stream: Literal[True], **params: Any) -> Stream: ...
-    @overload
-    def create(
-        self, *, model: str, messages: Messages, stream: Literal[False] = False, **params: Any
-    ) -> ChatCompletion: ...
-    @overload
-    def create(
-        self, *, model: str, messages: Messages, stream: bool, **params: Any
-    ) -> ChatCompletion | Stream: ...
-
-    def create(
-        self, *, model: str, messages: Messages, stream: bool = False, **params: Any
-    ) -> ChatCompletion | Stream:
-        """Send messages; return the completion, or with `stream` an iterator of chunks."""
-        home = portal()
-
-        async def create() -> ChatCompletion | Stream:
-            result = await self._completions.create(model=model, messages=messages, stream=stream, **params)
-            return result.read_ahead(home) if isinstance(result, AsyncStream) else result
-
-        return home.run(create())
-
-
-class Models:
-    """`client.models`."""
-
-    def __init__(self, models: AsyncModels) -> None:
-        self._models = models
-
-    def list(self) -> list[Model]:
-        """Return the models that the relay offers."""
-        return portal().run(self._models.list())
-
-
-def prompt_messages(prompt: str, system: str | None = None) -> list[Mapping[str, Any]]:
-    """Return one question as messages; raises `UsageError` for an empty one."""
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise UsageError("The prompt is empty.", hint="Write the question.")
-    question: Mapping[str, Any] = {"role": "user", "content": prompt}
-    return [question] if system is None else [{"role": "system", "content": system}, question]

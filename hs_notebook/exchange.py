@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer, Receipt
     from hs_notebook.net.calls import Calls
     from hs_notebook.pricing.limit import Limit
-    from hs_notebook.pricing.quotes import Quotes
-    from hs_notebook.recording import Entry, Recorder
+    from hs_notebook.recording import Account, Entry
     from hs_notebook.types import ChatRequest
 
 
@@ -44,20 +43,13 @@ class Exchange:
     """`read`, then `finish`; both on one event loop. A cancelled `read` may be finished as stopped."""
 
     def __init__(
-        self,
-        calls: Calls,
-        request: ChatRequest,
-        *,
-        quotes: Quotes,
-        recorder: Recorder | None = None,
-        limit: Limit | None = None,
+        self, calls: Calls, request: ChatRequest, account: Account, *, limit: Limit | None = None
     ) -> None:
         self.request = request
         self._calls = calls
-        self._quotes = quotes
-        self._recorder = recorder
+        self._recorder = account.recorder
         self._limit = limit
-        self._assembler = Assembler(request, quotes=quotes)
+        self._assembler = Assembler(request, quotes=account.quotes)
         self._entry: Entry | None = None
         self._timed = _Timed(self._assembler, Screen())
         self._stream = True

@@ -11,6 +11,7 @@ import msgspec
 
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.ledger import Opening, Outcome
+from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
 from hs_notebook.types import ChatCompletionChunk, Usage
 from hs_notebook.wire.assembler import SIMULATED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
-    from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.pricing.book import PriceBook
     from hs_notebook.types import ChatRequest
     from hs_notebook.wire.assembler import Ending
 
@@ -29,11 +30,42 @@ _PATIENCE = 1.0  # seconds that an answer waits for the disk
 _UNSENT = Outcome(state="stopped", input_tokens=0, output_tokens=0, cost=Cost.nothing().total)
 
 
-class Recorder:
-    """Records the calls to one host. The disk never holds the loop up.
+class Account:
+    """What the calls to one host are priced by, and where they are recorded.
 
     `scrub` takes the key out of what a user or a server may have put somewhere.
     """
+
+    def __init__(
+        self, host: str, scrub: Callable[[str], str], prices: PriceBook, ledger: Ledger | None
+    ) -> None:
+        self._host = host
+        self._scrub = scrub
+        self.use(prices, ledger)
+
+    def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
+        """Price by another book, record in another ledger."""
+        self.quotes = Quotes(prices, self._host)
+        self.recorder = (
+            Recorder(ledger, self.quotes, host=self._host, notebook=notebook, scrub=self._scrub)
+            if ledger
+            else None
+        )
+
+    async def record(self, request: ChatRequest) -> Entry | None:
+        """Write down that a call is about to be sent, where a ledger is kept."""
+        entry = await self.recorder.begin(request) if self.recorder else None
+        self.warn()
+        return entry
+
+    def warn(self) -> None:
+        """Tell once, as Python warns, that calls could not be recorded."""
+        if self.recorder is not None and (line := self.recorder.ledger.warning()):
+            warnings.warn(line, stacklevel=3)
+
+
+class Recorder:
+    """Records the calls to one host. The disk never holds the loop up."""
 
     def __init__(
         self, ledger: Ledger, quotes: Quotes, *, host: str, notebook: str, scrub: Callable[[str], str]
@@ -71,11 +103,6 @@ class Recorder:
         """Settle a call that was given up while its row was being written: it was never sent."""
         if not writing.cancelled() and writing.exception() is None:
             asyncio.get_running_loop().run_in_executor(None, self.ledger.settle, writing.result(), _UNSENT)
-
-    def warn(self) -> None:
-        """Tell once, as Python warns, that calls could not be recorded."""
-        if line := self.ledger.warning():
-            warnings.warn(line, stacklevel=3)
 
 
 class Entry:

@@ -189,3 +189,11 @@ class Model(msgspec.Struct, frozen=True):
     id: str
     owned_by: str = ""
     created: int = 0
+
+
+def prompt_messages(prompt: str, system: str | None = None) -> list[Mapping[str, Any]]:
+    """Return one question as messages; raises `UsageError` for an empty one."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise UsageError("The prompt is empty.", hint="Write the question.")
+    question: Mapping[str, Any] = {"role": "user", "content": prompt}
+    return [question] if system is None else [{"role": "system", "content": system}, question]

@@ -26,6 +26,7 @@ LAYERS = (
     ("net", "recording"),
     ("streams",),
     ("exchange",),
+    ("completions",),
     ("client",),
     ("widgets",),
     ("display",),
@@ -75,6 +76,7 @@ ROOMS = {
         "display",
         "session",
         "recording",
+        "exchange",
         "relay",
     },
 }

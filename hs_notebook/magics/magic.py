@@ -10,7 +10,6 @@ import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
-from hs_notebook.client import AsyncHolySheep, prompt_messages
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.dry_run import dry_run, refuse_key
@@ -22,12 +21,13 @@ from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import hidden_prompt
 from hs_notebook.session import Interrupted, Session
-from hs_notebook.types import ChatRequest
+from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from hs_notebook.client import AsyncHolySheep
     from hs_notebook.display import Display
     from hs_notebook.display.widget import Views
 
