@@ -100,8 +100,15 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 def read_catalog(book: PriceBook, at: date) -> Catalog:
     """Return the catalog of a book on a day; a price that has ended stands in it and says so."""
     names = _names(book)
-    models = dict.fromkeys(names.values())
-    found = [_offer(book, names, model, role, at) for model in models for role in ROLES]
+    models: dict[str, list[str]] = {}
+    for name, model in names.items():
+        models.setdefault(model, []).append(name)
+    overs = sorted({row.context_over for row in book if row.context_over})
+    found = [
+        _offer(model, role, _asked(book, spelled, role, at), overs, at)
+        for model, spelled in models.items()
+        for role in ROLES
+    ]
     speeds = {model: speed for model in models if (speed := book.speed(model))}
     return Catalog(at=at, names=names, offers=tuple(one for one in found if one), speeds=speeds)
 
@@ -116,14 +123,12 @@ def _names(book: PriceBook) -> dict[str, str]:
     return {name: names[name] for row in book for name in sorted(row.names)}
 
 
-def _offer(book: PriceBook, names: dict[str, str], model: str, role: Role, at: date) -> Offer | None:
-    spelled = [name for name, other in names.items() if other == model]
-    spelled.sort(key=lambda name: name != plain_name(model))
-    asked = _asked(book, spelled, role, at)
+def _offer(
+    model: str, role: Role, asked: Callable[[int], Price | None], overs: list[int], at: date
+) -> Offer | None:
     price = asked(0)
     if price is None:
         return None
-    overs = sorted({row.context_over for row in book if row.context_over})
     longer = ((over, asked(over + 1)) for over in overs)
     return Offer(
         model=model,
