@@ -124,9 +124,7 @@ class AsyncHolySheep:
 
     def exchange(self, request: ChatRequest, *, limit: Limit | None = None) -> Exchange:
         """Return a question that is ready to be asked."""
-        return Exchange(
-            self._calls, request, quotes=self.quotes, recorder=self._account.recorder, limit=limit
-        )
+        return Exchange(self._calls, request, self._account, limit=limit)
 
     async def close(self) -> None:
         """Close all connections."""
