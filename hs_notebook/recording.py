@@ -12,7 +12,7 @@ import msgspec
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.ledger import Opening, Outcome
 from hs_notebook.pricing.quotes import Quotes
-from hs_notebook.pricing.tokens import estimate_messages, estimate_tokens
+from hs_notebook.pricing.tokens import as_usage, by_script, estimate_messages, estimate_tokens
 from hs_notebook.types import ChatCompletionChunk, Usage
 from hs_notebook.wire.assembler import SIMULATED
 
@@ -157,15 +157,7 @@ class Entry:
         await self._write(Outcome(state="error", error_type=error_type))
 
     def _estimate(self) -> Usage:
-        sent = estimate_messages(self._request.messages, self._request.model)
-        total = sent.tokens + self._said
-        return Usage(
-            prompt_tokens=sent.tokens,
-            completion_tokens=self._said,
-            total_tokens=total,
-            estimated=True,
-            method=sent.method,
-        )
+        return as_usage(estimate_messages(self._request.messages, self._request.model), by_script(self._said))
 
     async def _settle(self, receipt: Receipt, *, text: str | None = None) -> None:
         scrub = self._recorder.scrub

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hs_notebook.pricing.vocabulary import vocabulary_of
+from hs_notebook.types import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +81,25 @@ def estimate_messages(messages: Sequence[Mapping[str, Any]], model: str) -> Esti
     if not any(_has_more_than_text(message.get("content")) for message in messages):
         return found
     return msgspec.structs.replace(found, method=found.method + TEXT_ALONE)
+
+
+def by_script(tokens: int) -> Estimate:
+    """Return what `estimate_tokens` gave, piece by piece, as an estimate."""
+    return _between(tokens, tokens * _LOW, tokens * _HIGH, (0, 0, 0), _BY_SCRIPT)
+
+
+def as_usage(sent: Estimate, said: Estimate) -> Usage:
+    """Return two estimates as the usage of a call whose server sent none."""
+    total = sent.tokens + said.tokens
+    return Usage(
+        prompt_tokens=sent.tokens,
+        completion_tokens=said.tokens,
+        total_tokens=total,
+        estimated=True,
+        method=sent.method,
+        low=(sent.low + said.low) / max(1, total),
+        high=(sent.high + said.high) / max(1, total),
+    )
 
 
 def _estimate(texts: list[str], model: str, *, frame: int) -> Estimate:

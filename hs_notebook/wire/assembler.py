@@ -15,7 +15,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
-from hs_notebook.pricing.tokens import estimate, estimate_messages
+from hs_notebook.pricing.tokens import as_usage, estimate, estimate_messages
 from hs_notebook.types import (
     ChatCompletionChunk,
     ChatRequest,
@@ -249,18 +249,8 @@ class Assembler:
     def _estimate(self, text: str) -> Usage:
         model = self._model or self.request.model
         others = [said.getvalue() for index, said in self._texts.items() if index]
-        sent = estimate_messages(self.request.messages, model)
         said = estimate("".join([text, self._reasoning.getvalue(), *others]), model)
-        total = sent.tokens + said.tokens
-        return Usage(
-            prompt_tokens=sent.tokens,
-            completion_tokens=said.tokens,
-            total_tokens=total,
-            estimated=True,
-            method=sent.method,
-            low=(sent.low + said.low) / max(1, total),
-            high=(sent.high + said.high) / max(1, total),
-        )
+        return as_usage(estimate_messages(self.request.messages, model), said)
 
 
 def _joined(known: ToolCall, fragment: ToolCall) -> ToolCall:
