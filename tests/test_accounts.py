@@ -135,6 +135,7 @@ def test_spend_into_files(shell: Shell, tmp_path: Path) -> None:
         ("spend --sinse 7d", "There is no option --sinse. Did you mean --since?"),
         ("spend please", "%holysheep spend takes nothing more. %holysheep spend --help shows how."),
         ("spend --export calls.xlsx", "End its name in .csv or .json."),
+        ("spend --export ~nobody-here/calls.csv", "There is no home folder for '~nobody-here/calls.csv'."),
         ("prices gtp-4.1", "Did you mean gpt-4.1?"),
         ("prices 'gpt", "A quotation mark is not closed."),
         ("roi nothing", "There is no preset nothing. There are article, chat,"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import ConfigurationError, UsageError
 from hs_notebook.magics.options import Parser, refuse
+from hs_notebook.prices import full_path
 
 if TYPE_CHECKING:
     import argparse
@@ -103,7 +103,7 @@ def exported(ledger: Ledger, file: str, since: datetime | None, notebook: str | 
     """Write every call to a file, and say so."""
     from hs_notebook.ledger import export
 
-    number = export(ledger, Path(file), since=since, notebook=notebook, text=ledger.keep_text)
+    number = export(ledger, full_path(file), since=since, notebook=notebook, text=ledger.keep_text)
     return f"{number:,} {'call' if number == 1 else 'calls'} written to {file}.\n"
 
 
