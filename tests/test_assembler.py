@@ -359,7 +359,7 @@ def test_usage_of_the_relay() -> None:
 def test_usage_is_estimated_where_there_is_none(usage: Frame | None) -> None:
     counted = added(said("twelve chars" * 2), {"choices": [], "usage": usage}, ended()).finish().usage
     assert (counted.prompt_tokens, counted.completion_tokens, counted.total_tokens) == (10, 5, 15)
-    assert (counted.estimated, counted.method) == (True, "characters by script")
+    assert (counted.estimated, counted.method) == (True, "by script")
     assert 0 < counted.low < 1 < counted.high
 
 

@@ -38,19 +38,28 @@ KNOWN = {
         ),
         (
             {"costs": Cost(output=Decimal(2), low=Decimal(1), high=Decimal(3))},
-            f"{COUNTED} · ≈$2.00 (output only, input unknown; $1.00 to $3.00)",
+            f"{COUNTED} · ≈$2.00 (output only, input unknown)",
         ),
         (
-            {"usage": Usage(prompt_tokens=9, completion_tokens=5, estimated=True, method="a count")},
-            COUNTED.replace("1,234 in, 56 out", "≈9 in, ≈5 out (estimated by a count)") + " · cost unknown",
+            {
+                "usage": Usage(
+                    prompt_tokens=9, completion_tokens=5, estimated=True, method="a count", low=0.5, high=1.2
+                )
+            },
+            COUNTED.replace("1,234 in, 56 out", "≈9 in, ≈5 out (estimated −50/+20 %, a count)")
+            + " · cost unknown",
         ),
         (
             {"costs": Cost(output=Decimal(0))},
             f"{COUNTED} · cost unknown",
         ),
         (
-            {"costs": Cost(input=Decimal(0), output=Decimal("1234.5"), low=Decimal(1), high=Decimal(2))},
-            f"{COUNTED} · ≈$1,234.50 ($1.00 to $2.00)",
+            {
+                "costs": Cost(
+                    input=Decimal(0), output=Decimal("1234.5"), low=Decimal("617.25"), high=Decimal("1481.4")
+                )
+            },
+            f"{COUNTED} · ≈$1,234.50",
         ),
         (
             {"ttft": math.nan, "tokens_per_second": math.nan, "duration": 0.0561},

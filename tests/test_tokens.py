@@ -77,7 +77,7 @@ def test_the_count_by_script_keeps_its_interval(language: str, name: str) -> Non
     truth = Vocabulary(name=name, method="", low=1, high=1).count([text])
     assert truth
     guess = estimate(text, "an unknown model")
-    assert guess.method == "characters by script"
+    assert guess.method == "by script"
     assert guess.low <= truth <= guess.high
 
 
@@ -110,21 +110,21 @@ def test_the_calls_of_tools_count() -> None:
 @pytest.mark.parametrize(
     ("model", "method"),
     [
-        ("gpt-4.1", "o200k vocabulary"),
-        ("openai/GPT-4.1-2025-04-14", "o200k vocabulary"),
-        ("gpt-4o-mini", "o200k vocabulary"),
-        ("gpt-5.1", "o200k vocabulary"),
-        ("o3-mini", "o200k vocabulary"),
-        ("gpt-4", "cl100k vocabulary"),
-        ("gpt-4-turbo", "cl100k vocabulary"),
-        ("gpt-3.5-turbo", "cl100k vocabulary"),
-        ("claude-sonnet-4.5", "o200k vocabulary × 1.2"),
-        ("claude-sonnet-4-5-20250929", "o200k vocabulary × 1.2"),
-        ("deepseek-v3.2", "DeepSeek vocabulary"),
-        ("deepseek-chat", "DeepSeek vocabulary"),
-        ("gemini-2.5-flash", "Gemma vocabulary"),
-        ("mistral-large", "characters by script"),
-        ("", "characters by script"),
+        ("gpt-4.1", "o200k"),
+        ("openai/GPT-4.1-2025-04-14", "o200k"),
+        ("gpt-4o-mini", "o200k"),
+        ("gpt-5.1", "o200k"),
+        ("o3-mini", "o200k"),
+        ("gpt-4", "cl100k"),
+        ("gpt-4-turbo", "cl100k"),
+        ("gpt-3.5-turbo", "cl100k"),
+        ("claude-sonnet-4.5", "o200k × 1.2"),
+        ("claude-sonnet-4-5-20250929", "o200k × 1.2"),
+        ("deepseek-v3.2", "DeepSeek tokens"),
+        ("deepseek-chat", "DeepSeek tokens"),
+        ("gemini-2.5-flash", "Gemma tokens"),
+        ("mistral-large", "by script"),
+        ("", "by script"),
     ],
 )
 def test_method_by_model(model: str, method: str) -> None:
@@ -156,7 +156,7 @@ def test_interval_encloses_the_estimate(text: str, model: str) -> None:
 
 
 def test_half_a_surrogate_pair_is_counted_by_script() -> None:
-    assert estimate("\ud800 and so on", "gpt-4.1").method == "characters by script"
+    assert estimate("\ud800 and so on", "gpt-4.1").method == "by script"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ print("splintr" in sys.modules)
 
 @pytest.mark.parametrize(
     ("script", "printed"),
-    [(WITHOUT, "characters by script"), (BROKEN, "characters by script 1"), (LATE, "False")],
+    [(WITHOUT, "by script"), (BROKEN, "by script 1"), (LATE, "False")],
     ids=["not installed", "broken", "late"],
 )
 def test_the_library_may_be_missing_broken_or_not_needed(script: str, printed: str) -> None:

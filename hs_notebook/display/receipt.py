@@ -10,6 +10,7 @@ from hs_notebook.pricing.names import same_model
 
 if TYPE_CHECKING:
     from hs_notebook.answers import Cost, Receipt
+    from hs_notebook.types import Usage
 
 _SEPARATOR = " · "
 
@@ -39,21 +40,23 @@ def _tokens(receipt: Receipt) -> str:
     usage = receipt.usage
     if not usage.estimated:
         return f"{usage.prompt_tokens:,} in, {usage.completion_tokens:,} out"
-    how = f" by {usage.method}" if usage.method else ""
+    how = f" {_interval(usage)}, {usage.method}" if usage.method else ""
     return f"≈{usage.prompt_tokens:,} in, ≈{usage.completion_tokens:,} out (estimated{how})"
+
+
+def _interval(usage: Usage) -> str:
+    below, above = f"{100 * (1 - usage.low):.0f}", f"{100 * (usage.high - 1):.0f}"
+    return f"±{above} %" if below == above else f"−{below}/+{above} %"
 
 
 def _cost(costs: Cost) -> str:
     if not costs.known and costs.total is None:
         return "cost unknown"  # nothing came of the part whose price is known
-    known, notes = money(costs.known), []
-    if costs.total is None:
-        part, other = ("output", "input") if costs.input is None else ("input", "output")
-        notes.append(f"{part} only, {other} unknown")
-    if costs.low is not None and costs.low != costs.high:
-        known = f"≈{known}"
-        notes.append(f"{money(costs.low)} to {money(costs.high)}")
-    return f"{known} ({'; '.join(notes)})" if notes else known
+    about = "" if costs.low is None else "≈"  # as far off as the tokens
+    if costs.total is not None:
+        return about + money(costs.total)
+    part, other = ("output", "input") if costs.input is None else ("input", "output")
+    return f"{about}{money(costs.known)} ({part} only, {other} unknown)"
 
 
 def _seconds(value: float) -> str:

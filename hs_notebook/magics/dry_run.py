@@ -42,7 +42,7 @@ def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> 
     rows = {
         "to": f"{request.model} at {base_url}",
         **({"with": json.dumps(request.params, ensure_ascii=False)} if request.params else {}),
-        "input": f"≈{sent.tokens:,} tokens (estimated: {sent.low:,} to {sent.high:,}, by {sent.method})",
+        "input": f"≈{sent.tokens:,} tokens (estimated: {sent.low:,} to {sent.high:,}; {sent.method})",
         "cost": "; ".join(_costs(sent, price, ceiling, longest_answer(request))),
         "price": _price(price, quotes.seller),
         **_limit(magics, request, quotes, options),

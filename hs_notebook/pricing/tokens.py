@@ -28,7 +28,7 @@ _WIDE_LEADS = bytes(range(0xE3, 0x100))
 # The true number over the estimate by script, for prose and code. Rows of digits, base64 and, in DeepSeek's
 # vocabulary, Hindi have more: up to 2.4 times the estimate.
 _LOW, _HIGH = 0.55, 1.5
-_BY_SCRIPT = "characters by script"
+_BY_SCRIPT = "by script"
 TEXT_ALONE = ", text alone"
 
 # What the chat format of OpenAI adds to a message, and to all of them for the answer's beginning.
@@ -39,7 +39,7 @@ _PER_REPLY = 3
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """About how many tokens a text has: the true number is expected from `low` to `high`, both included.
 
-    `method` says how it was found, in a few words.
+    `method` says how it was found: the vocabulary that counted, or "by script".
     """
 
     tokens: int

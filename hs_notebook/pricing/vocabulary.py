@@ -46,12 +46,12 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
             return None
 
 
-_O200K = Vocabulary(name="o200k_base", method="o200k vocabulary", low=0.99, high=1.01, framed=True)
-_CL100K = Vocabulary(name="cl100k_base", method="cl100k vocabulary", low=0.99, high=1.01, framed=True)
-_DEEPSEEK = Vocabulary(name="deepseek_v3", method="DeepSeek vocabulary", low=0.97, high=1.03)
+_O200K = Vocabulary(name="o200k_base", method="o200k", low=0.99, high=1.01, framed=True)
+_CL100K = Vocabulary(name="cl100k_base", method="cl100k", low=0.99, high=1.01, framed=True)
+_DEEPSEEK = Vocabulary(name="deepseek_v3", method="DeepSeek tokens", low=0.97, high=1.03)
 # Of Gemini's and Claude's vocabularies neither is public; Gemma's is the first one's sister.
-_GEMINI = Vocabulary(name="gemma3", method="Gemma vocabulary", low=0.95, high=1.05)
-_CLAUDE = Vocabulary(name="o200k_base", method="o200k vocabulary × 1.2", factor=1.2, low=1.0, high=1.65)
+_GEMINI = Vocabulary(name="gemma3", method="Gemma tokens", low=0.95, high=1.05)
+_CLAUDE = Vocabulary(name="o200k_base", method="o200k × 1.2", factor=1.2, low=1.0, high=1.65)
 
 # By the beginning of a model's plain name; the first that fits.
 _FAMILIES = (
