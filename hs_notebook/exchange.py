@@ -49,7 +49,9 @@ class Exchange:
         self._calls = calls
         self._recorder = account.recorder
         self._limit = limit
+        self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
+        self.charge = Decimal(0)  # what the answer counts against a budget, in USD
         self._entry: Entry | None = None
         self._timed = _Timed(self._assembler, Screen())
         self._stream = True
@@ -102,8 +104,11 @@ class Exchange:
         receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
         notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), note)))
         answer.receipt = msgspec.structs.replace(receipt, note=notes)
+        self.charge = self._quotes.charge(receipt)
+        if stopped and self._timed.sent and self._limit is not None and not self._stream:
+            self.charge = self._limit.worst  # all of it may be billed
         if self._entry is not None:
-            await self._entry.settle(answer)
+            await self._entry.settle(answer, charge=self.charge)
         return answer
 
     async def give_up(self) -> None:

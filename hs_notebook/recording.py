@@ -115,10 +115,10 @@ class Entry:
         self._row = row
         self._said = 0  # tokens, as they are estimated
 
-    async def settle(self, answer: Answer) -> None:
-        """Write down how it ended."""
+    async def settle(self, answer: Answer, *, charge: Decimal | None = None) -> None:
+        """Write down how it ended; `charge` is what it counts against a budget, else what it cost."""
         kept = answer.text if self._recorder.ledger.keep_text else None
-        await self._settle(answer.receipt, text=kept)
+        await self._settle(answer.receipt, text=kept, charge=charge)
 
     async def count(
         self, batches: AsyncIterator[list[ChatCompletionChunk]]
@@ -159,7 +159,9 @@ class Entry:
     def _estimate(self) -> Usage:
         return as_usage(estimate_messages(self._request.messages, self._request.model), by_script(self._said))
 
-    async def _settle(self, receipt: Receipt, *, text: str | None = None) -> None:
+    async def _settle(
+        self, receipt: Receipt, *, text: str | None = None, charge: Decimal | None = None
+    ) -> None:
         scrub = self._recorder.scrub
         outcome = outcome_of(receipt)
         await self._write(
@@ -168,7 +170,7 @@ class Entry:
                 response_model=scrub(outcome.response_model),
                 response_id=scrub(outcome.response_id),
                 finish_reasons=tuple(map(scrub, outcome.finish_reasons)),
-                charge=self._recorder.quotes.charge(receipt),
+                charge=self._recorder.quotes.charge(receipt) if charge is None else charge,
                 answer=None if text is None else scrub(text),
             )
         )

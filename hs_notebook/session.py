@@ -85,6 +85,11 @@ class Call:
         answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
         return _without_key(answer, self._client.credentials.key)
 
+    @property
+    def charge(self) -> Decimal:
+        """What the answer counts against a budget, in USD."""
+        return self._exchange.charge
+
     def stop(self) -> None:
         """Close the connection and keep what came."""
         self._stopped = True
@@ -166,7 +171,7 @@ class Session:
             display.fail(error)
             raise
         display.finish(answer)
-        self.charged += client.quotes.charge(answer.receipt)
+        self.charged += call.charge
         self._compare(request, answer)
         if answer:
             self.answers.append(answer)

@@ -283,3 +283,21 @@ def test_a_locked_ledger_holds_no_answer_back_for_long(
         assert time.monotonic() - start < 2
     lock.close()
     assert answer.state == "complete"
+
+
+def test_an_answer_in_one_piece_that_was_stopped_is_charged_in_full(
+    relay: EmbeddedRelay, ledger: Ledger
+) -> None:
+    async def stop() -> None:
+        async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=ledger) as client:
+            words = {"model": MODEL, "stream": False, "max_tokens": 1000, "max_cost": "0.01"}
+            asking = asyncio.create_task(client.ask(LONG[0]["content"], **words))
+            await asyncio.sleep(0.5)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    asyncio.run(stop())
+    (row,) = rows(ledger)
+    assert (row["state"], row["cost_usd"]) == ("stopped", None)
+    assert 0.008 < float(row["charged_usd"]) < 0.0081
