@@ -164,6 +164,17 @@ class Answer(str):
         """Seconds to the first token."""
         return self.receipt.ttft
 
+    def saying(self, text: str) -> Answer:
+        """Return the same answer with another text."""
+        return Answer(
+            text,
+            self.receipt,
+            messages=self.messages[:-1],
+            reasoning=self.reasoning,
+            tool_calls=self.tool_calls,
+            alternatives=self.alternatives if len(self.alternatives) > 1 else (),
+        )
+
     def json(self) -> Any:
         """Return the text parsed as JSON, taken out of a Markdown fence if it stands in one.
 
@@ -176,3 +187,51 @@ class Answer(str):
             return json.loads(text)
         except ValueError as error:
             raise UsageError(f"The answer is not JSON: {error}.") from None
+
+
+def together(rounds: Sequence[Answer]) -> Answer:
+    """Return the last of several answers with a receipt for all of them."""
+    *earlier, last = rounds
+    if not earlier:
+        return last
+    receipts = [answer.receipt for answer in rounds]
+    notes = dict.fromkeys(receipt.note for receipt in receipts if receipt.note)
+    answer = last.saying(last.text)
+    answer.receipt = msgspec.structs.replace(
+        last.receipt,
+        usage=_added_usage([receipt.usage for receipt in receipts]),
+        costs=_added_costs([receipt.costs for receipt in receipts]),
+        ttft=receipts[0].ttft,
+        duration=sum(receipt.duration for receipt in receipts),
+        tokens_per_second=math.nan,
+        note="; ".join([f"{len(rounds)} rounds", *notes]),
+    )
+    return answer
+
+
+def _added_usage(usages: Sequence[Usage]) -> Usage:
+    guessed = [usage for usage in usages if usage.estimated]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        total_tokens=sum(usage.total_tokens for usage in usages),
+        estimated=bool(guessed),
+        method=guessed[-1].method if guessed else "",
+        low=min(usage.low for usage in usages),
+        high=max(usage.high for usage in usages),
+    )
+
+
+def _added_costs(costs: Sequence[Cost]) -> Cost:
+    def added(amounts: Sequence[Decimal | None]) -> Decimal | None:
+        known = [amount for amount in amounts if amount is not None]
+        return sum(known, Decimal(0)) if len(known) == len(amounts) else None
+
+    about = any(cost.low is not None for cost in costs)
+    return msgspec.structs.replace(
+        costs[-1],
+        input=added([cost.input for cost in costs]),
+        output=added([cost.output for cost in costs]),
+        low=added([cost.known if cost.low is None else cost.low for cost in costs]) if about else None,
+        high=added([cost.known if cost.high is None else cost.high for cost in costs]) if about else None,
+    )

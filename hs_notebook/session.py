@@ -1,125 +1,71 @@
-"""One ask after another: find the client, send, show, keep."""
+"""What a notebook's questions share, and one question from its place on the screen to its receipt."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import difflib
 import re
-import time
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hs_notebook.answers import Answer
+from hs_notebook.answers import Answer, together
+from hs_notebook.call import Call, Interrupted, OnLoop
 from hs_notebook.client import AsyncHolySheep
-from hs_notebook.errors import AuthenticationError, HolySheepError, NotFoundError, StreamTruncatedError
-from hs_notebook.exchange import Screen
+from hs_notebook.errors import AuthenticationError, HolySheepError
 from hs_notebook.portal import portal, wait
 from hs_notebook.pricing.calibration import Calibration
 from hs_notebook.pricing.tokens import estimate_messages
-from hs_notebook.settings import Credentials, Prompt, Secret, find_credentials, origin
+from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hs_notebook.call import Wait
     from hs_notebook.display import Display
+    from hs_notebook.exchange import Screen
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.types import ChatRequest, Model
 
+    Follow = Callable[[ChatRequest, Answer], ChatRequest | None]
+
 _KEPT = 50  # answers
-_STOP_SECONDS = 5.0  # for an interrupted answer to settle
-_SUGGESTION_SECONDS = 3.0
-_SUGGESTIONS = 3
-
-Wait = Callable[[Future[Answer]], Answer]
 
 
-class Interrupted(KeyboardInterrupt):
-    """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__("The answer stops here; its text is kept.")
-        self.answer = answer
-
-
-class Call:
-    """One answer on its way. `run` lives on the portal's loop; `stop` may come from any thread."""
-
-    def __init__(
-        self,
-        client: AsyncHolySheep,
-        request: ChatRequest,
-        screen: Screen,
-        *,
-        stream: bool = True,
-        limit: Limit | None = None,
-        note: str = "",
-    ) -> None:
-        self._client = client
-        self._request = request
-        self._screen = screen
-        self._stream = stream
-        self._note = note
-        self._reading: asyncio.Task[HolySheepError | None] | None = None
-        self._exchange = client.exchange(request, limit=limit)
-        self._stopped = False
-        self._loop = portal().loop
-        self.error: HolySheepError | None = None  # that ended an answer of which something is kept
-
-    async def run(self) -> Answer:
-        """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
-        self._reading = asyncio.ensure_future(self._exchange.read(self._screen, stream=self._stream))
-        if self._stopped:
-            self._reading.cancel()
-        stopped = False
-        try:
-            self.error = await self._reading
-        except asyncio.CancelledError:
-            if not self._stopped:
-                raise
-            stopped = True
-        self._screen.done()
-        if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
-            await self._suggest(self.error)
-        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
-        return _without_key(answer, self._client.credentials.key)
-
-    @property
-    def charge(self) -> Decimal:
-        """What the answer counts against a budget, in USD."""
-        return self._exchange.charge
+class Running(Protocol):
+    """What `%holysheep stop` can stop."""
 
     def stop(self) -> None:
-        """Close the connection and keep what came."""
-        self._stopped = True
-        self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-
-    async def _suggest(self, error: NotFoundError) -> None:
-        with contextlib.suppress(HolySheepError, TimeoutError):
-            async with asyncio.timeout(_SUGGESTION_SECONDS):
-                error.hint = suggestion(self._request.model, await self._client.models.list())
+        """End what is arriving; its text is kept."""
 
 
 class Session:
     """What the magics and the command line share: clients, the last answers, keys that were typed.
 
-    `charged` is what its answers cost in USD, where an unknown part counts with the dearest price known, and
-    `calibration` what billed figures teach about estimates.
+    `running` are the questions that are being answered, the newest last, and `calibration` what billed
+    figures teach about estimates. All of it may be used from several threads.
     """
 
     def __init__(self, *, prompt: Prompt | None = None) -> None:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
-        self.charged = Decimal(0)
+        self.running: list[Running] = []
         self.calibration = Calibration()
+        self._lock = threading.Lock()
+        self._settled = Decimal(0)
+        self._calls: list[Call] = []
         self._said: set[str] = set()
         self._prompt = prompt
         self._typed: dict[tuple[str, str, int], Credentials] = {}
         self._clients: dict[str, tuple[dict[str, Any], AsyncHolySheep]] = {}
+
+    @property
+    def charged(self) -> Decimal:
+        """What the answers cost in USD, where an unknown part counts with the dearest price known.
+
+        One that is still arriving counts with the most that its limit allows.
+        """
+        with self._lock:
+            return self._settled + sum(call.worst for call in self._calls)
 
     def credentials(self, base_url: str | None = None, *, ask: bool = True) -> Credentials:
         """Find the key, and `ask` for it where there is none; a typed one is remembered by this session."""
@@ -139,48 +85,57 @@ class Session:
             self._clients[credentials.base_url] = (settings, client)
         return client
 
-    def ask(
+    def start(
         self,
         client: AsyncHolySheep,
         request: ChatRequest,
-        display: Display,
+        screen: Screen,
         *,
         stream: bool = True,
         limit: Limit | None = None,
-        wait: Wait = wait,
-    ) -> Answer:
-        """Ask, show the answer while it arrives, keep it and return it.
-
-        Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
-        there is no answer or it ended in an error; what came before is on the display and kept.
-        """
+    ) -> Call:
+        """Send a request; what comes goes to `screen`, on the portal's loop."""
         note = self._warnings(client, request.model)
-        call = Call(client, request, _OnLoop(display), stream=stream, limit=limit, note=note)
-        display.begin(call.stop)
-        future = portal().start(call.run())
-        interrupted = False
+        call = Call(client, request, screen, stream=stream, limit=limit, note=note)
+        with self._lock:
+            self._calls.append(call)
+        return call
+
+    def result(self, client: AsyncHolySheep, call: Call, wait: Wait = wait) -> tuple[Answer, bool]:
+        """Wait for a call's answer and count its cost; the second value tells of an interrupt.
+
+        Raises `HolySheepError` where there is nothing to keep.
+        """
         try:
-            try:
-                answer = wait(future)
-            except KeyboardInterrupt:
-                interrupted = True
-                call.stop()
-                answer = _settled(future)
+            answer, interrupted = call.result(wait)
         except HolySheepError as error:
             self._learn(client, error)
-            display.fail(error)
             raise
-        display.finish(answer)
-        self.charged += call.charge
-        self._compare(request, answer)
+        finally:
+            with self._lock:
+                self._calls.remove(call)
+                self._settled += call.charge
+        self._compare(call.request, answer)
+        return answer, interrupted
+
+    @contextlib.contextmanager
+    def going(self, running: Running) -> Iterator[None]:
+        """Let `%holysheep stop` find what is running."""
+        self.running.append(running)
+        try:
+            yield
+        finally:
+            self.running.remove(running)
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an answer for `%holysheep last`."""
         if answer:
             self.answers.append(answer)
-        if interrupted:
-            raise Interrupted(answer)
-        if answer.state == "error" and call.error is not None:
-            call.error.answer = answer
-            raise call.error
-        return answer
+
+    def ask(self, client: AsyncHolySheep, request: ChatRequest, display: Display, **how: Any) -> Answer:
+        """Ask one question, see `Asking`."""
+        wait_so = how.pop("wait", wait)
+        return Asking(self, client, request, display, **how).run(wait_so)
 
     def models(self, client: AsyncHolySheep) -> list[Model]:
         """Return the models that the relay offers."""
@@ -222,45 +177,98 @@ class Session:
         return known.key.reveal() if known else ""
 
 
-def _without_key(answer: Answer, key: Secret) -> Answer:
-    """Return an answer in which the relay does not give the key back: it will be saved."""
-    if key.scrub(answer.text) == answer.text and key.scrub(answer.reasoning) == answer.reasoning:
-        return answer
-    return Answer(
-        key.scrub(answer.text),
-        answer.receipt,
-        messages=answer.messages[:-1],
-        reasoning=key.scrub(answer.reasoning),
-        tool_calls=answer.tool_calls,
-        alternatives=[key.scrub(text) for text in answer.alternatives],
-    )
+class Asking:
+    """One question on the screen. `stop` may come from any thread.
 
+    After each round `follow` is asked, in the thread that runs it, for the request of the next; `limits`
+    says what a request may cost. `present` makes the text that is shown at the end of the one that came.
+    """
 
-def _settled(future: Future[Answer]) -> Answer:
-    """Return the answer that was stopped, also to somebody who interrupts again."""
-    deadline = time.monotonic() + _STOP_SECONDS
-    while True:
-        with contextlib.suppress(KeyboardInterrupt):
+    def __init__(
+        self,
+        session: Session,
+        client: AsyncHolySheep,
+        request: ChatRequest,
+        display: Display,
+        *,
+        stream: bool = True,
+        limit: Limit | None = None,
+        limits: Callable[[ChatRequest], Limit | None] | None = None,
+        follow: Follow | None = None,
+        present: Callable[[Answer], str] = lambda answer: answer.text,
+    ) -> None:
+        self._session, self._client, self._display = session, client, display
+        self._request = request
+        self._stream = stream
+        self._limits = limits or (lambda _: limit)
+        self._follow = follow or (lambda _request, _answer: None)
+        self._present = present
+        self._screen = OnLoop(display)
+        self._call: Call | None = None
+        self._stopped = False
+        self._rounds: list[Answer] = []
+        self._said: list[str] = []
+
+    def run(self, wait: Wait = wait) -> Answer:
+        """Ask, show the answer while it arrives, keep it and return it.
+
+        Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
+        there is no answer or it ended in an error; what came before is on the display and kept.
+        """
+        limit = self._limits(self._request)  # before anything is shown: it may forbid the call
+        self._display.begin(self.stop)
+        error: HolySheepError | None = None
+        interrupted = False
+        with self._session.going(self):
             try:
-                return future.result(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise StreamTruncatedError("The answer could not be stopped in time.") from None
+                interrupted = self._ask(limit, wait)
+            except HolySheepError as failure:
+                error = failure
+                if not self._rounds:
+                    self._display.fail(error)
+                    raise
+        answer = together(self._rounds)
+        self._finish(answer)
+        if interrupted:
+            raise Interrupted(answer)
+        if error is None and answer.state == "error" and self._call is not None:
+            error = self._call.error
+        if error is not None:
+            error.answer = answer
+            raise error
+        return answer
 
+    def stop(self) -> None:
+        """Close the connection, keep what came, and ask no further."""
+        self._stopped = True
+        if self._call is not None:
+            self._call.stop()
 
-class _OnLoop(Screen):
-    """The part of a display that the reading loop may see."""
+    def say(self, text: str) -> None:
+        """Show something between two rounds, as Markdown; it stays."""
+        self._said.append(text)
+        portal().loop.call_soon_threadsafe(self._display.text, text)
 
-    def __init__(self, display: Display) -> None:
-        self.sending = display.sending  # type: ignore[method-assign]
-        self.notice = display.notice  # type: ignore[method-assign]
-        self.text = display.text  # type: ignore[method-assign]
-        self.done = display.done  # type: ignore[method-assign]
+    def _ask(self, limit: Limit | None, wait: Wait) -> bool:
+        request: ChatRequest | None = self._request
+        while request is not None:
+            call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)
+            self._call = call
+            if self._stopped:
+                call.stop()
+            answer, interrupted = self._session.result(self._client, call, wait)
+            self._rounds.append(answer)
+            self._said.append(answer.text)
+            if interrupted or self._stopped or answer.state != "complete":
+                return interrupted
+            request = self._follow(request, answer)
+            limit = self._limits(request) if request else None
+        return False
 
+    def _finish(self, answer: Answer) -> None:
+        self._display.finish(self._shown(answer))
+        self._session.keep(answer)
 
-def suggestion(model: str, offered: Iterable[Model]) -> str:
-    """Return the nearest of the models on offer as a hint."""
-    names = {known.id.lower().replace(".", "-"): known.id for known in offered}
-    near = difflib.get_close_matches(model.lower().replace(".", "-"), names, _SUGGESTIONS, cutoff=0.5)
-    if near:
-        return f"Did you mean {' or '.join(names[name] for name in near)}?"
-    return "%holysheep models lists what the relay offers."
+    def _shown(self, answer: Answer) -> Answer:
+        shown = "".join([*self._said[:-1], self._present(answer)])
+        return answer if shown == answer.text else answer.saying(shown)

@@ -31,6 +31,7 @@ LAYERS = (
     ("widgets",),
     ("display",),
     ("calculator",),
+    ("call",),
     ("session",),
     ("magics",),
     ("relay",),

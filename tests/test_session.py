@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shell import KEY, Reply, Server, said, settings, until_closed
 
+from hs_notebook.call import Interrupted, suggestion
 from hs_notebook.errors import AuthenticationError, MissingKeyError, UpstreamError
-from hs_notebook.session import Interrupted, Session, suggestion
+from hs_notebook.session import Session
 from hs_notebook.types import ChatRequest, Model
 
 if TYPE_CHECKING:

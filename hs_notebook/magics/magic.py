@@ -10,6 +10,7 @@ import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
+from hs_notebook.call import Interrupted
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.dry_run import dry_run, refuse_key
@@ -20,7 +21,7 @@ from hs_notebook.magics.short import shorten
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import hidden_prompt
-from hs_notebook.session import Interrupted, Session
+from hs_notebook.session import Session
 from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 
