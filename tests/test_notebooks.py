@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from shell import manager, plain, settings
 
-from hs_notebook.magics.options import KEY_SHAPED
+from hs_notebook.magics.parser import KEY_SHAPED
 from hs_notebook.relay import EmbeddedRelay, Simulation
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 from shell import KEY, Server, Shell, said, settings
 
 from hs_notebook.errors import UsageError
-from hs_notebook.magics.options import HelpRequested, parse
+from hs_notebook.magics.options import parse
+from hs_notebook.magics.parser import HelpRequested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

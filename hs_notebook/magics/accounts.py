@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import ConfigurationError, UsageError
-from hs_notebook.magics.options import Parser, refuse
+from hs_notebook.magics.parser import Parser, refuse
 from hs_notebook.prices import full_path
 
 if TYPE_CHECKING:

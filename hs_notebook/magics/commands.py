@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics import accounts
-from hs_notebook.magics.options import HelpRequested, parser, split
+from hs_notebook.magics.options import split
+from hs_notebook.magics.parser import HelpRequested, parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

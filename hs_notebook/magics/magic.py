@@ -15,7 +15,8 @@ from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.dry_run import dry_run, refuse_key
 from hs_notebook.magics.interpolation import HISTORIES, interpolate
-from hs_notebook.magics.options import KEY_SHAPED, HelpRequested, Options, parse
+from hs_notebook.magics.options import Options, parse
+from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
 from hs_notebook.magics.purse import Purse
 from hs_notebook.magics.short import shorten
 from hs_notebook.net.transport import Timeouts

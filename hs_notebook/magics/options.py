@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 import argparse
-import difflib
-import json
-import keyword
 import re
 import shlex
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
-from hs_notebook.pricing.limit import amount
+from hs_notebook.magics.parser import parser, refuse, variable_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from decimal import Decimal
-
-KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
-
-
-class HelpRequested(Exception):  # noqa: N818 - it is no error
-    """``--help`` was given; `text` is what to show."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 class Options(argparse.Namespace):
     """What the line of ``%%holysheep`` says; None where it says nothing."""
 
-    model: str | None
+    model: str | None  # or several, with commas between them: see `models`
     system: str | None
     temperature: float | None
     max_tokens: int | None
     param: list[tuple[str, Any]]
+    format: str | None
+    schema: str | None
+    repair: bool
     out: str | None
+    chat: str | None  # the name of a conversation; empty is the one without a name
+    history: bool
+    reset: bool
+    image: list[str]
+    file: list[str]
+    tools: str | None
+    allow_tools: bool
+    bg: bool
+    cache: bool | None
     raw: bool
     max_cost: Decimal | None
     dry_run: bool
     stream: bool
     base_url: str | None
+
+    @property
+    def models(self) -> list[str]:
+        """The models that are named, in order and once each."""
+        named = (name.strip() for name in (self.model or "").split(","))
+        return list(dict.fromkeys(filter(None, named)))
 
     def params(self) -> dict[str, Any]:
         """Return what the request carries besides model and messages: only what was given."""
@@ -54,7 +58,10 @@ def parse(line: str) -> Options:
 
     Raises `UsageError`, with the nearest right option, or `HelpRequested`.
     """
+    out, line = _target(line)
     options, unknown = parser().parse_known_args(split(line), Options())
+    if out is not None:
+        options.out = out
     if unknown:
         refuse(
             unknown,
@@ -68,7 +75,21 @@ def parse(line: str) -> Options:
                 f"Two models were named: {options.model} and {options.flag_model}.", hint="Name one."
             )
         options.model = options.flag_model
+    if options.chat and not options.chat.isidentifier():
+        # `--chat gpt-4.1`: what stands there is a model.
+        options.chat, options.model = "", options.model or options.chat
     return options
+
+
+def _target(line: str) -> tuple[str | None, str]:
+    """Part `NAME << MODEL …` into the name and the rest."""
+    found = re.match(r"\s*([^\s<]+)\s*<<(.*)", line, re.DOTALL)
+    if found is None:
+        return None, line
+    try:
+        return variable_name(found[1]), found[2]
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{error}.", hint="Write NAME << MODEL.") from None
 
 
 def split(line: str) -> list[str]:
@@ -79,124 +100,3 @@ def split(line: str) -> list[str]:
         raise UsageError(
             "A quotation mark is not closed.", hint='Write -s "…" around several words.'
         ) from None
-
-
-def refuse(words: list[str], parser: argparse.ArgumentParser, otherwise: str, hint: str) -> NoReturn:
-    """Raise `UsageError` for words that a parser does not know; `otherwise` is for those without a dash."""
-    # A key that somebody tried to pass must not be printed: only the option's name is.
-    word = next((word for word in words if word.startswith("-")), None)
-    if word is None:
-        raise UsageError(otherwise, hint=hint)
-    name = word.partition("=")[0]
-    if "key" in name.lower() or name.strip("-").lower() == "token":
-        raise UsageError(
-            f"There is no option {name}: no option takes a key.",
-            hint="Set HOLYSHEEP_API_KEY in the environment.",
-        )
-    known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001
-    begun = [option for option in known if option.startswith(name)]
-    near = begun or difflib.get_close_matches(name, known, 1, cutoff=0.4)
-    raise UsageError(
-        f"There is no option {name}.",
-        hint=f"Did you mean {near[0]}?" if near else f"{parser.prog} --help lists them.",
-    )
-
-
-class Parser(argparse.ArgumentParser):
-    """One whose errors are ours and whose help is asked for, not printed."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(
-            add_help=False,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **settings,
-        )
-
-    def error(self, message: str) -> NoReturn:
-        message = KEY_SHAPED.sub("[key]", message)  # argparse quotes what it cannot read
-        raise UsageError(f"{message[0].upper()}{message[1:]}.", hint=f"{self.prog} --help shows how.")
-
-    def offer_help(self) -> None:
-        """Offer ``--help``, last of all."""
-        self.add_argument("-h", "--help", nargs=0, action=_Help, help="show this")
-
-
-class _Help(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        raise HelpRequested(parser.format_help())
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of ``%%holysheep``."""
-    made = Parser(
-        prog="%%holysheep",
-        usage="%%%%holysheep [MODEL] [options]      the cell below the line is the prompt",
-        description="Ask a model; the answer streams into the output and stays there. "
-        "{name}, {df.shape}, {data['key']} and {Out[3]} in the prompt stand for their values "
-        "where such a variable exists.",
-    )
-    add = made.add_argument
-    add(
-        "model",
-        nargs="?",
-        metavar="MODEL",
-        help="the model, for example gpt-4.1; default: %%config HolySheepMagics.model",
-    )
-    add("-m", "--model", dest="flag_model", metavar="MODEL", help="the same, as an option")
-    add("-s", "--system", metavar="TEXT", help="the system message")
-    add("-t", "--temperature", type=_number(float, 0, 2), metavar="T", help="0 to 2; not sent unless given")
-    add("--max-tokens", type=_number(int, 1, 10_000_000), metavar="N", help="the longest answer, in tokens")
-    add(
-        "-p",
-        "--param",
-        type=_param,
-        action="append",
-        default=[],
-        metavar="K=V",
-        help="any other parameter, V as JSON or text",
-    )
-    add("-o", "--out", type=_name, metavar="NAME", help="put the answer into a variable")
-    add("--max-cost", type=_usd, metavar="USD", help="refuse or stop the call where it would cost more")
-    add("--dry-run", action="store_true", help="show what would be sent and cost, and send nothing")
-    add("--raw", action="store_true", help="send the cell as it is, braces too")
-    add("--no-stream", dest="stream", action="store_false", help="wait for the whole answer")
-    add("--base-url", metavar="URL", help="another relay; the key must belong to it")
-    made.offer_help()
-    return made
-
-
-def _number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value: float = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:,} and {high:,}")
-        return value
-
-    read.__name__ = "whole number" if kind is int else "number"
-    return read
-
-
-def _usd(text: str) -> Decimal:
-    try:
-        return amount(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from None
-
-
-def _name(text: str) -> str:
-    if not text.isidentifier() or keyword.iskeyword(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name for a variable")
-    return text
-
-
-def _param(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not K=V")
-    if name in {"model", "messages", "stream"}:
-        raise argparse.ArgumentTypeError(f"{name} is not set this way")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value

@@ -1,0 +1,158 @@
+"""One answer on its way: read on the portal's loop, waited for and stopped from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hs_notebook.answers import Answer
+from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
+from hs_notebook.exchange import Screen
+from hs_notebook.portal import portal, wait
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.display import Display
+    from hs_notebook.pricing.limit import Limit
+    from hs_notebook.settings import Secret
+    from hs_notebook.types import ChatRequest, Model
+
+_STOP_SECONDS = 5.0  # for an interrupted answer to settle
+_SUGGESTION_SECONDS = 3.0
+_SUGGESTIONS = 3
+
+Wait = Callable[["Future[Answer]"], Answer]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("The answer stops here; its text is kept.")
+        self.answer = answer
+
+
+class Call:
+    """One answer on its way, from the moment it is made; `stop` may come from any thread."""
+
+    def __init__(
+        self,
+        client: AsyncHolySheep,
+        request: ChatRequest,
+        screen: Screen,
+        *,
+        stream: bool = True,
+        limit: Limit | None = None,
+        note: str = "",
+    ) -> None:
+        self.request = request
+        self.worst = limit.worst if limit else Decimal(0)  # USD that it may cost, where that is known
+        self.error: HolySheepError | None = None  # that ended an answer of which something is kept
+        self._client = client
+        self._screen = screen
+        self._stream = stream
+        self._note = note
+        self._reading: asyncio.Task[HolySheepError | None] | None = None
+        self._exchange = client.exchange(request, limit=limit)
+        self._stopped = False
+        self._loop = portal().loop
+        self._future = portal().start(self._run())
+
+    def result(self, wait: Wait = wait) -> tuple[Answer, bool]:
+        """Wait for the answer, and tell whether the cell was interrupted meanwhile.
+
+        Raises `HolySheepError` where there is nothing to keep.
+        """
+        try:
+            return wait(self._future), False
+        except KeyboardInterrupt:
+            self.stop()
+            return _settled(self._future), True
+
+    async def _run(self) -> Answer:
+        """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
+        self._reading = asyncio.ensure_future(self._exchange.read(self._screen, stream=self._stream))
+        if self._stopped:
+            self._reading.cancel()
+        stopped = False
+        try:
+            self.error = await self._reading
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            stopped = True
+        self._screen.done()
+        if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
+            await self._suggest(self.error)
+        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
+        return _without_key(answer, self._client.credentials.key)
+
+    @property
+    def charge(self) -> Decimal:
+        """What the answer counts against a budget, in USD."""
+        return self._exchange.charge
+
+    def stop(self) -> None:
+        """Close the connection and keep what came."""
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _suggest(self, error: NotFoundError) -> None:
+        with contextlib.suppress(HolySheepError, TimeoutError):
+            async with asyncio.timeout(_SUGGESTION_SECONDS):
+                error.hint = suggestion(self.request.model, await self._client.models.list())
+
+
+def _without_key(answer: Answer, key: Secret) -> Answer:
+    """Return an answer in which the relay does not give the key back: it will be saved."""
+    if key.scrub(answer.text) == answer.text and key.scrub(answer.reasoning) == answer.reasoning:
+        return answer
+    return Answer(
+        key.scrub(answer.text),
+        answer.receipt,
+        messages=answer.messages[:-1],
+        reasoning=key.scrub(answer.reasoning),
+        tool_calls=answer.tool_calls,
+        alternatives=[key.scrub(text) for text in answer.alternatives],
+    )
+
+
+def _settled(future: Future[Answer]) -> Answer:
+    """Return the answer that was stopped, also to somebody who interrupts again."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                return future.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                raise StreamTruncatedError("The answer could not be stopped in time.") from None
+
+
+class OnLoop(Screen):
+    """The part of a display that the reading loop may see."""
+
+    def __init__(self, display: Display) -> None:
+        self.sending = display.sending  # type: ignore[method-assign]
+        self.notice = display.notice  # type: ignore[method-assign]
+        self.text = display.text  # type: ignore[method-assign]
+        self.done = display.done  # type: ignore[method-assign]
+
+
+def suggestion(model: str, offered: Iterable[Model]) -> str:
+    """Return the nearest of the models on offer as a hint."""
+    names = {known.id.lower().replace(".", "-"): known.id for known in offered}
+    near = difflib.get_close_matches(model.lower().replace(".", "-"), names, _SUGGESTIONS, cutoff=0.5)
+    if near:
+        return f"Did you mean {' or '.join(names[name] for name in near)}?"
+    return "%holysheep models lists what the relay offers."
