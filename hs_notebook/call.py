@@ -99,6 +99,11 @@ class Call:
         """What the answer counts against a budget, in USD."""
         return self._exchange.charge
 
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._exchange.text
+
     def stop(self) -> None:
         """Close the connection and keep what came."""
         self._stopped = True

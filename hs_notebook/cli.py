@@ -91,6 +91,7 @@ def _run_until_it_ends(command: list[str], environ: dict[str, str]) -> int:
 
 def ask(options: argparse.Namespace) -> int:
     """Ask one question; the answer streams to standard output."""
+    from hs_notebook.asking import Asking
     from hs_notebook.display.terminal import TerminalDisplay
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.limit import amount, limit_for
@@ -106,7 +107,7 @@ def ask(options: argparse.Namespace) -> int:
         limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost is not None else None
     )
     try:
-        session.ask(client, request, TerminalDisplay(), limit=limit)
+        Asking(session, client, request, TerminalDisplay(), limits=lambda *_: limit).run()
     finally:
         if warning := ledger.warning():
             sys.stderr.write(f"{warning}\n")

@@ -57,6 +57,11 @@ class Exchange:
         self._stream = True
         self._over_limit = False
 
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._assembler.text
+
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Read the answer while `screen` watches; return the error that ended it, if any."""
         self._stream = stream

@@ -12,7 +12,7 @@ def hidden_prompt(text: str) -> str:
 
     Interactive is IPython, in a terminal or a front end that can ask, and Python's own prompt; not a script.
     """
-    if not _somebody_is_there():
+    if not somebody_is_there():
         return ""
     try:
         return getpass.getpass(text)
@@ -20,7 +20,8 @@ def hidden_prompt(text: str) -> str:
         return ""
 
 
-def _somebody_is_there() -> bool:
+def somebody_is_there() -> bool:
+    """Tell whether somebody sits before this session, and not a tool that runs notebooks."""
     shell = _ipython()
     if (kernel := getattr(shell, "kernel", None)) is not None:
         return bool(getattr(kernel, "_allow_stdin", False))

@@ -1,4 +1,4 @@
-"""What a notebook's questions share, and one question from its place on the screen to its receipt."""
+"""What a notebook's questions share: clients, the last answers, keys that were typed, what all cost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hs_notebook.answers import Answer, together
-from hs_notebook.call import Call, Interrupted, OnLoop
+from hs_notebook.call import Call
 from hs_notebook.client import AsyncHolySheep
 from hs_notebook.errors import AuthenticationError, HolySheepError
 from hs_notebook.portal import portal, wait
@@ -21,8 +20,8 @@ from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hs_notebook.answers import Answer
     from hs_notebook.call import Wait
-    from hs_notebook.display import Display
     from hs_notebook.exchange import Screen
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.types import ChatRequest, Model
@@ -132,11 +131,6 @@ class Session:
         if answer:
             self.answers.append(answer)
 
-    def ask(self, client: AsyncHolySheep, request: ChatRequest, display: Display, **how: Any) -> Answer:
-        """Ask one question, see `Asking`."""
-        wait_so = how.pop("wait", wait)
-        return Asking(self, client, request, display, **how).run(wait_so)
-
     def models(self, client: AsyncHolySheep) -> list[Model]:
         """Return the models that the relay offers."""
         try:
@@ -175,100 +169,3 @@ class Session:
         named = re.search(r"https?://\S+", text)
         known = self._typed.get(origin(named[0])) if named else None
         return known.key.reveal() if known else ""
-
-
-class Asking:
-    """One question on the screen. `stop` may come from any thread.
-
-    After each round `follow` is asked, in the thread that runs it, for the request of the next; `limits`
-    says what a request may cost. `present` makes the text that is shown at the end of the one that came.
-    """
-
-    def __init__(
-        self,
-        session: Session,
-        client: AsyncHolySheep,
-        request: ChatRequest,
-        display: Display,
-        *,
-        stream: bool = True,
-        limit: Limit | None = None,
-        limits: Callable[[ChatRequest], Limit | None] | None = None,
-        follow: Follow | None = None,
-        present: Callable[[Answer], str] = lambda answer: answer.text,
-    ) -> None:
-        self._session, self._client, self._display = session, client, display
-        self._request = request
-        self._stream = stream
-        self._limits = limits or (lambda _: limit)
-        self._follow = follow or (lambda _request, _answer: None)
-        self._present = present
-        self._screen = OnLoop(display)
-        self._call: Call | None = None
-        self._stopped = False
-        self._rounds: list[Answer] = []
-        self._said: list[str] = []
-
-    def run(self, wait: Wait = wait) -> Answer:
-        """Ask, show the answer while it arrives, keep it and return it.
-
-        Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
-        there is no answer or it ended in an error; what came before is on the display and kept.
-        """
-        limit = self._limits(self._request)  # before anything is shown: it may forbid the call
-        self._display.begin(self.stop)
-        error: HolySheepError | None = None
-        interrupted = False
-        with self._session.going(self):
-            try:
-                interrupted = self._ask(limit, wait)
-            except HolySheepError as failure:
-                error = failure
-                if not self._rounds:
-                    self._display.fail(error)
-                    raise
-        answer = together(self._rounds)
-        self._finish(answer)
-        if interrupted:
-            raise Interrupted(answer)
-        if error is None and answer.state == "error" and self._call is not None:
-            error = self._call.error
-        if error is not None:
-            error.answer = answer
-            raise error
-        return answer
-
-    def stop(self) -> None:
-        """Close the connection, keep what came, and ask no further."""
-        self._stopped = True
-        if self._call is not None:
-            self._call.stop()
-
-    def say(self, text: str) -> None:
-        """Show something between two rounds, as Markdown; it stays."""
-        self._said.append(text)
-        portal().loop.call_soon_threadsafe(self._display.text, text)
-
-    def _ask(self, limit: Limit | None, wait: Wait) -> bool:
-        request: ChatRequest | None = self._request
-        while request is not None:
-            call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)
-            self._call = call
-            if self._stopped:
-                call.stop()
-            answer, interrupted = self._session.result(self._client, call, wait)
-            self._rounds.append(answer)
-            self._said.append(answer.text)
-            if interrupted or self._stopped or answer.state != "complete":
-                return interrupted
-            request = self._follow(request, answer)
-            limit = self._limits(request) if request else None
-        return False
-
-    def _finish(self, answer: Answer) -> None:
-        self._display.finish(self._shown(answer))
-        self._session.keep(answer)
-
-    def _shown(self, answer: Answer) -> Answer:
-        shown = "".join([*self._said[:-1], self._present(answer)])
-        return answer if shown == answer.text else answer.saying(shown)

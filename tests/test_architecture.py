@@ -31,8 +31,9 @@ LAYERS = (
     ("widgets",),
     ("display",),
     ("calculator",),
-    ("call",),
+    ("call", "conversation", "background"),
     ("session",),
+    ("asking",),
     ("magics",),
     ("relay",),
     ("cli",),
@@ -78,11 +79,14 @@ ROOMS = {
         "session",
         "recording",
         "exchange",
+        "conversation",
         "relay",
     },
 }
 # Parts of one magic, which name the whole in their annotations alone.
-PARTS_OF_THE_MAGIC = {f"hs_notebook.magics.{part}" for part in ("accounts", "commands", "dry_run", "purse")}
+PARTS_OF_THE_MAGIC = {
+    f"hs_notebook.magics.{part}" for part in ("accounts", "cell", "commands", "dry_run", "purse")
+}
 
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.
 LATE = {

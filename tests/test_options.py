@@ -136,7 +136,7 @@ def test_x_api_key_is_a_setting(shell: Shell, server: Server) -> None:
 def test_help_is_shown_also_without_a_cell(line: str, shell: Shell, server: Server) -> None:
     ran = shell.run(f"%%holysheep {line}")
     assert ran.error is None
-    assert ran.out.startswith("usage: %%holysheep [MODEL] [options]")
+    assert ran.out.startswith("usage: %%holysheep [MODEL[,MODEL…]] [options]")
     given = ("-s", "-t", "--max-tokens", "-p", "-o", "-m", "--raw", "--no-stream", "--base-url", "--help")
     assert all(f"{option} " in ran.out or f"{option}," in ran.out for option in given)
     assert "%%%" not in ran.out

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from shell import KEY, Reply, Server, said, settings, until_closed
 
+from hs_notebook.asking import Asking
 from hs_notebook.call import Interrupted, suggestion
 from hs_notebook.errors import AuthenticationError, MissingKeyError, UpstreamError
 from hs_notebook.session import Session
@@ -82,7 +83,7 @@ def session(relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def ask(session: Session, prompt: str, display: Notes, **settings: Any) -> Answer:
     request = ChatRequest.of("gpt-4.1", [{"role": "user", "content": prompt}])
-    return session.ask(session.client(**settings), request, display)
+    return Asking(session, session.client(**settings), request, display).run()
 
 
 def test_the_display_hears_everything_in_order(session: Session) -> None:
@@ -210,7 +211,7 @@ def test_fifty_answers_are_kept(session: Session) -> None:
         request = ChatRequest.of(
             "gpt-4.1", [{"role": "user", "content": f"[simulate text speed=inf ttft=0]\n{number}"}]
         )
-        session.ask(client, request, Notes())
+        Asking(session, client, request, Notes()).run()
     assert [str(answer) for answer in session.answers] == [str(number) for number in range(2, 52)]
 
 

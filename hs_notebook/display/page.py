@@ -40,6 +40,7 @@ class PageDisplay:
         self._shell = shell
         self._model = model
         self._display_id = uuid.uuid4().hex
+        self.tells_errors = False  # else the cell does
         self._text = StringIO()
         self._shown = 0
         self._gather = Gather(self._grow, interval=_INTERVAL)
@@ -66,8 +67,9 @@ class PageDisplay:
     def finish(self, answer: Answer) -> None:
         self._publish(answer_bundle(answer), answer_metadata(answer))
 
-    def fail(self, error: HolySheepError) -> None:  # noqa: ARG002 - the cell says it
-        self._publish(picture("", receipt=f"{self._model} · no answer", state="error"))
+    def fail(self, error: HolySheepError) -> None:
+        note = f"{type(error).__name__}: {error}" if self.tells_errors else None
+        self._publish(picture("", receipt=f"{self._model} · no answer", state="error", note=note))
 
     def _grow(self, _new: str) -> None:
         if self._text.tell() >= self._shown * _GROWTH:

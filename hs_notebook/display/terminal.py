@@ -68,3 +68,16 @@ class TerminalDisplay:
         start = "" if self._ends_line else "\n"
         self._ends_line = True
         self._print(f"{start}{_DIM}{text}{_PLAIN}\n" if sys.stdout.isatty() else f"{start}{text}\n")
+
+
+class Announcement(TerminalDisplay):
+    """For an answer in the background of a terminal: one line when it has ended, above the prompt."""
+
+    def text(self, new: str) -> None:
+        pass
+
+    def finish(self, answer: Answer) -> None:
+        self._quiet(f"An answer is there: {visible(line(answer.receipt))}")
+
+    def fail(self, error: HolySheepError) -> None:
+        self._quiet(f"There is no answer: {type(error).__name__}: {visible(str(error))}")

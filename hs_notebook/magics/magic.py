@@ -10,12 +10,12 @@ import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
-from hs_notebook.call import Interrupted
+from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
-from hs_notebook.magics.dry_run import dry_run, refuse_key
-from hs_notebook.magics.interpolation import HISTORIES, interpolate
-from hs_notebook.magics.options import Options, parse
+from hs_notebook.magics.cell import ask
+from hs_notebook.magics.interpolation import HISTORIES
+from hs_notebook.magics.options import parse
 from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
 from hs_notebook.magics.purse import Purse
 from hs_notebook.magics.short import shorten
@@ -23,7 +23,6 @@ from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import hidden_prompt
 from hs_notebook.session import Session
-from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -85,6 +84,12 @@ class HolySheepMagics(Magics):
     ledger = traitlets.Unicode(
         "", help="The file in which calls are recorded; empty: the usual one; off: nowhere."
     ).tag(config=True)
+    chat = traitlets.Unicode(
+        None, allow_none=True, help="The conversation that every cell continues; None: each stands alone."
+    ).tag(config=True)
+    history_turns = traitlets.Int(
+        20, min=0, help="Turns of a conversation that are sent again, at most."
+    ).tag(config=True)
     keep_text = traitlets.Bool(
         default_value=False, help="Record prompts and answers, too; without it the ledger holds no text."
     ).tag(config=True)
@@ -93,6 +98,7 @@ class HolySheepMagics(Magics):
         super().__init__(shell)
         shell.input_transformers_cleanup.insert(0, keep_empty_cell)
         self.session = Session(prompt=hidden_prompt)
+        self.conversations = Conversations()
         self.purse = Purse(self)
         self._views: Views | None = None
 
@@ -106,37 +112,14 @@ class HolySheepMagics(Magics):
             if cell is None:
                 return commands.run(self, line)
             self._warn_of_keys(line + cell)
-            return self._ask(parse(line), cell)
+            ask(self, parse(line), cell)
         except HelpRequested as request:
             sys.stdout.write(request.text)
         except (HolySheepError, KeyboardInterrupt) as error:
             raise shorten(error) from None
         return None
 
-    def _ask(self, options: Options, cell: str) -> None:
-        prompt = cell.strip("\n") if options.raw else interpolate(cell.strip("\n"), self._own_names())
-        messages = prompt_messages(prompt, options.system)
-        model = options.model or self.model
-        request = ChatRequest.of(model, messages, options.params())
-        if options.dry_run:
-            sys.stdout.write(dry_run(self, request, options))
-            return
-        client = self.client(options.base_url)
-        refuse_key(request, client.credentials.key)
-        limit = self.purse.limit(request, client.quotes, options.max_cost)
-        try:
-            answer = self.session.ask(
-                client, request, self._display(model), stream=options.stream, limit=limit, wait=self._wait
-            )
-        except (HolySheepError, Interrupted) as error:
-            if error.answer is not None:
-                self._put(options.out, error.answer)
-            raise
-        finally:
-            self.purse.say_warning()
-        self._put(options.out, answer)
-
-    def _own_names(self) -> dict[str, Any]:
+    def own_names(self) -> dict[str, Any]:
         """What the user has named, and `In` and `Out`: not what the shell itself put there."""
         hidden = self.shell.user_ns_hidden
         return {
@@ -145,9 +128,11 @@ class HolySheepMagics(Magics):
             if name in HISTORIES or name not in hidden or hidden[name] is not value
         }
 
-    def _put(self, name: str | None, answer: Answer) -> None:
+    def put(self, name: str | None, value: Any) -> None:
+        """Put an answer, or what stands for it, into a variable, and into `_` and `Out`."""
         if name:
-            self.shell.user_ns[name] = answer
+            self.shell.user_ns[name] = value
+        self.shell.displayhook.update_user_ns(value)
 
     # --- what they stand on ----------------------------------------------------------------------
 
@@ -168,18 +153,22 @@ class HolySheepMagics(Magics):
         """Whether outputs go to a page and not to a terminal."""
         return self.display != "text" and hasattr(self.shell, "kernel")
 
-    def _display(self, model: str) -> Display:
+    def display_for(self, model: str, *, in_background: bool = False) -> Display:
+        """Return the place on the screen for an answer; one in the background tells its own errors."""
         if not self.in_page:
-            from hs_notebook.display.terminal import TerminalDisplay
+            from hs_notebook.display.terminal import Announcement, TerminalDisplay
 
-            return TerminalDisplay()
-        if self.display == "page":
-            from hs_notebook.display.page import PageDisplay
-
-            return PageDisplay(self.shell, model)
+            return Announcement() if in_background else TerminalDisplay()
+        from hs_notebook.display.page import PageDisplay
         from hs_notebook.display.widget import WidgetDisplay
 
-        return WidgetDisplay(self.shell, model, self.views, portal().loop)
+        place = (
+            PageDisplay(self.shell, model)
+            if self.display == "page"
+            else WidgetDisplay(self.shell, model, self.views, portal().loop)
+        )
+        place.tells_errors = in_background
+        return place
 
     @property
     def views(self) -> Views:
@@ -190,7 +179,8 @@ class HolySheepMagics(Magics):
             self._views = Views(self.shell)
         return self._views
 
-    def _wait(self, future: Future[Answer]) -> Answer:
+    def wait(self, future: Future[Answer]) -> Answer:
+        """Wait in the cell, and let the notebook's own tasks run meanwhile where it asked for that."""
         loop = _running_loop()
         if loop is None or not self.nest_asyncio:
             return wait(future)

@@ -60,19 +60,34 @@ def parse(line: str) -> Options:
     """
     out, line = _target(line)
     options, unknown = parser().parse_known_args(split(line), Options())
-    if out is not None:
-        options.out = out
     if unknown:
         refuse(
             unknown,
             parser(),
             "The line names more than a model.",
-            "The prompt goes into the cell, below the line.",
+            "The prompt goes into the cell, below the line; several models have commas between them.",
         )
+    options.out = out or options.out
+    return _settled(options)
+
+
+def parse_ask(words: list[str]) -> tuple[Options, str]:
+    """Read the words of ``%holysheep ask MODEL "…"`` into options and the prompt; raises as `parse`."""
+    made = parser("%holysheep ask")
+    options, rest = made.parse_known_args(words, Options())
+    if any(word.startswith("-") for word in rest):
+        refuse(rest, made, "", "")
+    if not rest and options.model and not options.flag_model:
+        rest, options.model = [options.model], None
+    return _settled(options), " ".join(rest)
+
+
+def _settled(options: Options) -> Options:
     if options.flag_model:
         if options.model and options.model != options.flag_model:
             raise UsageError(
-                f"Two models were named: {options.model} and {options.flag_model}.", hint="Name one."
+                f"Two models were named: {options.model} and {options.flag_model}.",
+                hint="Name one, or several with commas between them.",
             )
         options.model = options.flag_model
     if options.chat and not options.chat.isidentifier():

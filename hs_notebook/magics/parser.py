@@ -73,11 +73,13 @@ class _Help(argparse.Action):
         raise HelpRequested(parser.format_help())
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of ``%%holysheep``."""
+def parser(prog: str = "%%holysheep") -> Parser:
+    """Return the parser of ``%%holysheep``, and of ``%holysheep ask``."""
+    in_line = prog != "%%holysheep"
+    rest = " PROMPT" if in_line else "      the cell below the line is the prompt"
     made = Parser(
-        prog="%%holysheep",
-        usage="%%%%holysheep [MODEL[,MODEL…]] [options]      the cell below the line is the prompt",
+        prog=prog,
+        usage=f"{prog.replace('%', '%%')} [MODEL[,MODEL…]] [options]{rest}",
         description="Ask a model; the answer streams into the output and stays there.\n"
         "{name}, {df.shape}, {data['key']} and {Out[3]} in the prompt stand for their values "
         "where such a variable exists.",

@@ -1,0 +1,132 @@
+"""One question, from its place on the screen to its receipt."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hs_notebook.answers import Answer, together
+from hs_notebook.call import Call, Interrupted, OnLoop
+from hs_notebook.errors import HolySheepError
+from hs_notebook.portal import portal, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hs_notebook.call import Wait
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.display import Display
+    from hs_notebook.pricing.limit import Limit
+    from hs_notebook.session import Session
+    from hs_notebook.types import ChatRequest
+
+    Follow = Callable[[ChatRequest, Answer], ChatRequest | None]
+
+
+class Asking:
+    """One question on the screen. `stop` may come from any thread.
+
+    After each round `follow` is asked, in the thread that runs it, for the request of the next; `limits`
+    says what a request may cost when so many USD are charged already, and may forbid it at once. `present`
+    makes the text that is shown at the end of the one that came.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        client: AsyncHolySheep,
+        request: ChatRequest,
+        display: Display,
+        *,
+        stream: bool = True,
+        limits: Callable[[ChatRequest, Decimal], Limit | None] = lambda _request, _charged: None,
+        follow: Follow = lambda _request, _answer: None,
+        present: Callable[[Answer], str] = lambda answer: answer.text,
+    ) -> None:
+        self._session, self._client, self._display = session, client, display
+        self._request = request
+        self._stream = stream
+        self._limits, self._follow, self._present = limits, follow, present
+        self._limit = limits(request, Decimal(0))
+        self._screen = OnLoop(display)
+        self._begun = self._stopped = False
+        self._call: Call | None = None
+        self._error: HolySheepError | None = None
+        self._charged = Decimal(0)
+        self._rounds: list[Answer] = []
+        self._said: list[str] = []
+
+    def begin(self) -> None:
+        """Take the place on the screen; `run` does it unless it was done."""
+        if not self._begun:
+            self._begun = True
+            self._display.begin(self.stop)
+
+    def run(self, wait: Wait = wait) -> Answer:
+        """Ask, show the answer while it arrives, keep it and return it.
+
+        Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
+        there is no answer or it ended in an error; what came before is on the display and kept.
+        """
+        self.begin()
+        error: HolySheepError | None = None
+        interrupted = False
+        with self._session.going(self):
+            try:
+                interrupted = self._ask(wait)
+            except HolySheepError as failure:
+                error = failure
+                if not self._rounds:
+                    self._display.fail(error)
+                    raise
+        answer = together(self._rounds)
+        self._display.finish(self._shown(answer))
+        self._session.keep(answer)
+        if interrupted:
+            raise Interrupted(answer)
+        if answer.state == "error":
+            error = error or self._error
+        if error is not None:
+            error.answer = answer
+            raise error
+        return answer
+
+    def stop(self) -> None:
+        """Close the connection, keep what came, and ask no further."""
+        self._stopped = True
+        if (call := self._call) is not None:
+            call.stop()
+
+    @property
+    def text(self) -> str:
+        """What it has said so far."""
+        call = self._call
+        return "".join([*self._said, call.text if call is not None else ""])
+
+    def say(self, text: str) -> None:
+        """Show something between two rounds, as Markdown; it stays."""
+        self._said.append(text)
+        portal().loop.call_soon_threadsafe(self._display.text, text)
+
+    def _ask(self, wait: Wait) -> bool:
+        request: ChatRequest | None = self._request
+        limit = self._limit
+        while request is not None:
+            call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)
+            self._call = call
+            if self._stopped:
+                call.stop()
+            answer, interrupted = self._session.result(self._client, call, wait)
+            self._call, self._error = None, call.error
+            self._charged += call.charge
+            self._rounds.append(answer)
+            self._said.append(answer.text)
+            if interrupted or self._stopped or answer.state != "complete":
+                return interrupted
+            request = self._follow(request, answer)
+            limit = self._limits(request, self._charged) if request else None
+        return False
+
+    def _shown(self, answer: Answer) -> Answer:
+        shown = "".join([*self._said[:-1], self._present(answer)])
+        return answer if shown == answer.text else answer.saying(shown)

@@ -1,0 +1,94 @@
+"""An answer that arrives while the notebook goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from hs_notebook.errors import UsageError
+from hs_notebook.portal import wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from hs_notebook.answers import Answer
+
+
+class Background:
+    """An answer on its way: `wait()` or `await` it, `stop()` it, or look at its `state`.
+
+    `text` is what has come so far.
+    """
+
+    def __init__(
+        self, model: str, work: Callable[[], Answer], stop: Callable[[], None], text: Callable[[], str]
+    ) -> None:
+        self.model = model
+        self._stop = stop
+        self._text = text
+        self._future: Future[Answer] = Future()
+        # What the thread shows belongs to the cell that began it.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run, work), name="hs_notebook answer", daemon=True
+        )
+        self._thread.start()
+
+    def _run(self, work: Callable[[], Answer]) -> None:
+        try:
+            answer = work()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self._future.set_exception(error)
+        else:
+            self._future.set_result(answer)
+
+    def wait(self, timeout: float | None = None) -> Answer:
+        """Return the answer when it has ended; an interrupt ends the waiting, not the answer.
+
+        Raises `HolySheepError` where it ended in one, and `TimeoutError` after `timeout` seconds.
+        """
+        return wait(self._future) if timeout is None else self._future.result(timeout)
+
+    def stop(self) -> Answer:
+        """Stop the answer, keep what came, and return it."""
+        self._stop()
+        return self.wait()
+
+    def __await__(self) -> Generator[Any, None, Answer]:
+        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
+    @property
+    def answer(self) -> Answer | None:
+        """The answer, or what came of one that ended in an error; None while it arrives."""
+        if not self.done:
+            return None
+        error = self._future.exception()
+        return getattr(error, "answer", None) if error else self._future.result()
+
+    @property
+    def state(self) -> str:
+        """`streaming`, and then how it ended."""
+        if not self.done:
+            return "streaming"
+        return self.answer.state if self.answer is not None else "error"
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._text() if self.answer is None else self.answer.text
+
+    def __str__(self) -> str:
+        if not self.done:
+            raise UsageError(f"The answer of {self.model} is still arriving.", hint="Wait for it: .wait().")
+        return self.wait().text
+
+    def __repr__(self) -> str:
+        return f"<{self.model}: {self.state}, {len(self.text):,} characters>"

@@ -1,0 +1,171 @@
+"""One ``%%holysheep`` cell: from its line and its text to the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from hs_notebook.asking import Asking
+from hs_notebook.background import Background
+from hs_notebook.call import Interrupted
+from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.magics.dry_run import dry_run, refuse_key
+from hs_notebook.magics.interpolation import interpolate
+from hs_notebook.portal import wait
+from hs_notebook.prompt import somebody_is_there
+from hs_notebook.types import ChatRequest, prompt_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from hs_notebook.answers import Answer
+    from hs_notebook.call import Wait
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.conversation import Conversation
+    from hs_notebook.display import Display
+    from hs_notebook.magics.magic import HolySheepMagics
+    from hs_notebook.magics.options import Options
+    from hs_notebook.pricing.limit import Limit
+
+
+@dataclass(kw_only=True)
+class Question:
+    """What a cell asks: the user's turn, what was said before it, and what becomes of the answer."""
+
+    magics: HolySheepMagics
+    options: Options
+    content: str | list[dict[str, Any]]
+    earlier: list[Mapping[str, Any]]  # the system message and the conversation
+    conversation: Conversation | None
+
+    def request(self, model: str) -> ChatRequest:
+        """Return what is sent to a model; raises `UsageError`."""
+        messages = [*self.earlier, {"role": "user", "content": self.content}]
+        return ChatRequest.of(model, messages, self.options.params())
+
+    def client(self) -> AsyncHolySheep:
+        """Return the client that it is sent by."""
+        return self.magics.client(self.options.base_url)
+
+    def limit(self, request: ChatRequest, client: AsyncHolySheep, charged: Decimal) -> Limit | None:
+        """Return what a request may cost where the cell has cost so much already; raises `BudgetError`."""
+        most = self.options.max_cost
+        return self.magics.purse.limit(request, client.quotes, None if most is None else most - charged)
+
+    def end(self, answer: Answer | None) -> None:
+        """Put what came where the line and the conversation want it."""
+        if self.conversation is not None:
+            self.conversation.end(self.content, answer)
+        if answer is not None and not self.options.bg:
+            self.magics.put(self.options.out, answer)
+
+
+def ask(magics: HolySheepMagics, options: Options, cell: str) -> Any:
+    """Ask what a cell says, and return the answer, or what stands for it."""
+    question = read(magics, options, cell)
+    models = options.models or [magics.model]
+    if options.dry_run:
+        for model in models:
+            sys.stdout.write(dry_run(magics, question.request(model), options))
+        return None
+    if len(models) > 1:
+        raise UsageError("Several models at a time are not there yet.")
+    if options.bg:
+        return in_background(question, models[0])
+    return in_cell(question, models[0])
+
+
+def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
+    """Return what a cell asks; raises `UsageError`."""
+    text = cell.strip("\n")
+    prompt = text if options.raw else interpolate(text, magics.own_names())
+    prompt_messages(prompt)
+    conversation = _conversation(magics, options)
+    earlier: list[Mapping[str, Any]] = []
+    if conversation is not None:
+        earlier = conversation.messages(most=magics.history_turns)
+    elif options.system is not None:
+        earlier = [{"role": "system", "content": options.system}]
+    return Question(
+        magics=magics, options=options, content=prompt, earlier=earlier, conversation=conversation
+    )
+
+
+def _conversation(magics: HolySheepMagics, options: Options) -> Conversation | None:
+    name = magics.chat if options.chat is None else options.chat
+    if not options.history or (name is None and not options.reset):
+        return None
+    conversation = magics.conversations.named(name or "")
+    if options.dry_run:
+        return conversation
+    if options.reset:
+        conversation.clear()
+    if options.system is not None:
+        conversation.system = options.system
+    return conversation
+
+
+class Task:
+    """One model's answer to a question."""
+
+    def __init__(self, question: Question, model: str, display: Display) -> None:
+        self._question = question
+        client, request = question.client(), question.request(model)
+        refuse_key(request, client.credentials.key)
+        self._asking = Asking(
+            question.magics.session,
+            client,
+            request,
+            display,
+            stream=question.options.stream,
+            limits=lambda request, charged: question.limit(request, client, charged),
+        )
+        self.stop = self._asking.stop
+
+    def begin(self) -> Self:
+        """Take the place on the screen and in the conversation; raises `UsageError`."""
+        if self._question.conversation is not None:
+            self._question.conversation.begin()
+        self._asking.begin()
+        return self
+
+    def run(self, wait: Wait = wait) -> Answer:
+        """Wait for the answer and keep it, and what came of one that was interrupted or ended in an error."""
+        answer: Answer | None = None
+        try:
+            answer = self._asking.run(wait)
+        except (HolySheepError, Interrupted) as error:
+            answer = error.answer
+            raise
+        finally:
+            self._question.end(answer)
+        return answer
+
+    @property
+    def text(self) -> str:
+        """What has come so far."""
+        return self._asking.text
+
+
+def in_cell(question: Question, model: str) -> Answer:
+    """Ask one model and wait for its answer."""
+    magics = question.magics
+    try:
+        return Task(question, model, magics.display_for(model)).begin().run(magics.wait)
+    finally:
+        magics.purse.say_warning()
+
+
+def in_background(question: Question, model: str) -> Background:
+    """Ask one model and go on; where nobody would see the answer come, wait for it."""
+    magics = question.magics
+    task = Task(question, model, magics.display_for(model, in_background=True)).begin()
+    handle = Background(model, task.run, task.stop, lambda: task.text)
+    magics.put(question.options.out, handle)
+    if not somebody_is_there():
+        with contextlib.suppress(HolySheepError):  # its place says so
+            handle.wait()
+    return handle
