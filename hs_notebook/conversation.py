@@ -89,6 +89,13 @@ class Conversations:
         """Return a conversation, a new one where there is none of this name."""
         return self._known.setdefault(name, Conversation(name))
 
+    def copy(self, name: str) -> Conversation:
+        """Return one that says the same, and changes nothing here."""
+        copy, known = Conversation(name), self._known.get(name)
+        if known is not None:
+            copy.system, copy.turns = known.system, list(known.turns)
+        return copy
+
     def find(self, name: str) -> Conversation:
         """Return a conversation that exists; raises `UsageError`."""
         if name not in self._known:

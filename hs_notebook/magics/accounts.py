@@ -6,11 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import ConfigurationError, UsageError
-from hs_notebook.magics.parser import Parser, refuse
+from hs_notebook.magics.parser import Parser, read_words
 from hs_notebook.prices import full_path
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
     from datetime import datetime
 
@@ -38,23 +37,15 @@ def prices(magics: HolySheepMagics, words: list[str]) -> Table:
         "models", nargs="*", metavar="MODEL", help="only these; default: all that the book has"
     )
     parser.add_argument("--seller", action="append", metavar="NAME", help="only this seller; may be repeated")
-    options = _read(parser, words)
+    options = read_words(parser, words)
     return price_table(magics.purse.book, options.models, today(), sellers=options.seller)
-
-
-def _read(parser: Parser, words: list[str]) -> argparse.Namespace:
-    parser.offer_help()
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        refuse(unknown, parser, f"{parser.prog} takes nothing more.", f"{parser.prog} --help shows how.")
-    return options
 
 
 def spend(magics: HolySheepMagics, words: list[str]) -> Any:
     """Show what calls have cost, or write them to a file."""
     from hs_notebook.ledger import parse_since, to_dataframe
 
-    options = _read(spend_parser("%holysheep spend"), words)
+    options = read_words(spend_parser("%holysheep spend"), words)
     ledger = magics.purse.ledger
     if ledger is None:
         raise UsageError("No ledger is kept.", hint="Keep one: %config HolySheepMagics.ledger = ''.")
@@ -122,7 +113,7 @@ def roi(magics: HolySheepMagics, words: list[str]) -> None:
     parser.add_argument(
         "preset", nargs="?", metavar="PRESET", help=f"where to begin; {_FIRST} unless said. {listed}"
     )
-    name = _read(parser, words).preset
+    name = read_words(parser, words).preset
     if name is not None and name not in presets:
         raise UsageError(f"There is no preset {name}.", hint=f"There are {', '.join(presets)}.")
     begun = roi_of(presets[name or _FIRST].inputs, magics.purse.book, today())

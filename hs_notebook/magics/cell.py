@@ -98,9 +98,8 @@ def _conversation(magics: HolySheepMagics, options: Options) -> Conversation | N
     name = magics.chat if options.chat is None else options.chat
     if not options.history or (name is None and not options.reset):
         return None
-    conversation = magics.conversations.named(name or "")
-    if options.dry_run:
-        return conversation
+    known = magics.conversations
+    conversation = known.copy(name or "") if options.dry_run else known.named(name or "")
     if options.reset:
         conversation.clear()
     if options.system is not None:

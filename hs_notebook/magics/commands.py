@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import MissingKeyError, UsageError
-from hs_notebook.magics import accounts
+from hs_notebook.magics import accounts, talk
 from hs_notebook.magics.options import split
 from hs_notebook.magics.parser import HelpRequested, parser
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 HELP = """\
 %%holysheep MODEL      ask: the cell below the line is the prompt (%%holysheep --help lists the options)
 %holysheep             where it stands: key, relay, model, money spent
+%holysheep ask MODEL "…"  ask in a line; x = %holysheep ask … puts the answer into x
 %holysheep models      the models that the relay offers; one is asked whether the key is valid, too
 %holysheep prices      what sellers ask for models, with sources and dates
 %holysheep spend       what calls have cost, by model, day or notebook
 %holysheep roi         the calculator: what a month costs, and what another model or seller would save
 %holysheep last        show the last answer again, for example after the page was reloaded
+%holysheep history     what was said in a conversation (--chat); one with a name: history NAME
+%holysheep reset       forget a conversation
+%holysheep stop        stop an answer that arrives in the background; stop all: all of them
 %holysheep version     the version
 %holysheep help        this
 %config HolySheepMagics  all settings
@@ -115,11 +119,15 @@ def show_help(_magics: HolySheepMagics) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "status": alone(status),
+    "ask": talk.ask,
     "models": alone(models),
     "prices": accounts.prices,
     "spend": accounts.spend,
     "roi": accounts.roi,
     "last": alone(last),
+    "history": talk.history,
+    "reset": talk.reset,
+    "stop": talk.stop,
     "version": alone(version),
     "help": alone(show_help),
 }

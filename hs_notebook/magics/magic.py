@@ -100,6 +100,7 @@ class HolySheepMagics(Magics):
         self.session = Session(prompt=hidden_prompt)
         self.conversations = Conversations()
         self.purse = Purse(self)
+        self._shown: Any = None
         self._views: Views | None = None
 
     # --- the magics ------------------------------------------------------------------------------
@@ -133,6 +134,16 @@ class HolySheepMagics(Magics):
         if name:
             self.shell.user_ns[name] = value
         self.shell.displayhook.update_user_ns(value)
+
+    def is_shown(self, value: Any) -> None:
+        """Keep the end of this cell from showing what the cell has shown already."""
+        self._shown = value
+
+        def forget(_result: Any = None) -> None:
+            self._shown = None
+            self.shell.events.unregister("post_run_cell", forget)
+
+        self.shell.events.register("post_run_cell", forget)
 
     # --- what they stand on ----------------------------------------------------------------------
 
@@ -209,6 +220,11 @@ class HolySheepMagics(Magics):
             Answer, lambda answer, printer, _cycle: printer.text(answer.text)
         )
         formatter.mimebundle_formatter.for_type(Answer, self._answer_bundle)
+        formatter.ipython_display_formatter.for_type(Answer, self._unless_shown)
+
+    def _unless_shown(self, value: Any) -> None:
+        if value is not self._shown:
+            raise NotImplementedError  # IPython's way to be told: show it as you would
 
     def _answer_bundle(self, answer: Answer, **_: Any) -> Any:
         from hs_notebook.display.page import answer_bundle, answer_metadata
@@ -219,12 +235,15 @@ class HolySheepMagics(Magics):
 
     def close(self) -> None:
         """Stop what streams, and forget how to show answers."""
+        for running in list(self.session.running):
+            running.stop()
         self.shell.input_transformers_cleanup.remove(keep_empty_cell)
         if self._views is not None:
             self._views.close()
         for formatter in (
             self.shell.display_formatter.formatters["text/plain"],
             self.shell.display_formatter.mimebundle_formatter,
+            self.shell.display_formatter.ipython_display_formatter,
         ):
             formatter.pop(Answer, None)
 

@@ -73,6 +73,15 @@ class _Help(argparse.Action):
         raise HelpRequested(parser.format_help())
 
 
+def read_words(parser: Parser, words: list[str]) -> argparse.Namespace:
+    """Read the words of a subcommand; raises `UsageError` or `HelpRequested`."""
+    parser.offer_help()
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        refuse(unknown, parser, f"{parser.prog} takes nothing more.", f"{parser.prog} --help shows how.")
+    return options
+
+
 def parser(prog: str = "%%holysheep") -> Parser:
     """Return the parser of ``%%holysheep``, and of ``%holysheep ask``."""
     in_line = prog != "%%holysheep"
