@@ -7,6 +7,7 @@
     ├── BudgetError                a limit on cost forbids the call, or no price is known to hold it to
     ├── ConfigurationError         a base URL, a setting or a file that cannot work
     │   └── MissingKeyError        no key anywhere, with the places that were looked at
+    ├── SchemaError                the answer is not what was asked for: it does not fit, or is no JSON
     └── APIError                   the call failed
         ├── APIConnectionError     refused, reset, unknown host, TLS, proxy
         │   └── APITimeoutError    connect, idle or total time is over
@@ -83,6 +84,10 @@ class ConfigurationError(HolySheepError):
 
 class MissingKeyError(ConfigurationError):
     """No key was found."""
+
+
+class SchemaError(HolySheepError):
+    """The answer does not fit what was asked for."""
 
 
 class APIError(HolySheepError):

@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "portal", "prompt"),
-    ("answers",),
+    ("types", "portal", "prompt", "fences"),
+    ("answers", "schemas"),
     ("pricing",),
     ("wire", "settings", "ledger", "prices"),
     ("net", "recording"),
@@ -39,7 +39,7 @@ LAYERS = (
     ("cli",),
 )
 # The pure layer: no network, no loop, no files.
-PURE = {"errors", "types", "answers", "pricing", "wire"}
+PURE = {"errors", "types", "fences", "answers", "schemas", "pricing", "wire"}
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.
@@ -60,6 +60,7 @@ ROOMS = {
     "markdown_it": {"display"},
     "mdurl": {"display"},
     "pygments": {"display"},
+    "jsonschema": {"schemas"},
     "keyring": {"settings"},
     "dotenv": {"settings"},
     "jupyterlab": {"cli"},
@@ -69,6 +70,8 @@ ROOMS = {
     "pandas": {"display", "ledger"},
     "msgspec": {
         "types",
+        "fences",
+        "schemas",
         "answers",
         "pricing",
         "wire",
@@ -90,9 +93,9 @@ PARTS_OF_THE_MAGIC = {
 
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.
 LATE = {
-    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jupyterlab", "keyring",
-    "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs", "pygments", "splintr", "sqlite3",
-    "starlette", "uvicorn",
+    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jsonschema",
+    "jupyterlab", "keyring", "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs", "pygments",
+    "splintr", "sqlite3", "starlette", "uvicorn",
 }  # fmt: skip
 
 

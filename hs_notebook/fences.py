@@ -1,0 +1,61 @@
+"""Markdown's fences: code taken out of an answer, and text put into one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OPENING = re.compile(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})[ \t]*([^\s`]*)")
+_RUN = re.compile(r"`+")
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """What stands between two fences; `language` is the first word after the opening one."""
+
+    code: str
+    language: str = ""
+
+
+def fences(markdown: str) -> list[Fence]:
+    """Return the fenced blocks of a text in order; one that is not closed reaches to the end."""
+    lines = iter(markdown.splitlines(keepends=True))
+    return [
+        Fence("".join(_inside(lines, opening[1], opening[2])), opening[3])
+        for line in lines
+        if (opening := _OPENING.match(line.rstrip("\r\n")))
+    ]
+
+
+def _inside(lines: Iterator[str], indent: str, mark: str) -> Iterator[str]:
+    # As in CommonMark, a fence that is set in further is text: a docstring may show one.
+    closing = re.compile(rf"[ \t]{{0,{len(indent) + 3}}}{re.escape(mark)}{re.escape(mark[0])}*[ \t]*[\r\n]*$")
+    for line in lines:
+        if closing.match(line):
+            return
+        yield line.removeprefix(indent)
+
+
+def unfenced(text: str) -> str:
+    """Return what stands in a text that is one fence, and any other as it is."""
+    stripped = text.strip()
+    if not stripped.startswith("```") or not stripped.endswith("```"):
+        return text
+    found = fences(stripped)
+    return found[0].code if len(found) == 1 else text
+
+
+def marks(text: str) -> str:
+    """Return a fence that no line of a text can close."""
+    return "`" * max(3, 1 + max(map(len, _RUN.findall(text)), default=0))
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Return a text as a fenced block; it begins and ends on lines of its own."""
+    mark = marks(text)
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"{mark}{language}\n{text}{end}{mark}\n"
