@@ -257,3 +257,60 @@ def test_long_answers_are_cheap_and_begin_like_short_ones() -> None:
     parts = [int(line.split()[-1]) for line in "".join(longer).split("\n") if line.startswith("# Part ")]
     assert len(parts) > 10
     assert all(b == a + 1 for a, b in pairwise(parts))
+
+
+TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("add", "mul")]
+ASKS = '[simulate text tool=add,mul,unknown arguments={"x":1,"long":"a,b"}]\nIt is 2.'
+
+
+def test_a_stream_asks_for_tools_in_fragments_and_answers_when_it_has_their_results(
+    client: httpx.Client,
+) -> None:
+    usage = {"stream_options": {"include_usage": True}}
+    first, *middle, last, counts = frames(ask(client, ASKS, stream=True, tools=TOOLS, **usage))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert (last["choices"][0]["delta"], last["choices"][0]["finish_reason"]) == ({}, "tool_calls")
+    assert counts["usage"]["completion_tokens"] > 0
+    fragments = [call for chunk in middle for call in chunk["choices"][0]["delta"]["tool_calls"]]
+    heads = [call for call in fragments if "id" in call]
+    assert [(call["index"], call["type"], call["function"]) for call in heads] == [
+        (0, "function", {"name": "add", "arguments": ""}),
+        (1, "function", {"name": "mul", "arguments": ""}),
+    ]
+    assert len({call["id"] for call in heads}) == 2
+    for index in (0, 1):
+        said = [call["function"]["arguments"] for call in fragments if call["index"] == index]
+        assert "".join(said) == '{"x":1,"long":"a,b"}'
+        assert len(said) > 3
+
+    answered = [
+        {"role": "user", "content": ASKS},
+        {"role": "assistant", "content": None, "tool_calls": [heads[0]]},
+        {"role": "tool", "tool_call_id": heads[0]["id"], "content": "2"},
+    ]
+    body = {"model": "gpt-4.1", "messages": answered, "tools": TOOLS, "stream": True}
+    assert "".join(pieces(frames(client.post(CHAT, json=body)))) == "It is 2."
+    again = {**body, "messages": [*answered, {"role": "user", "content": ASKS}]}
+    assert pieces(frames(client.post(CHAT, json=again))) == []
+
+
+def test_a_whole_reply_asks_for_tools(client: httpx.Client) -> None:
+    (choice,) = ask(client, ASKS, tools=TOOLS).json()["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    assert [call["function"]["name"] for call in choice["message"]["tool_calls"]] == ["add", "mul"]
+
+
+@pytest.mark.parametrize("tools", [None, [], [{"type": "function", "function": {"name": "other"}}]])
+def test_what_is_not_offered_is_not_asked_for(tools: Any, client: httpx.Client) -> None:
+    (choice,) = ask(client, ASKS, tools=tools).json()["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == ("stop", "It is 2.")
+
+
+def test_formats_and_images_are_taken(client: httpx.Client) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [{"type": "text", "text": '[simulate text]\n{"a": 1}'}, image]
+    schema = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    reply = ask(client, content, response_format=schema).json()
+    assert reply["choices"][0]["message"]["content"] == '{"a": 1}'
+    assert reply["usage"]["prompt_tokens"] > 85

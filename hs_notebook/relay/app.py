@@ -115,13 +115,13 @@ def _script(body: ChatBody, model: Model, answer: Answer, fault: Fault) -> Scrip
     usage = answer.usage if fault.usage and (body.wants_usage or not stream) else None
     frames = Frames(model.id, usage=usage is not None)
     if not stream:
-        whole = frames.whole(answer.text, answer.finish, usage)
+        whole = frames.whole(answer.text, answer.finish, usage, answer.calls)
         last = max(len(answer.tokens) - 1, 0)
         return Script(whole=True, closing=(whole,), closing_due=answer.pace.due(last))
-    writer: Writer = ResponsesFrames(model.id) if fault.responses else frames
+    writer: Writer = ResponsesFrames(model.id) if fault.responses and not answer.calls else frames
     return Script(
         opening=writer.opening(),
-        tokens=map(writer.token, answer.tokens),
+        tokens=frames.calls(answer.calls) if answer.calls else map(writer.token, answer.tokens),
         closing=writer.closing(answer.finish, usage),
     )
 

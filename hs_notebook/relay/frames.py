@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 FINGERPRINT = "simulated"  # how a receipt knows
 DONE = sse.encode("[DONE]")
 
 _HOLE = "the-token-goes-here"
+_FRAGMENT = 4  # characters of a call's arguments in one frame
 
 
 class Writer(Protocol):
@@ -56,14 +57,30 @@ class Frames:
             return finish, DONE
         return finish, self._encode("chat.completion.chunk", {"choices": [], "usage": counts}), DONE
 
-    def whole(self, text: str, reason: str, counts: Mapping[str, int] | None) -> bytes:
+    def calls(self, calls: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """Return the frames that ask for functions: of each its name, then its arguments in fragments."""
+        for index, (name, arguments) in enumerate(calls):
+            yield self._chunk({"tool_calls": [{"index": index, **_call(name, "")}]}, None)
+            for start in range(0, len(arguments), _FRAGMENT):
+                fragment = {"arguments": arguments[start : start + _FRAGMENT]}
+                yield self._chunk({"tool_calls": [{"index": index, "function": fragment}]}, None)
+
+    def whole(
+        self,
+        text: str,
+        reason: str,
+        counts: Mapping[str, int] | None,
+        calls: Sequence[tuple[str, str]] = (),
+    ) -> bytes:
         """Return the JSON of a reply without a stream."""
-        message = {"role": "assistant", "content": text}
+        message: dict[str, object] = {"role": "assistant", "content": text or None if calls else text}
+        if calls:
+            message["tool_calls"] = [_call(name, arguments) for name, arguments in calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         usage = {} if counts is None else {"usage": counts}
         return compact({**self._common, "object": "chat.completion", "choices": [choice], **usage}).encode()
 
-    def _chunk(self, delta: Mapping[str, str], reason: str | None) -> bytes:
+    def _chunk(self, delta: Mapping[str, object], reason: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
         return self._encode("chat.completion.chunk", {"choices": [choice], **self._null_usage})
 
@@ -100,6 +117,11 @@ class ResponsesFrames:
 
     def _encode(self, event: str, **fields: object) -> bytes:
         return sse.encode(compact({"type": event, **fields}), event=event)
+
+
+def _call(name: str, arguments: str) -> dict[str, object]:
+    function = {"name": name, "arguments": arguments}
+    return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
 
 
 def compact(value: object) -> str:

@@ -10,6 +10,9 @@ A directive steers the simulation for one request. It is the first `[simulate â€
 `tps=X`         tokens per second, before `speed`
 `fault=NAME`    go wrong in this way, see `hs_notebook.relay.faults`; `NAME-once`: only the first time
 `after=N`       the token (default 5) at which a fault in mid-stream strikes
+`tool=NAME`     first asks for this function to be called, where the request offers it and brings no
+                result yet; several have commas between them
+`arguments=â€¦`   the JSON that it is called with (default `{}`), without spaces and square brackets
 =============== ===================================================================================
 
 They combine: `[simulate tokens=500 speed=10 fault=cut after=20]`. A bracket that holds anything but
@@ -59,6 +62,18 @@ class Message(Struct, frozen=True, kw_only=True):
         return self.content or ""
 
 
+class Function(Struct, frozen=True, kw_only=True):
+    """A function that the model may ask for, as far as the simulation heeds it."""
+
+    name: str
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """What OpenAI wraps around a function."""
+
+    function: Function
+
+
 class StreamOptions(Struct, frozen=True, kw_only=True):
     """OpenAI's `stream_options`."""
 
@@ -77,6 +92,14 @@ class ChatBody(Struct, frozen=True, kw_only=True):
     stream_options: StreamOptions | None = None
     max_tokens: _Limit = None
     max_completion_tokens: _Limit = None
+    tools: list[Tool] | None = None
+
+    @property
+    def offered(self) -> set[str]:
+        """The functions that may be asked for now: none once a result has followed the last question."""
+        spoken = [message.role for message in self.messages if message.role in {"user", "tool"}]
+        tools = () if spoken[-1:] == ["tool"] else self.tools or ()
+        return {tool.function.name for tool in tools}
 
     @property
     def prompt(self) -> str:
@@ -105,6 +128,8 @@ class Directives(Struct, frozen=True, kw_only=True):
     tps: float | None = None
     fault: str | None = None
     after: int = 5
+    tool: str = ""
+    arguments: str = "{}"
 
 
 def parse_body(body: bytes) -> ChatBody:
@@ -170,4 +195,6 @@ _READERS: dict[str, Callable[[str], object]] = {
     "tps": _positive,
     "fault": str,
     "after": _count,
+    "tool": str,
+    "arguments": str,
 }

@@ -49,12 +49,13 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a model says: its tokens, why it ends, what it counts, and its pace."""
+    """What a model says: its tokens or `(name, arguments)` of calls, why it ends, its usage and pace."""
 
     tokens: list[str]
     finish: str
     usage: dict[str, int]
     pace: Pace
+    calls: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -75,6 +76,12 @@ class Simulator:
 
     def answer(self, body: ChatBody, model: Model, directives: Directives) -> Answer:
         """Return the answer; the same model and messages always get the same text."""
+        pace = self._pace(model, directives)
+        asked = [name for name in directives.tool.split(",") if name in body.offered]
+        if asked:
+            calls = tuple((name, directives.arguments) for name in asked)
+            spoken = sum(len(article.tokenize(name + arguments)) for name, arguments in calls)
+            return Answer(tokens=[], finish="tool_calls", usage=_usage(body, spoken), pace=pace, calls=calls)
         tokens = self._tokens(body, model, directives)
         cut = body.limit is not None and len(tokens) > body.limit
         tokens = tokens[: body.limit]
@@ -82,7 +89,7 @@ class Simulator:
             tokens=tokens,
             finish="length" if cut else "stop",
             usage=_usage(body, len(tokens)),
-            pace=self._pace(model, directives),
+            pace=pace,
         )
 
     def fails(self, model: Model) -> bool:
