@@ -23,22 +23,32 @@ window.hsTest = (() => {
   };
   // ipykernel 7.0 to 7.3 may overlook a request that arrives while it replies to another (about once in 60 openings,
   // with none of our code loaded; issue 1554 of ipython/ipykernel), until somebody connects to it.
+  const OVERLOOKED = 2000; // ms without a sign of life
+  const awaited = new Map(); // when a request to the kernel was sent, or the kernel last woken for it
+  let watched = null;
   let woken = 0;
-  const wake = () => {
-    const { id, serverSettings } = session().session.kernel;
+  const wake = ({ id, serverSettings }) => {
     const socket = new WebSocket(`${serverSettings.wsUrl}api/kernels/${id}/channels?session_id=wake-${++woken}`);
     socket.onopen = () => setTimeout(() => socket.close(), 500);
   };
-  const wakeIfOverlooked = async () => {
-    const kernel = session().session?.kernel;
-    if (kernel?.name !== "ipykernel-7.3") return;
-    let heard = false;
-    const hear = (_, { msg, direction }) => (heard ||= direction === "recv" && msg.header.msg_type === "execute_input");
-    kernel.anyMessage.connect(hear);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    kernel.anyMessage.disconnect(hear);
-    if (!heard && isRunning()) wake();
+  const hear = (_, { msg, direction }) => {
+    if (direction === "recv") awaited.delete(msg.parent_header?.msg_id);
+    else if (msg.channel === "shell") awaited.set(msg.header.msg_id, performance.now());
   };
+  const watchKernel = () => {
+    const kernel = panel() && session().session?.kernel;
+    if (kernel?.name !== "ipykernel-7.3") return;
+    if (kernel !== watched) {
+      watched = kernel;
+      awaited.clear();
+      kernel.anyMessage.connect(hear);
+    }
+    const late = performance.now() - OVERLOOKED;
+    const overlooked = [...awaited].filter(([, since]) => since < late).map(([request]) => request);
+    for (const request of overlooked) awaited.set(request, performance.now());
+    if (overlooked.length > 0) wake(kernel);
+  };
+  setInterval(watchKernel, 20);
   const shutDown = () => panel() && session().shutdown().catch(() => {});
   const kernelStatus = () => session().session?.kernel?.status ?? "none";
   const idle = (timeout) => until("kernel idle", () => kernelStatus() === "idle", timeout);
@@ -54,7 +64,6 @@ window.hsTest = (() => {
     running.add(name);
     const done = () => running.delete(name);
     app().commands.execute(command).then(done, done);
-    wakeIfOverlooked();
   };
   const run = (n) => {
     panel().content.activeCellIndex = n;

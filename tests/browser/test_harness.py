@@ -101,3 +101,12 @@ def test_what_a_page_must_not_do_is_noticed_and_a_trusted_notebook_may_do_it(ope
     second.wait_until("the alert of a trusted output", lambda: second.traffic.dialogs == ["alert: ran"])
     assert second.is_trusted(0)
     assert second.kernel_status == "none"
+
+
+def test_a_request_that_the_kernel_seems_to_overlook_wakes_it(open_notebook):
+    notebook = open_notebook(["import time; time.sleep(3)", "print('reached')"], kernel="ipykernel-7.3")
+    notebook.reload()  # the watch begins anew with the page
+    notebook.wait_until_idle()
+    notebook.run_all()  # the second waits for the first, without a sign of life
+    assert notebook.text(1) == "reached"
+    assert notebook.page.evaluate("hsTest.woken()") >= 1
