@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from hs_notebook.errors import UsageError
+from hs_notebook.fences import fences, unfenced
 from hs_notebook.types import State, ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `ttft` (to the first token) and `duration` are seconds since the request that succeeded was sent,
     `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown.
-    `cost` is all of `costs`, in USD; None is unknown, never 0. `note` says in words what else the reader
-    should know.
+    `cost` is all of `costs`, in USD; None is unknown, never 0. One that is `replayed` was not asked now: it
+    came from a file and costs nothing. `note` says in words what else the reader should know.
     """
 
     request_model: str
@@ -70,6 +71,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     costs: Cost = Cost()
     finish_reason: str | None = None
     simulated: bool = False
+    replayed: bool = False
     note: str = ""
     response_id: str = ""
 
@@ -93,16 +95,20 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(str):
     """An answer: it is its text, and knows how it came to be.
 
-    `alternatives` holds the texts of all `n` alternatives, the first of them the answer's own.
+    `alternatives` holds the texts of all `n` alternatives, the first of them the answer's own. `parsed` is
+    what the text was read into where a schema or JSON was asked for, else None. `shown` is the Markdown of
+    its picture where that is not its text.
     """
 
-    __slots__ = ("alternatives", "messages", "reasoning", "receipt", "tool_calls")
+    __slots__ = ("alternatives", "messages", "parsed", "reasoning", "receipt", "shown", "tool_calls")
 
     receipt: Receipt
     messages: tuple[dict[str, Any], ...]
     reasoning: str
     tool_calls: tuple[ToolCall, ...]
     alternatives: tuple[str, ...]
+    parsed: Any
+    shown: str
 
     def __new__(
         cls,
@@ -113,6 +119,8 @@ class Answer(str):
         reasoning: str = "",
         tool_calls: Sequence[ToolCall] = (),
         alternatives: Sequence[str] = (),
+        parsed: Any = None,
+        shown: str = "",
     ) -> Self:
         """Bind a text to its receipt; `messages` is what was sent."""
         self = super().__new__(cls, text)
@@ -121,6 +129,8 @@ class Answer(str):
         self.reasoning = reasoning
         self.tool_calls = tuple(tool_calls)
         self.alternatives = tuple(alternatives) or (str(text),)
+        self.parsed = parsed
+        self.shown = shown
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -131,6 +141,8 @@ class Answer(str):
             reasoning=self.reasoning,
             tool_calls=self.tool_calls,
             alternatives=self.alternatives,
+            parsed=self.parsed,
+            shown=self.shown,
         )
         return kept, (self.text, self.receipt)
 
@@ -164,6 +176,15 @@ class Answer(str):
         """Seconds to the first token."""
         return self.receipt.ttft
 
+    def end(self, state: State) -> None:
+        """Let it have ended otherwise."""
+        self.receipt = msgspec.structs.replace(self.receipt, state=state)
+
+    def add_note(self, note: str) -> None:
+        """Let the receipt say something more."""
+        notes = "; ".join(filter(None, (self.receipt.note, note)))
+        self.receipt = msgspec.structs.replace(self.receipt, note=notes)
+
     def saying(self, text: str) -> Answer:
         """Return the same answer with another text."""
         return Answer(
@@ -173,18 +194,22 @@ class Answer(str):
             reasoning=self.reasoning,
             tool_calls=self.tool_calls,
             alternatives=self.alternatives if len(self.alternatives) > 1 else (),
+            parsed=self.parsed,
         )
+
+    @property
+    def code(self) -> str:
+        """All code in the answer's Markdown fences, one block below the other; the whole text without any."""
+        found = [fence.code for fence in fences(self.text)]
+        return "\n".join(found) if found else self.text
 
     def json(self) -> Any:
         """Return the text parsed as JSON, taken out of a Markdown fence if it stands in one.
 
         Raises `UsageError` where it is no JSON.
         """
-        text = self.text.strip()
-        if text.startswith("```") and text.endswith("```") and "\n" in text:
-            text = text[text.index("\n") : -3]
         try:
-            return json.loads(text)
+            return json.loads(unfenced(self.text))
         except ValueError as error:
             raise UsageError(f"The answer is not JSON: {error}.") from None
 
@@ -204,6 +229,7 @@ def together(rounds: Sequence[Answer]) -> Answer:
         ttft=receipts[0].ttft,
         duration=sum(receipt.duration for receipt in receipts),
         tokens_per_second=math.nan,
+        replayed=all(receipt.replayed for receipt in receipts),
         note="; ".join([f"{len(rounds)} rounds", *notes]),
     )
     return answer

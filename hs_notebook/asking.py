@@ -28,7 +28,7 @@ class Asking:
 
     After each round `follow` is asked, in the thread that runs it, for the request of the next; `limits`
     says what a request may cost when so many USD are charged already, and may forbid it at once. `present`
-    makes the text that is shown at the end of the one that came.
+    makes the Markdown that is shown in the end of what came.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Asking:
         self._charged = Decimal(0)
         self._rounds: list[Answer] = []
         self._said: list[str] = []
+        self._picture: list[str] = []
 
     def begin(self) -> None:
         """Take the place on the screen; `run` does it unless it was done."""
@@ -80,7 +81,9 @@ class Asking:
                     self._display.fail(error)
                     raise
         answer = together(self._rounds)
-        self._display.finish(self._shown(answer))
+        picture = "".join(self._picture)
+        answer.shown = picture if picture != answer.text else ""
+        self._display.finish(answer)
         self._session.keep(answer)
         if interrupted:
             raise Interrupted(answer)
@@ -98,6 +101,11 @@ class Asking:
             call.stop()
 
     @property
+    def stopped(self) -> bool:
+        """Whether somebody has stopped it."""
+        return self._stopped
+
+    @property
     def text(self) -> str:
         """What it has said so far."""
         call = self._call
@@ -106,6 +114,7 @@ class Asking:
     def say(self, text: str) -> None:
         """Show something between two rounds, as Markdown; it stays."""
         self._said.append(text)
+        self._picture.append(text)
         portal().loop.call_soon_threadsafe(self._display.text, text)
 
     def _ask(self, wait: Wait) -> bool:
@@ -121,12 +130,16 @@ class Asking:
             self._charged += call.charge
             self._rounds.append(answer)
             self._said.append(answer.text)
+            self._picture.append(self._present(answer))
             if interrupted or self._stopped or answer.state != "complete":
                 return interrupted
-            request = self._follow(request, answer)
+            try:
+                request = self._follow(request, answer)
+            except KeyboardInterrupt:
+                answer.end("stopped")
+                return True
+            if self.stopped and request:
+                answer.end("stopped")
+                return False
             limit = self._limits(request, self._charged) if request else None
         return False
-
-    def _shown(self, answer: Answer) -> Answer:
-        shown = "".join([*self._said[:-1], self._present(answer)])
-        return answer if shown == answer.text else answer.saying(shown)

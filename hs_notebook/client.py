@@ -20,6 +20,7 @@ from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.prompt import hidden_prompt
 from hs_notebook.recording import Account
+from hs_notebook.schemas import Schema
 from hs_notebook.settings import Credentials, find_credentials, given_credentials
 from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.limiter import RateLimiter
@@ -99,14 +100,18 @@ class AsyncHolySheep:
         system: str | None = None,
         stream: bool = True,
         max_cost: Decimal | float | str | None = None,
+        schema: Any = None,
         **params: Any,
     ) -> Answer:
         """Ask one question and return the answer, which behaves as its text.
 
         `max_cost` in USD is checked before sending, and where the answer reaches it, it is stopped. A stream
-        that breaks off gives an answer with the state `truncated`. Raises `HolySheepError` where there is
-        nothing to keep; where an error came in mid-answer, its `answer` is what came.
+        that breaks off gives an answer with the state `truncated`. With a `schema`, a class or a JSON schema,
+        the answer is read into `.parsed`. Raises `HolySheepError` where there is nothing to keep; where an
+        error came in mid-answer or the text does not fit the schema, its `answer` is what came.
         """
+        form = None if schema is None else Schema.of(schema)
+        params = (form.params() if form else {}) | params
         request = ChatRequest.of(model, prompt_messages(prompt, system), params)
         limit = None if max_cost is None else limit_for(request, self.quotes, amount(max_cost))
         exchange = self.exchange(request, limit=limit)
@@ -120,7 +125,7 @@ class AsyncHolySheep:
         if error is not None and answer.state == "error":
             error.answer = answer
             raise error
-        return answer
+        return answer if form is None else form.fill(answer)
 
     def exchange(self, request: ChatRequest, *, limit: Limit | None = None) -> Exchange:
         """Return a question that is ready to be asked."""

@@ -16,6 +16,8 @@ from hs_notebook.fences import unfenced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from hs_notebook.answers import Answer
+
 _HINT = "Name a pydantic model, dataclass, TypedDict, msgspec Struct, or a JSON schema as dict."
 _LONGEST = 300  # characters of what a validator says
 _LONGEST_NAME = 64
@@ -69,6 +71,15 @@ class Schema:
         asked = {"name": self.name, "schema": self.json_schema, **strict}
         return {"response_format": {"type": "json_schema", "json_schema": asked}}
 
+    def fill(self, answer: Answer) -> Answer:
+        """Put what an answer holds into its `parsed`; raises `SchemaError` with the answer."""
+        try:
+            answer.parsed = self.read(answer.text)
+        except SchemaError as error:
+            error.answer = answer
+            raise
+        return answer
+
     def read(self, text: str) -> Any:
         """Return the object that a text holds, also in a Markdown fence; raises `SchemaError`."""
         try:
@@ -84,6 +95,14 @@ def parse_json(text: str) -> Any:
         return json.loads(unfenced(text), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"The answer is no JSON: {error}.") from None
+
+
+def pretty(text: str) -> str:
+    """Return JSON on many lines, its values as they are written; what is no JSON as it is."""
+    try:
+        return msgspec.json.format(text, indent=2)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _refuse(constant: str) -> None:

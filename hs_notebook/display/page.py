@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.receipt import line
 from hs_notebook.display.static import picture
+from hs_notebook.display.visible import visible
+from hs_notebook.fences import unfenced
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -24,8 +26,11 @@ _INTERVAL = 0.25  # seconds between two pictures, at least
 
 def answer_bundle(answer: Answer) -> dict[str, str]:
     """Return an answer's final picture: `text/html`, and `text/plain` with its own Markdown."""
-    receipt = answer.receipt
-    return picture(answer.text, receipt=line(receipt), state=receipt.state, note=receipt.note or None)
+    receipt, shown = answer.receipt, answer.shown or answer.text
+    bundle = picture(shown, receipt=line(receipt), state=receipt.state, note=receipt.note or None)
+    if unfenced(shown).rstrip("\n") == answer.text.rstrip("\n"):  # it is only shown in a fence
+        bundle["text/plain"] = visible(answer.text)
+    return bundle
 
 
 def answer_metadata(answer: Answer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hs_notebook.background import Background
 from hs_notebook.call import Interrupted
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.magics.dry_run import dry_run, refuse_key
+from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.interpolation import interpolate
 from hs_notebook.portal import wait
 from hs_notebook.prompt import somebody_is_there
@@ -40,11 +41,13 @@ class Question:
     content: str | list[dict[str, Any]]
     earlier: list[Mapping[str, Any]]  # the system message and the conversation
     conversation: Conversation | None
+    form: Form
 
     def request(self, model: str) -> ChatRequest:
         """Return what is sent to a model; raises `UsageError`."""
-        messages = [*self.earlier, {"role": "user", "content": self.content}]
-        return ChatRequest.of(model, messages, self.options.params())
+        earlier = with_system(self.earlier, self.form.system)
+        messages = [*earlier, {"role": "user", "content": self.content}]
+        return ChatRequest.of(model, messages, self.form.params | self.options.params())
 
     def client(self) -> AsyncHolySheep:
         """Return the client that it is sent by."""
@@ -83,6 +86,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     text = cell.strip("\n")
     prompt = text if options.raw else interpolate(text, magics.own_names())
     prompt_messages(prompt)
+    form = Form.of(options, magics.own_names(), magics.format)
     conversation = _conversation(magics, options)
     earlier: list[Mapping[str, Any]] = []
     if conversation is not None:
@@ -90,7 +94,12 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     elif options.system is not None:
         earlier = [{"role": "system", "content": options.system}]
     return Question(
-        magics=magics, options=options, content=prompt, earlier=earlier, conversation=conversation
+        magics=magics,
+        options=options,
+        content=prompt,
+        earlier=earlier,
+        conversation=conversation,
+        form=form,
     )
 
 
@@ -112,17 +121,22 @@ class Task:
 
     def __init__(self, question: Question, model: str, display: Display) -> None:
         self._question = question
-        client, request = question.client(), question.request(model)
+        client, request, form = question.client(), question.request(model), question.form
         refuse_key(request, client.credentials.key)
         self._asking = Asking(
             question.magics.session,
             client,
             request,
-            display,
+            form.live(display) if question.magics.in_page else display,
             stream=question.options.stream,
             limits=lambda request, charged: question.limit(request, client, charged),
+            follow=form.follower(self._say),
+            present=form.present,
         )
         self.stop = self._asking.stop
+
+    def _say(self, text: str) -> None:
+        self._asking.say(text)
 
     def begin(self) -> Self:
         """Take the place on the screen and in the conversation; raises `UsageError`."""
@@ -136,6 +150,8 @@ class Task:
         answer: Answer | None = None
         try:
             answer = self._asking.run(wait)
+            if answer.state == "truncated":  # else it was read already, or somebody stopped it
+                self._question.form.read(answer)
         except (HolySheepError, Interrupted) as error:
             answer = error.answer
             raise
@@ -153,9 +169,12 @@ def in_cell(question: Question, model: str) -> Answer:
     """Ask one model and wait for its answer."""
     magics = question.magics
     try:
-        return Task(question, model, magics.display_for(model)).begin().run(magics.wait)
+        answer = Task(question, model, magics.display_for(model)).begin().run(magics.wait)
     finally:
         magics.purse.say_warning()
+    if question.form.name == "code" and answer.state == "complete":
+        magics.shell.set_next_input(answer.code.strip("\n"), replace=False)  # offered, never run
+    return answer
 
 
 def in_background(question: Question, model: str) -> Background:

@@ -14,6 +14,7 @@ from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.cell import ask
+from hs_notebook.magics.formats import FORMATS
 from hs_notebook.magics.interpolation import HISTORIES
 from hs_notebook.magics.options import parse
 from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
@@ -49,6 +50,12 @@ class HolySheepMagics(Magics):
         ["auto", "widget", "page", "text"],
         "auto",
         help="Where answers appear: a live widget, pictures in the page, or plain text; auto chooses.",
+    ).tag(config=True)
+    format = traitlets.Enum(
+        FORMATS,
+        "markdown",
+        help="What answers are, unless the line says -f: markdown; text, shown as it is; code, offered as a "
+        "new cell; json, in .parsed.",
     ).tag(config=True)
     auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(
         config=True
