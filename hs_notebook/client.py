@@ -7,13 +7,15 @@ calling thread in batches: all that one wake-up of the loop brought.
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from hs_notebook.completions import AsyncChat, AsyncModels, Chat, Models
 from hs_notebook.errors import UsageError
-from hs_notebook.exchange import Exchange, Screen
+from hs_notebook.exchange import Exchange, Replaying, Screen
 from hs_notebook.net.calls import Calls
+from hs_notebook.net.nowhere import Nowhere
 from hs_notebook.net.transport import Auth, Timeouts, Transport
 from hs_notebook.portal import portal
 from hs_notebook.prices import load_book
@@ -21,7 +23,7 @@ from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.prompt import hidden_prompt
 from hs_notebook.recording import Account
 from hs_notebook.schemas import Schema
-from hs_notebook.settings import Credentials, find_credentials, given_credentials
+from hs_notebook.settings import Credentials, find_credentials, given_credentials, without_key
 from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.replay import Replay
 
 
 class AsyncHolySheep:
@@ -43,7 +46,8 @@ class AsyncHolySheep:
     `hs_notebook.settings`. `auth` chooses the header that carries the key. At most `requests_per_minute`
     requests are sent and `concurrent_streams` answers read at a time; who comes later waits.
     Answers are priced by `prices`, by default our book and the user's own file, and recorded in `ledger`,
-    by default in none. `credentials` is for who has found them already.
+    by default in none. `ask` takes answers from the file of `replay` and keeps them there; in the mode
+    ``replay`` nothing is ever sent and no key needed. `credentials` is for who has found them already.
     """
 
     def __init__(
@@ -58,21 +62,28 @@ class AsyncHolySheep:
         concurrent_streams: int = 5,
         prices: PriceBook | None = None,
         ledger: Ledger | None = None,
+        replay: Replay | None = None,
         credentials: Credentials | None = None,
     ) -> None:
+        sends = replay is None or replay.mode != "replay"
         try:
             if api_key:
                 credentials = given_credentials(api_key, base_url)
+            elif credentials is None and not sends:
+                credentials = without_key(base_url)
             self.credentials = credentials or find_credentials(base_url, prompt=hidden_prompt)
         finally:
             del api_key  # a verbose traceback prints the arguments of this frame
         if auth not in {"bearer", "x-api-key"}:
             raise UsageError(f"auth is 'bearer' or 'x-api-key', not {auth!r}.")
+        transport = Transport(self.credentials, auth=auth, timeouts=timeouts or Timeouts())
         self._calls = Calls(
-            Transport(self.credentials, auth=auth, timeouts=timeouts or Timeouts()),
+            transport if sends else Nowhere(self.credentials),
             retry=retry or RetryPolicy(),
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
+        self.replay = replay
+        self.requests_per_minute = requests_per_minute
         host = urlsplit(self.base_url).hostname or ""
         self._account = Account(host, self.credentials.key.scrub, prices or load_book(), ledger)
         self.chat = AsyncChat(self._calls, self._account)
@@ -81,6 +92,16 @@ class AsyncHolySheep:
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger, from the next question on."""
         self._account.use(prices, ledger, notebook=notebook)
+
+    def replaying(self, replay: Replay) -> AsyncHolySheep:
+        """Return this client with answers from a file: its connections, limits and ledger are the same."""
+        other = copy.copy(self)
+        other.replay = replay
+        return other
+
+    def is_free(self, request: ChatRequest) -> bool:
+        """Tell whether a request will not be sent: its answer comes from a file, or none may come."""
+        return self.replay is not None and self.replay.is_free(request)
 
     @property
     def quotes(self) -> Quotes:
@@ -113,7 +134,9 @@ class AsyncHolySheep:
         form = None if schema is None else Schema.of(schema)
         params = (form.params() if form else {}) | params
         request = ChatRequest.of(model, prompt_messages(prompt, system), params)
-        limit = None if max_cost is None else limit_for(request, self.quotes, amount(max_cost))
+        limit = None
+        if max_cost is not None and not self.is_free(request):
+            limit = limit_for(request, self.quotes, amount(max_cost))
         exchange = self.exchange(request, limit=limit)
         try:
             error = await exchange.read(Screen(), stream=stream)
@@ -127,8 +150,12 @@ class AsyncHolySheep:
             raise error
         return answer if form is None else form.fill(answer)
 
-    def exchange(self, request: ChatRequest, *, limit: Limit | None = None) -> Exchange:
-        """Return a question that is ready to be asked."""
+    def exchange(self, request: ChatRequest, *, limit: Limit | None = None, occurrence: int = 0) -> Exchange:
+        """Return a question that is ready to be asked; `occurrence` counts it among its likes in `replay`."""
+        if self.replay is not None:
+            return Replaying(
+                self._calls, request, self._account, replay=self.replay, occurrence=occurrence, limit=limit
+            )
         return Exchange(self._calls, request, self._account, limit=limit)
 
     async def close(self) -> None:

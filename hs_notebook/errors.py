@@ -4,6 +4,7 @@
 
     HolySheepError
     ├── UsageError                 what was typed cannot be meant: option, name, empty prompt, bad value
+    │   └── ReplayError            an answer that is to come from a file is not in it
     ├── BudgetError                a limit on cost forbids the call, or no price is known to hold it to
     ├── ConfigurationError         a base URL, a setting or a file that cannot work
     │   └── MissingKeyError        no key anywhere, with the places that were looked at
@@ -72,6 +73,10 @@ class HolySheepError(Exception):
 
 class UsageError(HolySheepError):
     """What was typed cannot be meant."""
+
+
+class ReplayError(UsageError):
+    """An answer that is to come from a file is not in it, and nothing may be asked."""
 
 
 class BudgetError(HolySheepError):

@@ -1,25 +1,26 @@
-"""One question and its answer: checked against its limit, recorded, sent, read, priced."""
+"""One question and its answer: checked against its limit, recorded, sent, read, priced; or from a file."""
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.answers import Cost
+from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
-from hs_notebook.pricing.money import exactly
+from hs_notebook.pricing.money import exactly, money
 from hs_notebook.types import Usage
-from hs_notebook.wire.assembler import Assembler
+from hs_notebook.wire.assembler import CUT, Assembler
 from hs_notebook.wire.whole import fill
 
 if TYPE_CHECKING:
-    from hs_notebook.answers import Answer, Receipt
     from hs_notebook.net.calls import Calls
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Account, Entry
+    from hs_notebook.replay import KeptAnswer, Replay
     from hs_notebook.types import ChatRequest
 
 
@@ -140,6 +141,86 @@ class Exchange:
         if self._over_limit:
             return f"stopped at the {self._limit.name} of {exactly(self._limit.usd)}"
         return self._limit.passed(receipt.costs.known or Decimal(0))
+
+
+class Replaying(Exchange):
+    """The same with answers from a file; what is asked all the same is kept there.
+
+    `occurrence` counts the same question among its likes, see `hs_notebook.replay.key_of`.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        request: ChatRequest,
+        account: Account,
+        *,
+        replay: Replay,
+        occurrence: int = 0,
+        limit: Limit | None = None,
+    ) -> None:
+        super().__init__(calls, request, account, limit=limit)
+        self._scrub = account.scrub
+        self._replay = replay
+        self._occurrence = occurrence
+        self._kept: KeptAnswer | None = None
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return super().text if self._kept is None else self._kept.text
+
+    async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
+        """Take the answer from the file, or read it as it arrives; return the error that ended it."""
+        try:
+            self._kept = await asyncio.to_thread(self._replay.find, self.request, self._occurrence)
+        except HolySheepError as error:
+            return error
+        if self._kept is None:
+            return await super().read(screen, stream=stream)
+        screen.text(self._kept.text)
+        return None
+
+    async def finish(
+        self, *, stopped: bool = False, error: HolySheepError | None = None, note: str = ""
+    ) -> Answer:
+        """Return the answer; raises `error` again where there is nothing to keep."""
+        if self._kept is not None:
+            return replayed(self._kept, self.request, note)
+        answer = await super().finish(stopped=stopped, error=error, note=note)
+        trouble = await asyncio.to_thread(
+            self._replay.keep, self.request, self._occurrence, answer, self._scrub
+        )
+        if trouble:
+            answer.receipt = msgspec.structs.replace(
+                answer.receipt, note="; ".join(filter(None, (answer.receipt.note, trouble)))
+            )
+        return answer
+
+
+def replayed(kept: KeptAnswer, request: ChatRequest, note: str = "") -> Answer:
+    """Return the answer that was kept to a request, with a receipt that says so."""
+    cost = f" for {money(kept.cost)}" if kept.cost is not None and not kept.simulated else ""
+    cut = CUT.get(kept.finish_reason or "", "") if kept.state == "truncated" else ""
+    receipt = Receipt(
+        request_model=request.model,
+        response_model=kept.response_model,
+        state=kept.state,
+        usage=kept.usage,
+        costs=Cost.nothing(),
+        finish_reason=kept.finish_reason,
+        simulated=kept.simulated,
+        replayed=True,
+        note="; ".join(filter(None, (cut, f"replayed: asked on {kept.when[:10]}{cost}", note))),
+    )
+    return Answer(
+        kept.text,
+        receipt,
+        messages=request.messages,
+        reasoning=kept.reasoning,
+        tool_calls=kept.tool_calls,
+        alternatives=kept.alternatives,
+    )
 
 
 class _Timed(Screen):

@@ -40,14 +40,14 @@ class Account:
         self, host: str, scrub: Callable[[str], str], prices: PriceBook, ledger: Ledger | None
     ) -> None:
         self._host = host
-        self._scrub = scrub
+        self.scrub = scrub
         self.use(prices, ledger)
 
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger."""
         self.quotes = Quotes(prices, self._host)
         self.recorder = (
-            Recorder(ledger, self.quotes, host=self._host, notebook=notebook, scrub=self._scrub)
+            Recorder(ledger, self.quotes, host=self._host, notebook=notebook, scrub=self.scrub)
             if ledger
             else None
         )

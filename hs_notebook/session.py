@@ -141,8 +141,9 @@ class Session:
 
     def _compare(self, request: ChatRequest, answer: Answer) -> None:
         """Let what was billed correct the estimates to come."""
-        usage = answer.receipt.usage
-        if not usage.estimated and not answer.receipt.simulated:
+        receipt = answer.receipt
+        usage = receipt.usage
+        if not (usage.estimated or receipt.simulated or receipt.replayed):
             counted = estimate_messages(request.messages, request.model)
             self.calibration.see(request.model, counted, usage.prompt_tokens)
 

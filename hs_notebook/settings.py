@@ -117,6 +117,12 @@ def given_credentials(key: str, base_url: str | None = None) -> Credentials:
     raise failure
 
 
+def without_key(base_url: str | None = None) -> Credentials:
+    """Return no key for a base URL, or for the one that the environment names: for who sends nothing."""
+    named = base_url or os.environ.get(BASE_URL_NAME) or DEFAULT_BASE_URL
+    return Credentials(Secret(""), normal_base_url(named), "nowhere: answers come from a file")
+
+
 def normal_base_url(text: str) -> str:
     """Return a base URL as it is used: ``https://host/v1``.
 

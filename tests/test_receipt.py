@@ -66,6 +66,16 @@ KNOWN = {
             "gpt-4.1 · 1,234 in, 56 out · 56 ms · cost unknown",
         ),
         (
+            {
+                "replayed": True,
+                "costs": Cost.nothing(),
+                "ttft": math.nan,
+                "tokens_per_second": math.nan,
+                "duration": math.nan,
+            },
+            "gpt-4.1 · 1,234 in, 56 out · $0 · replayed",
+        ),
+        (
             {"usage": Usage(prompt_tokens=9, completion_tokens=5, estimated=True), "duration": math.nan},
             "gpt-4.1 · ≈9 in, ≈5 out (estimated) · first token 420 ms · 68 tokens/s · unknown · cost unknown",
         ),
@@ -138,6 +148,7 @@ def test_in_metadata_what_is_unknown_is_null() -> None:
         },
         "finish_reason": None,
         "simulated": False,
+        "replayed": False,
         "note": "",
         "response_id": "",
     }

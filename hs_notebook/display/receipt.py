@@ -22,8 +22,11 @@ def line(receipt: Receipt) -> str:
         parts.append(f"first token {_seconds(receipt.ttft)}")
     if not math.isnan(receipt.tokens_per_second):
         parts.append(f"{receipt.tokens_per_second:,.0f} tokens/s")
-    parts.append(_seconds(receipt.duration))
+    if not receipt.replayed:
+        parts.append(_seconds(receipt.duration))
     parts.append(_cost(receipt.costs))
+    if receipt.replayed:
+        parts.append("replayed")
     if receipt.simulated:
         parts.append("simulated")
     return _SEPARATOR.join(parts)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.pricing.quotes import Quotes
 
-_CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
+CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
 SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
 
 
@@ -76,7 +76,7 @@ class Ending:
     @property
     def state(self) -> State:
         """How a stream ended that nobody assembled."""
-        if self.whole and self.finish_reason not in _CUT:
+        if self.whole and self.finish_reason not in CUT:
             return "complete"
         return "truncated" if self.whole or self.broken else "stopped"
 
@@ -86,7 +86,7 @@ class Ending:
             if self.begun:
                 raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
             raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
-        if not self.begun and self.finish_reason not in _CUT:
+        if not self.begun and self.finish_reason not in CUT:
             raise EmptyAnswerError("The answer is empty.", hint="Try again, or another model.")
 
 
@@ -222,8 +222,8 @@ class Assembler:
             return "error", error.message
         if error is not None:
             return "truncated", error.message
-        if self._reason in _CUT:
-            return "truncated", _CUT[self._reason]
+        if self._reason in CUT:
+            return "truncated", CUT[self._reason]
         return "complete", "" if self.done else "the stream had no [DONE]"
 
     def _receipt(self, state: State, note: str, text: str) -> Receipt:
