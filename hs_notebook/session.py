@@ -41,13 +41,15 @@ class Running(Protocol):
 class Session:
     """What the magics and the command line share: clients, the last answers, keys that were typed.
 
-    `running` are the questions that are being answered, the newest last, and `calibration` what billed
-    figures teach about estimates. All of it may be used from several threads.
+    `running` are the questions that are being answered, the newest last, `offered` the models that the
+    relay listed when it was last asked, and `calibration` what billed figures teach about estimates. All of
+    it may be used from several threads.
     """
 
     def __init__(self, *, prompt: Prompt | None = None) -> None:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
         self.running: list[Running] = []
+        self.offered: list[Model] = []
         self.calibration = Calibration()
         self._lock = threading.Lock()
         self._settled = Decimal(0)
@@ -134,10 +136,11 @@ class Session:
     def models(self, client: AsyncHolySheep) -> list[Model]:
         """Return the models that the relay offers."""
         try:
-            return portal().run(client.models.list())
+            self.offered = portal().run(client.models.list())
         except HolySheepError as error:
             self._learn(client, error)
             raise
+        return self.offered
 
     def _compare(self, request: ChatRequest, answer: Answer) -> None:
         """Let what was billed correct the estimates to come."""

@@ -188,6 +188,7 @@ class Kernel:
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
         self._cells: dict[str, Cell] = {}
+        self._places: dict[str, Cell] = {}  # by comm or display id, as a page finds them again
 
     def run(self, code: str, *, timeout: float = 30, fails: bool = False) -> Cell:
         """Run a cell to its end; unless it `fails` it must not."""
@@ -202,7 +203,8 @@ class Kernel:
         self._client.input(typed)
         return asked, self.wait(cell)
 
-    def start(self, code: str, *, stop_on_error: bool = False, allow_stdin: bool = False) -> Cell:
+    def start(self, code: str, *, stop_on_error: bool = False, allow_stdin: bool = True) -> Cell:
+        """Run a cell; unless it may ask for input, as a tool that runs notebooks does."""
         msg_id = self._client.execute(code, allow_stdin=allow_stdin, stop_on_error=stop_on_error)
         self._cells[msg_id] = Cell(msg_id=msg_id)
         return self._cells[msg_id]
@@ -237,6 +239,9 @@ class Kernel:
             return
         kind, content = message["msg_type"], message["content"]
         parent = self._cells.get(message["parent_header"].get("msg_id"))
+        place = content.get("comm_id") or content.get("transient", {}).get("display_id")
+        if place is not None:
+            parent = self._places.setdefault(place, parent or cell)
         if kind == "status":
             if content["execution_state"] == "idle" and parent is not None:
                 parent.ended = message["header"]["date"].timestamp()
@@ -245,6 +250,11 @@ class Kernel:
         at = message["header"]["date"].timestamp()
         (parent or cell).said.append(Said(kind=kind, content=content, at=at, size=size))
 
+    def complete(self, code: str) -> dict[str, Any]:
+        """Return what TAB offers at the end of a cell."""
+        reply: dict[str, Any] = self._client.complete(code, reply=True, timeout=30)["content"]
+        return reply
+
     def page_says(self, action: str, stream_id: str) -> float:
         """Send what a live view sends; return the time."""
         content = {"action": action, "stream_id": stream_id}
@@ -252,6 +262,17 @@ class Kernel:
         now = time.time()
         channel.send(self._client.session.msg("holysheep_stream", content))
         return now
+
+    def in_subshell(self, code: str) -> None:
+        """Run code in a subshell of its own, as a console beside a busy notebook does; do not wait for it."""
+        session = self._client.session
+        control = self._client.control_channel
+        control.send(session.msg("create_subshell_request", {}))
+        while (reply := control.get_msg(timeout=10))["msg_type"] != "create_subshell_reply":
+            pass
+        message = session.msg("execute_request", {"code": code, "silent": False, "allow_stdin": False})
+        message["header"]["subshell_id"] = reply["content"]["subshell_id"]
+        self._client.shell_channel.send(message)
 
     def interrupt(self) -> float:
         """Interrupt as the toolbar does; return the time."""

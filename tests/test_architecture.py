@@ -89,7 +89,18 @@ ROOMS = {
 }
 # Parts of one magic, which name the whole in their annotations alone.
 PARTS_OF_THE_MAGIC = {
-    f"hs_notebook.magics.{part}" for part in ("accounts", "cell", "commands", "dry_run", "purse")
+    f"hs_notebook.magics.{part}"
+    for part in (
+        "accounts",
+        "candidates",
+        "cell",
+        "commands",
+        "completion",
+        "dry_run",
+        "fix",
+        "purse",
+        "talk",
+    )
 }
 
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.

@@ -11,6 +11,7 @@ from shell import KEY, Reply, Server, Shell
 
 import hs_notebook
 from hs_notebook.answers import Answer
+from hs_notebook.magics.commands import COMMANDS
 
 if TYPE_CHECKING:
     from hs_notebook.relay.serve import EmbeddedRelay
@@ -141,13 +142,7 @@ def test_version_and_help(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (
-            "modls",
-            (
-                "no %holysheep modls; there are: status, models, prices, spend, roi, last, version, help. "
-                "Did you mean models?"
-            ),
-        ),
+        ("modls", f"no %holysheep modls; there are: {', '.join(COMMANDS)}. Did you mean models?"),
         ("gpt-4.1", "To ask, use a cell that begins with %%holysheep."),
         ("models all", "%holysheep models takes nothing more."),
         ("\x1b[31m", "There is no %holysheep ⟦U+001B⟧[31m;"),

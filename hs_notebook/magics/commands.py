@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics import accounts, talk
 from hs_notebook.magics.options import split
-from hs_notebook.magics.parser import HelpRequested, parser
+from hs_notebook.magics.parser import HelpRequested, Parser, parser, read_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HELP = """\
 %%holysheep MODEL      ask: the cell below the line is the prompt (%%holysheep --help lists the options)
-%holysheep             where it stands: key, relay, model, money spent
+%holysheep [status]    where it stands: key, relay, model, money spent
 %holysheep ask MODEL "…"  ask in a line; x = %holysheep ask … puts the answer into x
 %holysheep models      the models that the relay offers; one is asked whether the key is valid, too
 %holysheep prices      what sellers ask for models, with sources and dates
@@ -31,7 +31,7 @@ HELP = """\
 %holysheep reset       forget a conversation
 %holysheep stop        stop an answer that arrives in the background; stop all: all of them
 %holysheep version     the version
-%holysheep help        this
+%holysheep help        this list
 %config HolySheepMagics  all settings
 
 A command followed by --help shows its options.
@@ -42,7 +42,7 @@ def run(magics: HolySheepMagics, line: str) -> Any:
     """Do what a ``%holysheep`` line says. Raises `UsageError` for what it does not know."""
     name, *words = split(line) or ["status"]
     if name in {"-h", "--help"}:
-        raise HelpRequested(parser().format_help())
+        raise HelpRequested(parser())
     command = COMMANDS.get(name)
     if command is None:
         near = difflib.get_close_matches(name, COMMANDS, 1)
@@ -55,8 +55,8 @@ def alone(command: Callable[[Any], None]) -> Command:
     """Make a command of a function that takes no words."""
 
     def run_alone(magics: HolySheepMagics, words: list[str]) -> None:
-        if words:
-            raise UsageError(f"%holysheep {command.__name__.removeprefix('show_')} takes nothing more.")
+        name = f"%holysheep {command.__name__.removeprefix('show_')}"
+        read_words(Parser(prog=name, usage=f"%{name}", description=command.__doc__), words)
         command(magics)
 
     return run_alone

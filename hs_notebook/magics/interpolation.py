@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 HISTORIES = frozenset({"In", "Out"})  # by index only: the whole history in a prompt is never what was meant
 
 _FIELD = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|'[^'\n{}]*'|\"[^\"\n{}]*\")\])*)\}")
-_STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
+STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
 _LONGEST = 20_000  # characters of one value
 _MISSING = object()
 # From these, attributes lead to the variables of whatever code runs.
-_INNARDS = (
+INNARDS = (
     types.FrameType,
     types.GeneratorType,
     types.CoroutineType,
@@ -76,7 +76,7 @@ def _look_up(path: str, names: Mapping[str, Any]) -> Any:
     if root is None or root[0].startswith("_") or root[0] not in names or path in HISTORIES:
         return _MISSING
     value = names[root[0]]
-    for attribute, key in _STEP.findall(path[root.end() :]):
+    for attribute, key in STEP.findall(path[root.end() :]):
         value = _attribute(value, attribute) if attribute else _item(value, ast.literal_eval(key))
         if value is _MISSING:
             return _MISSING
@@ -84,7 +84,7 @@ def _look_up(path: str, names: Mapping[str, Any]) -> Any:
 
 
 def _attribute(value: Any, name: str) -> Any:
-    if name.startswith("_") or isinstance(value, _INNARDS):
+    if name.startswith("_") or isinstance(value, INNARDS):
         return _MISSING
     try:
         return getattr(value, name)

@@ -14,15 +14,18 @@ from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.cell import ask
+from hs_notebook.magics.completion import attach
 from hs_notebook.magics.formats import FORMATS
 from hs_notebook.magics.interpolation import HISTORIES
+from hs_notebook.magics.manual import manual
 from hs_notebook.magics.options import parse
 from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
 from hs_notebook.magics.purse import Purse
+from hs_notebook.magics.replay import Replays
 from hs_notebook.magics.short import shorten
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
-from hs_notebook.prompt import hidden_prompt
+from hs_notebook.prompt import hidden_prompt, somebody_is_there
 from hs_notebook.session import Session
 from hs_notebook.wire.retry import RetryPolicy
 
@@ -88,6 +91,15 @@ class HolySheepMagics(Magics):
         "",
         help="A TOML file of your own prices; empty: HOLYSHEEP_PRICES, else your prices.toml.",
     ).tag(config=True)
+    replay = traitlets.Enum(
+        ["off", "record", "replay"],
+        "off",
+        help="record: answers are kept in a file and not asked again; replay: they come from it alone, no "
+        "key is needed and nothing asked.",
+    ).tag(config=True)
+    replay_file = traitlets.Unicode(
+        "", help="That file; empty: the notebook's name with .answers.jsonl, beside it."
+    ).tag(config=True)
     ledger = traitlets.Unicode(
         "", help="The file in which calls are recorded; empty: the usual one; off: nowhere."
     ).tag(config=True)
@@ -107,8 +119,10 @@ class HolySheepMagics(Magics):
         self.session = Session(prompt=hidden_prompt)
         self.conversations = Conversations()
         self.purse = Purse(self)
+        self.replays = Replays(self)
         self._shown: Any = None
         self._views: Views | None = None
+        self._detach_completion = attach(self)
 
     # --- the magics ------------------------------------------------------------------------------
 
@@ -152,6 +166,9 @@ class HolySheepMagics(Magics):
 
         self.shell.events.register("post_run_cell", forget)
 
+    # IPython asks for it at %%holysheep? alone: loading need not write it.
+    holysheep.getdoc = manual  # type: ignore[union-attr]
+
     # --- what they stand on ----------------------------------------------------------------------
 
     def client(self, base_url: str | None = None) -> AsyncHolySheep:
@@ -180,9 +197,11 @@ class HolySheepMagics(Magics):
         from hs_notebook.display.page import PageDisplay
         from hs_notebook.display.widget import WidgetDisplay
 
+        # A tool that runs notebooks would save the widget, and whoever reads that is sent to the network for it.
+        still = self.display == "page" or (self.display == "auto" and not somebody_is_there())
         place = (
             PageDisplay(self.shell, model)
-            if self.display == "page"
+            if still
             else WidgetDisplay(self.shell, model, self.views, portal().loop)
         )
         place.tells_errors = in_background
@@ -245,6 +264,7 @@ class HolySheepMagics(Magics):
         for running in list(self.session.running):
             running.stop()
         self.shell.input_transformers_cleanup.remove(keep_empty_cell)
+        self._detach_completion()
         if self._views is not None:
             self._views.close()
         for formatter in (

@@ -20,11 +20,15 @@ KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
 
 class HelpRequested(Exception):  # noqa: N818 - it is no error
-    """``--help`` was given; `text` is what to show."""
+    """``--help`` was given; `text` is what to show, and `parser` who knows it."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+    @property
+    def text(self) -> str:
+        return self.parser.format_help()
 
 
 def refuse(words: list[str], parser: argparse.ArgumentParser, otherwise: str, hint: str) -> NoReturn:
@@ -70,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
 class _Help(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        raise HelpRequested(parser.format_help())
+        raise HelpRequested(parser)
 
 
 def read_words(parser: Parser, words: list[str]) -> argparse.Namespace:
