@@ -211,7 +211,7 @@ def replayed(kept: KeptAnswer, request: ChatRequest, note: str = "") -> Answer:
         finish_reason=kept.finish_reason,
         simulated=kept.simulated,
         replayed=True,
-        note="; ".join(filter(None, (cut, f"replayed: asked on {kept.when[:10]}{cost}", note))),
+        note="; ".join(filter(None, (cut, f"asked on {kept.when[:10]}{cost}", note))),
     )
     return Answer(
         kept.text,

@@ -230,7 +230,7 @@ class Replay:
             raise ReplayError(
                 f"This question to {request.model} has no answer in {self.file.path.name}, and nothing is "
                 "asked in the mode replay.",
-                hint="Run it once in the mode record, or name the right file.",
+                hint="Record it once: %config HolySheepMagics.replay = 'record'; or name the right file.",
             )
         else:
             self.file.prepare()

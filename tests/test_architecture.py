@@ -99,6 +99,7 @@ PARTS_OF_THE_MAGIC = {
         "dry_run",
         "fix",
         "purse",
+        "replay",
         "talk",
     )
 }

@@ -51,10 +51,12 @@ class Question:
 
     def client(self) -> AsyncHolySheep:
         """Return the client that it is sent by."""
-        return self.magics.client(self.options.base_url)
+        return self.magics.replays.client(self.options.base_url, cache=self.options.cache)
 
     def limit(self, request: ChatRequest, client: AsyncHolySheep, charged: Decimal) -> Limit | None:
         """Return what a request may cost where the cell has cost so much already; raises `BudgetError`."""
+        if client.is_free(request):
+            return None
         most = self.options.max_cost
         return self.magics.purse.limit(request, client.quotes, None if most is None else most - charged)
 

@@ -10,6 +10,7 @@ from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics import accounts, talk
 from hs_notebook.magics.options import split
 from hs_notebook.magics.parser import HelpRequested, Parser, parser, read_words
+from hs_notebook.magics.replay import show_replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ HELP = """\
 %holysheep history     what was said in a conversation (--chat); one with a name: history NAME
 %holysheep reset       forget a conversation
 %holysheep stop        stop an answer that arrives in the background; stop all: all of them
+%holysheep replay      where answers are kept to be given again, and how many
 %holysheep version     the version
 %holysheep help        this list
 %config HolySheepMagics  all settings
@@ -128,6 +130,7 @@ COMMANDS: Mapping[str, Command] = {
     "history": talk.history,
     "reset": talk.reset,
     "stop": talk.stop,
+    "replay": alone(show_replay),
     "version": alone(version),
     "help": alone(show_help),
 }
