@@ -25,6 +25,7 @@ from hs_notebook.errors import (
     UpstreamError,
 )
 from hs_notebook.net.flow import Flow
+from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.types import ChatRequest, Usage
@@ -95,7 +96,9 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
 
     closed: list[bool] = []
     watchdog = Watchdog(60, 60)
-    reader = Reader(Flow(source(), watchdog=watchdog, translate=translate), close=close, watchdog=watchdog)
+    pace = Pace()
+    flow = Flow(source(), watchdog=watchdog, pace=pace, translate=translate)
+    reader = Reader(flow, close=close, watchdog=watchdog, pace=pace)
     assembler = Assembler(REQUEST, clock=Clock())
     error = None
     try:

@@ -13,6 +13,7 @@ from hs_notebook.errors import (
     ProtocolError,
     StreamTruncatedError,
 )
+from hs_notebook.net.pace import CAUGHT_UP
 from hs_notebook.wire.assembler import Ending
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.sse import SSEDecoder
@@ -20,6 +21,7 @@ from hs_notebook.wire.sse import SSEDecoder
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
+    from hs_notebook.net.pace import Pace
     from hs_notebook.net.watchdog import Watchdog
     from hs_notebook.types import ChatCompletionChunk
     from hs_notebook.wire.sse import ServerSentEvent
@@ -41,11 +43,13 @@ class Flow:
         source: AsyncIterator[bytes],
         *,
         watchdog: Watchdog,
+        pace: Pace,
         translate: Callable[[Exception], HolySheepError],
     ) -> None:
         self.ending = Ending()
         self._next = source.__anext__
         self._watchdog = watchdog
+        self._pace = pace
         self._translate = translate
         self._decoder = SSEDecoder()
         self._received = 0
@@ -59,12 +63,13 @@ class Flow:
         """
         # This runs once for every token: what it does is spelled out, not called.
         watchdog, ending, read, begun = self._watchdog, self.ending, self._next, False
-        loop, current_task = watchdog.loop, asyncio.current_task
+        loop, current_task, pace = watchdog.loop, asyncio.current_task, self._pace
         while not (ending.done or self._failed):
             try:
                 if watchdog.expired:
                     raise TimeoutError  # noqa: TRY301 - the reader took his time, and the time is over
                 watchdog.waiting = current_task(loop)
+                asked_at = loop.time()
                 data = await read()
             except StopAsyncIteration:
                 watchdog.waiting = None
@@ -75,9 +80,11 @@ class Flow:
             else:
                 watchdog.waiting = None
                 if chunks := self._chunks(data):
-                    watchdog.fed_at = loop.time()
+                    watchdog.fed_at = now = loop.time()
                     if begun:
                         yield chunks
+                        if now - asked_at > CAUGHT_UP and not ending.done and (pause := pace.rest(now)):
+                            await asyncio.sleep(pause)
                     elif self._has_begun(chunks):
                         begun = True
                         yield []

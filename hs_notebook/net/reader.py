@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from hs_notebook.net.flow import Flow
+    from hs_notebook.net.pace import Pace
     from hs_notebook.net.watchdog import Watchdog
     from hs_notebook.wire.assembler import Ending
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 class Reader:
     """`batches` iterates the chunks of one answer, as they came; `close` frees the connection."""
 
-    def __init__(self, flow: Flow, *, close: Callable[[], Awaitable[None]], watchdog: Watchdog) -> None:
+    def __init__(
+        self, flow: Flow, *, close: Callable[[], Awaitable[None]], watchdog: Watchdog, pace: Pace
+    ) -> None:
         self.ending = flow.ending
         self.batches = flow.batches()
         self._close = close
@@ -24,6 +27,8 @@ class Reader:
         self.after: Callable[[Ending], Awaitable[None]] | None = None  # who wants to know how it ended
         self._closed = False
         self._watchdog = watchdog
+        self._pace = pace
+        pace.streams += 1
 
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt costs nothing."""
@@ -39,6 +44,7 @@ class Reader:
             return
         self._closed = True
         self._watchdog.close()
+        self._pace.streams -= 1
         try:
             with suppress(Exception):  # the connection is gone one way or the other
                 await self._close()

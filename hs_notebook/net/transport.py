@@ -20,6 +20,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
 )
 from hs_notebook.net.flow import LONGEST_ANSWER, Flow
+from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.unreachable import unreachable
 from hs_notebook.net.watchdog import Watchdog
@@ -87,6 +88,7 @@ class Transport:
                 f"The proxy that the environment names cannot be used: {error}",
                 hint="For a SOCKS proxy: pip install socksio.",
             ) from None
+        self._pace = Pace()
         self._loop = loop
 
     async def stream(self, body: bytes) -> Reader:
@@ -112,10 +114,10 @@ class Transport:
         encoded = _encoding(response) != "identity"
         source = response.aiter_bytes() if encoded else aiter(cast("httpx.AsyncByteStream", response.stream))
         watchdog = Watchdog(self._timeouts.idle, self._timeouts.total)
-        flow = Flow(source, watchdog=watchdog, translate=self._translate)
+        flow = Flow(source, watchdog=watchdog, pace=self._pace, translate=self._translate)
         if whole is not None:
             flow.take(whole)
-        return Reader(flow, close=response.aclose, watchdog=watchdog)
+        return Reader(flow, close=response.aclose, watchdog=watchdog, pace=self._pace)
 
     async def _read_whole(self, response: httpx.Response) -> Reader:
         """Seen in production: a whole completion in answer to `stream: true`."""
