@@ -1,8 +1,8 @@
 """Streams that arrive side by side are read together.
 
 A read that waits for a single token costs ten times as much as the token. So where several streams arrive,
-each one rests when it has caught up with its server, until a moment that is the same for all of them, and then
-takes what has come meanwhile. A stream alone is read at once.
+each one rests when it has caught up with its server, until a moment that is the same for all of them, and
+then takes what has come meanwhile. A stream alone is read at once.
 """
 
 from __future__ import annotations
