@@ -61,6 +61,7 @@ ROOMS = {
     "mdurl": {"display"},
     "pygments": {"display"},
     "jsonschema": {"schemas"},
+    "PIL": {"magics.attachments"},
     "keyring": {"settings"},
     "dotenv": {"settings"},
     "jupyterlab": {"cli"},

@@ -87,7 +87,7 @@ def test_the_count_by_script_keeps_its_interval(language: str, name: str) -> Non
         ("four" * 5, 11),
         ("", 7),
         (None, 7),
-        ([{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 999}}], 8),
+        ([{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 999}}], 773),
         ([{"type": "text", "text": "four"}, {"type": "text", "text": "fou"}], 9),
     ],
 )
@@ -180,7 +180,6 @@ def test_messages(model: str, expected: tuple[int, int, int]) -> None:
         ("text", False),
         (None, False),
         ([{"type": "text", "text": "text"}], False),
-        ([{"type": "text", "text": "text"}, {"type": "image_url", "image_url": {"url": "x"}}], True),
         ([{"type": "file", "file": {"file_data": "x" * 999}}], True),
         (["loose"], True),
     ],
@@ -189,6 +188,15 @@ def test_what_is_not_counted_is_said(content: Any, said: bool) -> None:
     found = estimate_messages([{"role": "user", "content": content}], "gpt-4.1")
     assert found.method.endswith(", text alone") is said
     assert found.tokens < 20
+
+
+def test_an_image_counts_with_a_guess_between_bounds() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    text = {"type": "text", "text": "What is this?"}
+    alone = estimate_messages([{"role": "user", "content": [text]}], "gpt-4.1")
+    two = estimate_messages([{"role": "user", "content": [text, image, image]}], "gpt-4.1")
+    assert (two.low, two.tokens, two.high) == (alone.low + 170, alone.tokens + 1530, alone.high + 3200)
+    assert two.method == alone.method + ", images guessed"
 
 
 def test_no_messages_have_no_tokens() -> None:

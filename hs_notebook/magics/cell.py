@@ -11,6 +11,7 @@ from hs_notebook.asking import Asking
 from hs_notebook.background import Background
 from hs_notebook.call import Interrupted
 from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.magics.attachments import with_attachments
 from hs_notebook.magics.dry_run import dry_run, refuse_key
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.interpolation import interpolate
@@ -88,6 +89,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     text = cell.strip("\n")
     prompt = text if options.raw else interpolate(text, magics.own_names())
     prompt_messages(prompt)
+    content = with_attachments(prompt, options.image, options.file, magics.own_names())
     form = Form.of(options, magics.own_names(), magics.format)
     conversation = _conversation(magics, options)
     earlier: list[Mapping[str, Any]] = []
@@ -98,7 +100,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     return Question(
         magics=magics,
         options=options,
-        content=prompt,
+        content=content,
         earlier=earlier,
         conversation=conversation,
         form=form,

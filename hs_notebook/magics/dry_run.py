@@ -123,6 +123,21 @@ def _price(price: Price | None, seller: str) -> str:
 
 
 def _content(content: Any) -> str:
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = "\n".join(map(_part, content)) if isinstance(content, list) else _part(content)
     left = len(text) - _SHOWN
     return text if left <= 0 else f"{text[:_SHOWN]}\n… and {left:,} characters more"
+
+
+def _part(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if isinstance(part, dict) and part.get("type") == "image_url":
+        return _image(str(part.get("image_url", {}).get("url", "")))
+    return json.dumps(part, ensure_ascii=False)
+
+
+def _image(url: str) -> str:
+    kind, found, data = url.removeprefix("data:image/").partition(";base64,")
+    return f"[image: {kind}, {max(1, round(len(data) * 3 / 4000)):,} kB]" if found else f"[image: {url}]"

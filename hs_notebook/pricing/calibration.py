@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from hs_notebook.pricing.names import plain_name
-from hs_notebook.pricing.tokens import TEXT_ALONE
+from hs_notebook.pricing.tokens import IMAGES, TEXT_ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,7 +46,7 @@ class Calibration:
 
         Calls with more than text teach nothing: of images nobody knows the tokens.
         """
-        if min(estimated.tokens, billed) < _TOO_FEW or estimated.method.endswith(TEXT_ALONE):
+        if min(estimated.tokens, billed) < _TOO_FEW or estimated.method.endswith((TEXT_ALONE, IMAGES)):
             return
         record = self._seen.setdefault((plain_name(model), estimated.method), deque(maxlen=_KEPT))
         record.append(_Seen(estimated.tokens, billed, billed > estimated.high))

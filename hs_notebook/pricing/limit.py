@@ -128,7 +128,7 @@ def limit_for(
 
 
 def most_sent(request: ChatRequest, calibration: Calibration | None = None) -> int:
-    """Return the most input tokens that a request may have; images are not counted."""
+    """Return the most input tokens that a request may have; see `estimate_messages` of images."""
     counted = estimate_messages(request.messages, request.model)
     if calibration is not None:
         counted = calibration.apply(request.model, counted)
