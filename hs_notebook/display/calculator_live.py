@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from hs_notebook.display.widget import Views
+    from hs_notebook.display.views import Views
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.widgets.calculator import CalculatorView
 

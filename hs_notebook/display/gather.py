@@ -11,33 +11,52 @@ if TYPE_CHECKING:
 INTERVAL = 0.05  # seconds between two flushes
 
 
+class Pace:
+    """Acts on an event loop when it is asked to: the first time at once, then once in an interval."""
+
+    def __init__(self, act: Callable[[], None], *, interval: float = INTERVAL) -> None:
+        self._act = act
+        self._interval = interval
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+
+    def request(self) -> None:
+        """Act as soon as the interval allows."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._next:
+                self.now()
+            else:
+                self._timer = loop.call_at(self._next, self.now)
+
+    def now(self) -> None:
+        """Act at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._next = asyncio.get_running_loop().time() + self._interval
+        self._act()
+
+
 class Gather:
     """Collects pieces of text on an event loop; the first goes on at once, later ones together."""
 
     def __init__(self, flush: Callable[[str], None], *, interval: float = INTERVAL) -> None:
         self._flush = flush
-        self._interval = interval
         self._held: list[str] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._next = 0.0
+        self._pace = Pace(self._pass_on, interval=interval)
 
     def add(self, text: str) -> None:
         """Take a piece."""
         self._held.append(text)
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            if loop.time() >= self._next:
-                self.flush()
-            else:
-                self._timer = loop.call_at(self._next, self.flush)
+        self._pace.request()
 
     def flush(self) -> None:
         """Pass on what is held."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._held:
-            self._next = asyncio.get_running_loop().time() + self._interval
-            text = "".join(self._held)
-            self._held.clear()
-            self._flush(text)
+            self._pace.now()
+
+    def _pass_on(self) -> None:
+        text = "".join(self._held)
+        self._held.clear()
+        self._flush(text)

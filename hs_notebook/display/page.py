@@ -7,7 +7,7 @@ import uuid
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.display.gather import Gather
+from hs_notebook.display.gather import Pace
 from hs_notebook.display.receipt import line
 from hs_notebook.display.static import picture
 from hs_notebook.display.visible import visible
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
+    from hs_notebook.widgets.stream import StreamView
 
 _GROWTH = 1.3  # a picture is sent again when the text has grown by so much: all pictures together stay linear
 _INTERVAL = 0.25  # seconds between two pictures, at least
@@ -38,51 +39,32 @@ def answer_metadata(answer: Answer) -> dict[str, Any]:
     return {"holysheep": answer.receipt.as_dict()}
 
 
-class PageDisplay:
-    """For notebook front ends without widgets: the picture, drawn again as the answer grows."""
+class Place:
+    """A place in a page, under a display id: a picture that is drawn again as it grows."""
 
-    def __init__(self, shell: InteractiveShell, model: str) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._model = model
         self._display_id = uuid.uuid4().hex
-        self.tells_errors = False  # else the cell does
-        self._text = StringIO()
-        self._shown = 0
-        self._gather = Gather(self._grow, interval=_INTERVAL)
+        self._length = self._shown = 0
+        self._pace = Pace(self._grow, interval=_INTERVAL)
         # What another thread publishes belongs to the cell only in the context of the cell.
         self._context = contextvars.copy_context()
 
-    def begin(self, stop: Stop) -> None:  # noqa: ARG002 - the protocol's; here is no button
-        self._publish(self._waiting(f"waiting for {self._model} …"), update=False)
+    def _picture(self) -> dict[str, str]:
+        """Return the picture so far."""
+        raise NotImplementedError
 
-    def sending(self) -> None:
-        pass
+    def _grown(self, new: str) -> None:
+        self._length += len(new)
+        self._pace.request()
 
-    def notice(self, text: str) -> None:
-        if text:
-            self._context.run(self._publish, self._waiting(text))
+    def _grow(self) -> None:
+        if self._length > self._shown * _GROWTH:
+            self._shown = self._length
+            self._draw()
 
-    def text(self, new: str) -> None:
-        self._text.write(new)
-        self._gather.add(new)
-
-    def done(self) -> None:
-        self._gather.flush()
-
-    def finish(self, answer: Answer) -> None:
-        self._publish(answer_bundle(answer), answer_metadata(answer))
-
-    def fail(self, error: HolySheepError) -> None:
-        note = f"{type(error).__name__}: {error}" if self.tells_errors else None
-        self._publish(picture("", receipt=f"{self._model} · no answer", state="error", note=note))
-
-    def _grow(self, _new: str) -> None:
-        if self._text.tell() >= self._shown * _GROWTH:
-            self._shown = self._text.tell()
-            self._context.run(self._publish, self._waiting(f"{self._model} is answering …"))
-
-    def _waiting(self, receipt: str) -> dict[str, str]:
-        return picture(self._text.getvalue(), receipt=receipt, state="streaming")
+    def _draw(self) -> None:
+        self._context.run(self._publish, self._picture())
 
     def _publish(
         self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, update: bool = True
@@ -90,3 +72,56 @@ class PageDisplay:
         self._shell.display_pub.publish(
             data=data, metadata=metadata or {}, transient={"display_id": self._display_id}, update=update
         )
+
+    def _publish_widget(self, widget: StreamView, otherwise: str) -> None:
+        """Show a widget; `otherwise` is what stands where there are none."""
+        view = {"version_major": 2, "version_minor": 1, "model_id": widget.model_id}
+        self._publish(
+            {"application/vnd.jupyter.widget-view+json": view, "text/plain": otherwise}, update=False
+        )
+
+
+class PageDisplay(Place):
+    """For notebook front ends without widgets: the picture, drawn again as the answer grows."""
+
+    def __init__(self, shell: InteractiveShell, model: str) -> None:
+        super().__init__(shell)
+        self._model = model
+        self.tells_errors = False  # else the cell does
+        self._text = StringIO()
+        self._status = f"waiting for {model} …"
+
+    def begin(self, stop: Stop) -> None:  # noqa: ARG002 - the protocol's; here is no button
+        self._publish(self._picture(), update=False)
+
+    def sending(self) -> None:
+        pass
+
+    def notice(self, text: str) -> None:
+        if text:
+            self._status = text
+            self._draw()
+
+    def text(self, new: str) -> None:
+        self._status = f"{self._model} is answering …"
+        self._text.write(new)
+        self._grown(new)
+
+    def done(self) -> None:
+        self._grow()
+
+    def finish(self, answer: Answer) -> None:
+        self._publish(answer_bundle(answer), answer_metadata(answer))
+
+    def fail(self, error: HolySheepError) -> None:
+        self._publish(picture("", receipt=self._no_answer, state="error", note=self._told(error)))
+
+    @property
+    def _no_answer(self) -> str:
+        return f"{self._model} · no answer"
+
+    def _told(self, error: HolySheepError) -> str | None:
+        return f"{type(error).__name__}: {error}" if self.tells_errors else None
+
+    def _picture(self) -> dict[str, str]:
+        return picture(self._text.getvalue(), receipt=self._status, state="streaming")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.display import Display
-    from hs_notebook.display.widget import Views
+    from hs_notebook.display.views import Views
 
 
 @magics_class
@@ -210,7 +210,7 @@ class HolySheepMagics(Magics):
     @property
     def views(self) -> Views:
         """What is live in this kernel's pages."""
-        from hs_notebook.display.widget import Views
+        from hs_notebook.display.views import Views
 
         if self._views is None:
             self._views = Views(self.shell)

@@ -37,3 +37,13 @@ class StreamView(anywidget.AnyWidget):
         hashlib.sha256((_read("stream.js") + _read("stream.css")).encode()).hexdigest()[:16],
         help="Names the code of the view, so that a page fetches each version once.",
     ).tag(sync=True)
+
+    def send_code(self) -> None:
+        """Bring a page the code of the view: it shows its first answer."""
+        self.send(view_code())
+
+    def shut(self) -> None:
+        """Close the widget in all pages."""
+        layout = self.layout
+        self.close()
+        layout.close()  # ipywidgets makes one for each widget and leaves it open

@@ -8,7 +8,7 @@ from IPython import get_ipython
 from hs_notebook.calculator import PRESETS
 from hs_notebook.display.calculator import figures
 from hs_notebook.display.calculator_live import LiveCalculator
-from hs_notebook.display.widget import Views
+from hs_notebook.display.views import Views
 from hs_notebook.pricing.files import builtin
 from hs_notebook.pricing.roi import evaluate
 from hs_notebook.pricing.scenario import scenario_of
