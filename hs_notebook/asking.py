@@ -115,7 +115,11 @@ class Asking:
         """Show something between two rounds, as Markdown; it stays."""
         self._said.append(text)
         self._picture.append(text)
-        portal().loop.call_soon_threadsafe(self._display.text, text)
+        portal().run(self._show(text))
+
+    async def _show(self, text: str) -> None:
+        self._display.text(text)
+        self._display.done()  # at once: somebody may be asked about it
 
     def _ask(self, wait: Wait) -> bool:
         request: ChatRequest | None = self._request

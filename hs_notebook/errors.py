@@ -9,6 +9,7 @@
     ├── ConfigurationError         a base URL, a setting or a file that cannot work
     │   └── MissingKeyError        no key anywhere, with the places that were looked at
     ├── SchemaError                the answer is not what was asked for: it does not fit, or is no JSON
+    ├── ToolError                  the model's calls of functions came to no end
     └── APIError                   the call failed
         ├── APIConnectionError     refused, reset, unknown host, TLS, proxy
         │   └── APITimeoutError    connect, idle or total time is over
@@ -93,6 +94,10 @@ class MissingKeyError(ConfigurationError):
 
 class SchemaError(HolySheepError):
     """The answer does not fit what was asked for."""
+
+
+class ToolError(HolySheepError):
+    """The model went on asking for functions."""
 
 
 class APIError(HolySheepError):

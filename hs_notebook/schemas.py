@@ -152,11 +152,11 @@ def _of_dict(given: dict[str, Any]) -> Schema:
 
 
 def _made(name: str, whole: dict[str, Any], read: Callable[[str], Any], *, total: bool) -> Schema:
-    rooted = _rooted(whole)
-    strict = _strict(rooted, total=total) if _is_object(rooted) else None
+    root = rooted(whole)
+    strict = _strict(root, total=total) if _is_object(root) else None
     return Schema(
         name=re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:_LONGEST_NAME] or "answer",
-        json_schema=rooted if strict is None else strict,
+        json_schema=root if strict is None else strict,
         strict=strict is not None,
         _read=read,
     )
@@ -165,7 +165,7 @@ def _made(name: str, whole: dict[str, Any], read: Callable[[str], Any], *, total
 # --- OpenAI's strict mode ------------------------------------------------------------------------
 
 
-def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
+def rooted(schema: dict[str, Any]) -> dict[str, Any]:
     """Put the object that a schema only refers to into its place: the root may not be a reference."""
     ref = str(schema.get("$ref", ""))
     definitions = schema.get("$defs", {})

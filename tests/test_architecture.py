@@ -21,6 +21,7 @@ LAYERS = (
     ("errors",),
     ("types", "portal", "prompt", "fences"),
     ("answers", "schemas"),
+    ("tools",),
     ("pricing",),
     ("wire", "settings", "ledger", "prices"),
     ("net", "recording", "replay"),
@@ -39,7 +40,7 @@ LAYERS = (
     ("cli",),
 )
 # The pure layer: no network, no loop, no files.
-PURE = {"errors", "types", "fences", "answers", "schemas", "pricing", "wire"}
+PURE = {"errors", "types", "fences", "answers", "schemas", "tools", "pricing", "wire"}
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.
@@ -73,6 +74,7 @@ ROOMS = {
         "types",
         "fences",
         "schemas",
+        "tools",
         "answers",
         "pricing",
         "wire",

@@ -15,6 +15,7 @@ from hs_notebook.magics.attachments import with_attachments
 from hs_notebook.magics.dry_run import dry_run, refuse_key
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.interpolation import interpolate
+from hs_notebook.magics.tools import Rounds, Tools
 from hs_notebook.portal import wait
 from hs_notebook.prompt import somebody_is_there
 from hs_notebook.types import ChatRequest, prompt_messages
@@ -43,12 +44,13 @@ class Question:
     earlier: list[Mapping[str, Any]]  # the system message and the conversation
     conversation: Conversation | None
     form: Form
+    tools: Tools
 
     def request(self, model: str) -> ChatRequest:
         """Return what is sent to a model; raises `UsageError`."""
         earlier = with_system(self.earlier, self.form.system)
         messages = [*earlier, {"role": "user", "content": self.content}]
-        return ChatRequest.of(model, messages, self.form.params | self.options.params())
+        return ChatRequest.of(model, messages, self.form.params | self.tools.params | self.options.params())
 
     def client(self) -> AsyncHolySheep:
         """Return the client that it is sent by."""
@@ -90,6 +92,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     prompt = text if options.raw else interpolate(text, magics.own_names())
     prompt_messages(prompt)
     content = with_attachments(prompt, options.image, options.file, magics.own_names())
+    tools = Tools.of(options, magics.own_names(), magics.tool_rounds)
     form = Form.of(options, magics.own_names(), magics.format)
     conversation = _conversation(magics, options)
     earlier: list[Mapping[str, Any]] = []
@@ -104,6 +107,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
         earlier=earlier,
         conversation=conversation,
         form=form,
+        tools=tools,
     )
 
 
@@ -126,21 +130,25 @@ class Task:
     def __init__(self, question: Question, model: str, display: Display) -> None:
         self._question = question
         client, request, form = question.client(), question.request(model), question.form
-        refuse_key(request, client.credentials.key)
+        key, in_page = client.credentials.key, question.magics.in_page
+        refuse_key(request, key)
+        self._calls = Rounds(question.tools, lambda: self._asking, display, key, in_page=in_page)
+        self._read = form.follower(lambda text: self._asking.say(text))  # noqa: PLW0108 - it is not there yet
         self._asking = Asking(
             question.magics.session,
             client,
             request,
-            form.live(display) if question.magics.in_page else display,
+            form.live(display) if in_page else display,
             stream=question.options.stream,
             limits=lambda request, charged: question.limit(request, client, charged),
-            follow=form.follower(self._say),
+            follow=self._follow,
             present=form.present,
         )
         self.stop = self._asking.stop
 
-    def _say(self, text: str) -> None:
-        self._asking.say(text)
+    def _follow(self, request: ChatRequest, answer: Answer) -> ChatRequest | None:
+        calls = answer.tool_calls and self._question.tools.tools
+        return (self._calls.follow if calls else self._read)(request, answer)
 
     def begin(self) -> Self:
         """Take the place on the screen and in the conversation; raises `UsageError`."""

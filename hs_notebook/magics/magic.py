@@ -60,6 +60,9 @@ class HolySheepMagics(Magics):
         help="What answers are, unless the line says -f: markdown; text, shown as it is; code, offered as a "
         "new cell; json, in .parsed.",
     ).tag(config=True)
+    tool_rounds = traitlets.Int(
+        5, min=1, help="Rounds in which a model may ask for the functions of --tools, at most."
+    ).tag(config=True)
     auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(
         config=True
     )

@@ -1,12 +1,13 @@
 /** What passes between kernel and page. Offsets and lengths count UTF-16 code units. */
 export type FinalState = "complete" | "truncated" | "stopped" | "error";
 export type State = "streaming" | FinalState;
-export type Action = "code" | "hello" | "stop" | "picture";
+export type Action = "code" | "hello" | "stop" | "picture" | `run ${number}` | `refuse ${number}`;
 
 export type Message =
   | { type: "delta"; offset: number; text: string; tokens: number | null }
   | { type: "snapshot"; text: string; tokens: number | null; elapsed: number }
   | { type: "notice"; text: string }
+  | { type: "ask"; number: number; question: string }
   | { type: "end"; state: FinalState; summary: string };
 
 /** The part of a Jupyter kernel connection that is used here. */

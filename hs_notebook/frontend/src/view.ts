@@ -1,3 +1,4 @@
+import { Ask } from "./ask";
 import { type Change, TextBuffer } from "./buffer";
 import { Controls } from "./controls";
 import { element } from "./dom";
@@ -15,6 +16,7 @@ export class StreamView {
   readonly #link: KernelLink;
   readonly #root: HTMLElement;
   readonly #notice = element("div", "hs-notice");
+  readonly #ask: Ask;
   readonly #controls: Controls;
   readonly #painter: Painter;
   readonly #buffer = new TextBuffer();
@@ -32,11 +34,12 @@ export class StreamView {
       canInterrupt: () => this.#link.canInterrupt,
       interrupt: () => void this.#link.interrupt(),
     });
+    this.#ask = new Ask((action) => this.#link.send(action), (action) => this.#link.sendByWidget(action));
     const body = element("div", "hs-body");
     this.#painter = new Painter(body);
     this.#root = element("div", "hs-answer hs-live mathjax_ignore tex2jax_ignore");
     this.#notice.hidden = true;
-    this.#root.append(body, this.#notice, this.#controls.root);
+    this.#root.append(body, this.#notice, this.#ask.root, this.#controls.root);
     this.#root.addEventListener("keydown", this.#onKey);
     host.append(this.#root);
     this.#setState("streaming");
@@ -52,6 +55,7 @@ export class StreamView {
     this.#model.off("change:live", this.#onLive);
     this.#unwatch();
     this.#controls.halt();
+    this.#ask.hide();
     this.#painter.dispose();
     clearTimeout(this.#askAgain);
   }
@@ -66,6 +70,8 @@ export class StreamView {
         this.#notice.textContent = visible(message.text);
         this.#notice.hidden = !message.text;
         return;
+      case "ask":
+        return this.#ask.show(message.number, message.question);
       case "end":
         return this.#end(message.state, message.summary);
     }
@@ -102,6 +108,7 @@ export class StreamView {
     if (this.#ended) return;
     this.#ended = true;
     this.#notice.hidden = true;
+    this.#ask.hide();
     this.#painter.finish();
     this.#controls.end(state, summary);
     this.#setState(state);
