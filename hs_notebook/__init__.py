@@ -17,9 +17,18 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from hs_notebook.calculator import Roi
+    from hs_notebook.mapping import map as map  # noqa: A004 - its name here, too
 
 __version__ = "0.1.0"
 __all__ = ["Answer", "AsyncHolySheep", "HolySheep", "HolySheepError", "Ledger", "__version__", "roi"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "map":
+        from hs_notebook import mapping
+
+        return mapping.map
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def roi(preset: str | None = None, /, **inputs: Any) -> Roi:

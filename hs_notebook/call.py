@@ -89,10 +89,10 @@ class Call:
                 raise
             stopped = True
         self._screen.done()
-        if isinstance(self.error, NotFoundError) and "did you mean" not in self.error.message.lower():
-            await self._suggest(self.error)
+        if isinstance(self.error, NotFoundError):
+            await suggest(self._client, self.request.model, self.error)
         answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
-        return _without_key(answer, self._client.credentials.key)
+        return scrubbed(answer, self._client.credentials.key)
 
     @property
     def charge(self) -> Decimal:
@@ -113,13 +113,8 @@ class Call:
         if self._reading is not None:
             self._reading.cancel()
 
-    async def _suggest(self, error: NotFoundError) -> None:
-        with contextlib.suppress(HolySheepError, TimeoutError):
-            async with asyncio.timeout(_SUGGESTION_SECONDS):
-                error.hint = suggestion(self.request.model, await self._client.models.list())
 
-
-def _without_key(answer: Answer, key: Secret) -> Answer:
+def scrubbed(answer: Answer, key: Secret) -> Answer:
     """Return an answer in which the relay does not give the key back: it will be saved."""
     if key.scrub(answer.text) == answer.text and key.scrub(answer.reasoning) == answer.reasoning:
         return answer
@@ -152,6 +147,15 @@ class OnLoop(Screen):
         self.notice = display.notice  # type: ignore[method-assign]
         self.text = display.text  # type: ignore[method-assign]
         self.done = display.done  # type: ignore[method-assign]
+
+
+async def suggest(client: AsyncHolySheep, model: str, error: NotFoundError) -> None:
+    """Let an error name the nearest of the models on offer, unless the relay has done so."""
+    if "did you mean" in error.message.lower():
+        return
+    with contextlib.suppress(HolySheepError, TimeoutError):
+        async with asyncio.timeout(_SUGGESTION_SECONDS):
+            error.hint = suggestion(model, await client.models.list())
 
 
 def suggestion(model: str, offered: Iterable[Model]) -> str:

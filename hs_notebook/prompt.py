@@ -22,14 +22,15 @@ def hidden_prompt(text: str) -> str:
 
 def somebody_is_there() -> bool:
     """Tell whether somebody sits before this session, and not a tool that runs notebooks."""
-    shell = _ipython()
+    shell = ipython()
     if (kernel := getattr(shell, "kernel", None)) is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
     # Without a terminal getpass would read the key from a pipe.
     return (shell is not None or hasattr(sys, "ps1")) and sys.stdin is not None and sys.stdin.isatty()
 
 
-def _ipython() -> Any:
+def ipython() -> Any:
+    """Return the IPython shell that runs in this process, if any."""
     # Asked for, not imported: where IPython runs, it is there already.
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
+    module = sys.modules.get("IPython")
+    return module.get_ipython() if module is not None else None

@@ -119,6 +119,11 @@ class Session:
         self._compare(call.request, answer)
         return answer, interrupted
 
+    def count(self, charge: Decimal) -> None:
+        """Count what was spent in another way, in USD."""
+        with self._lock:
+            self._settled += charge
+
     @contextlib.contextmanager
     def going(self, running: Running) -> Iterator[None]:
         """Let `%holysheep stop` find what is running."""

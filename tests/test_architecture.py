@@ -36,6 +36,7 @@ LAYERS = (
     ("session",),
     ("asking",),
     ("magics",),
+    ("mapping",),
     ("relay",),
     ("cli",),
 )
@@ -69,7 +70,8 @@ ROOMS = {
     "platformdirs": {"ledger", "prices"},
     "genai_prices": {"pricing"},
     "splintr": {"pricing"},
-    "pandas": {"display", "ledger"},
+    "pandas": {"display", "ledger", "mapping"},
+    "tqdm": {"display"},
     "msgspec": {
         "types",
         "fences",
@@ -87,6 +89,7 @@ ROOMS = {
         "replay",
         "exchange",
         "conversation",
+        "mapping",
         "relay",
     },
 }
@@ -111,7 +114,7 @@ PARTS_OF_THE_MAGIC = {
 LATE = {
     "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jsonschema",
     "jupyterlab", "keyring", "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs", "pygments",
-    "splintr", "sqlite3", "starlette", "uvicorn",
+    "splintr", "sqlite3", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 
 
@@ -319,3 +322,13 @@ def test_public_names() -> None:
         "roi",
     ]
     assert all(hasattr(hs_notebook, name) for name in hs_notebook.__all__)
+
+
+def test_a_star_hides_no_builtin() -> None:
+    """`hs_notebook.map` is public, but who imports a star means the other one."""
+    import builtins
+
+    import hs_notebook
+
+    assert callable(hs_notebook.map)
+    assert set(hs_notebook.__all__).isdisjoint(vars(builtins))

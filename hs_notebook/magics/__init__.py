@@ -14,7 +14,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics and show answers as pictures."""
     from hs_notebook.magics.magic import HolySheepMagics
 
-    if _loaded(shell) is None:
+    if loaded(shell) is None:
         magics = HolySheepMagics(shell)
         shell.register_magics(magics)
         magics.show_answers()
@@ -22,7 +22,7 @@ def load(shell: InteractiveShell) -> None:
 
 def unload(shell: InteractiveShell) -> None:
     """Stop what streams and take the magics away."""
-    if (magics := _loaded(shell)) is not None:
+    if (magics := loaded(shell)) is not None:
         magics.close()
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("holysheep", None)
@@ -30,6 +30,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.configurables.remove(magics)  # type: ignore[arg-type]  # typed too narrowly
 
 
-def _loaded(shell: InteractiveShell) -> HolySheepMagics | None:
+def loaded(shell: InteractiveShell) -> HolySheepMagics | None:
+    """Return the magics of a shell, where they are loaded."""
     found: HolySheepMagics | None = shell.magics_manager.registry.get("HolySheepMagics")
     return found

@@ -43,7 +43,7 @@ def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> 
         "to": f"{request.model} at {base_url}",
         **({"with": json.dumps(request.params, ensure_ascii=False)} if request.params else {}),
         "input": f"≈{sent.tokens:,} tokens (estimated: {sent.low:,} to {sent.high:,}; {sent.method})",
-        "cost": "; ".join(_costs(sent, price, ceiling, longest_answer(request))),
+        "cost": "; ".join(costs(sent, price, ceiling, longest_answer(request))),
         "price": _price(price, quotes.seller),
         **_limit(magics, request, quotes, options),
     }
@@ -82,7 +82,7 @@ def _limit(magics: HolySheepMagics, request: ChatRequest, quotes: Quotes, option
     return {"limit": f"the {limit.name} of {exactly(limit.usd)} has room for {limit.room:,} output tokens"}
 
 
-def _costs(sent: Estimate, price: Price | None, ceiling: Price | None, longest: int | None) -> list[str]:
+def costs(sent: Estimate, price: Price | None, ceiling: Price | None, longest: int | None) -> list[str]:
     if price is None:
         return ["unknown"]
     return [_input(sent, price, ceiling), *_output(sent, price, longest)]

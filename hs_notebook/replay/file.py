@@ -1,104 +1,23 @@
-"""Answers kept in a file, to be given again: nothing is asked and nothing paid a second time.
-
-The file is JSON Lines in UTF-8, one answer a line, found by a SHA-256 of the model, the messages and the
-parameters; where a question went and with which key is no part of it. Several processes may write to it at
-once. A line that a killed process left unfinished is skipped, and gone with the next answer.
-"""
+"""The file: JSON Lines in UTF-8, one answer a line, written to by several processes at once."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from decimal import Decimal  # noqa: TC003 - msgspec reads the annotations
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.errors import ConfigurationError, ReplayError, UsageError
-from hs_notebook.types import FunctionCall, State, ToolCall, Usage
+from hs_notebook.errors import ConfigurationError
+from hs_notebook.replay.kept import KeptAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from hs_notebook.answers import Answer
-    from hs_notebook.types import ChatRequest
-
-Mode = Literal["record", "replay"]
+    from collections.abc import Iterator
 
 _BEGINNING = b'{"key":"'  # of every line
-
-
-class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of the file: the answer to the question that `key` stands for.
-
-    `when` it was asked is a date and time in UTC; `cost` is what it cost then, in USD, None where unknown.
-    """
-
-    key: str
-    when: str
-    model: str
-    text: str
-    state: State = "complete"
-    finish_reason: str | None = None
-    usage: Usage = Usage()
-    response_model: str = ""
-    reasoning: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    alternatives: tuple[str, ...] = ()
-    simulated: bool = False
-    cost: Decimal | None = None
-
-    @classmethod
-    def of(cls, key: str, answer: Answer, scrub: Callable[[str], str]) -> KeptAnswer:
-        """Return what is kept of an answer; `scrub` takes the API's key out of a text."""
-
-        def clean(text: str) -> str:
-            return scrub(text).encode("utf-8", "replace").decode()  # half a surrogate pair is no UTF-8
-
-        receipt = answer.receipt
-        return cls(
-            key=key,
-            when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            model=clean(receipt.request_model),
-            text=clean(answer.text),
-            state=receipt.state,
-            finish_reason=receipt.finish_reason and clean(receipt.finish_reason),
-            usage=receipt.usage,
-            response_model=clean(receipt.response_model),
-            reasoning=clean(answer.reasoning),
-            tool_calls=tuple(_cleaned(call, clean) for call in answer.tool_calls),
-            alternatives=tuple(map(clean, answer.alternatives)) if len(answer.alternatives) > 1 else (),
-            simulated=receipt.simulated,
-            cost=receipt.cost,
-        )
-
-    def line(self) -> bytes:
-        """Return it as a line of the file."""
-        return msgspec.json.encode(self) + b"\n"
-
-
-def _cleaned(call: ToolCall, clean: Callable[[str], str]) -> ToolCall:
-    function = FunctionCall(*(text and clean(text) for text in (call.function.name, call.function.arguments)))
-    return msgspec.structs.replace(call, id=call.id and clean(call.id), function=function)
-
-
-def key_of(request: ChatRequest, occurrence: int = 0) -> str:
-    """Return what stands for a question: a SHA-256 of its JSON with sorted names, as hexadecimal digits.
-
-    `occurrence` counts the same question among its likes, where each is to have an answer of its own.
-    """
-    asked = json.loads(request.body(stream=False, usage=False))
-    del asked["stream"]
-    if occurrence:
-        asked["occurrence"] = occurrence
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class AnswerFile:
@@ -200,51 +119,6 @@ class AnswerFile:
                 f"The file of answers {self.path} cannot be {done}: {reason}.",
                 hint="Name one in a folder that can be written.",
             ) from None
-
-
-class Replay:
-    """A file of answers, and what is done where it has none.
-
-    With `record` the question is asked and its answer kept, with `replay` it is an error.
-    """
-
-    def __init__(self, file: AnswerFile | str | os.PathLike[str], mode: Mode = "record") -> None:
-        if mode not in {"record", "replay"}:
-            raise UsageError(f"mode is 'record' or 'replay', not {mode!r}.")
-        self.file = file if isinstance(file, AnswerFile) else AnswerFile(file)
-        self.mode = mode
-
-    def is_free(self, request: ChatRequest) -> bool:
-        """Tell whether a request will not be sent."""
-        return self.mode == "replay" or self.file.find(key_of(request)) is not None
-
-    def find(self, request: ChatRequest, occurrence: int = 0) -> KeptAnswer | None:
-        """Return the answer that is kept; None where the question is to be asked.
-
-        Raises `ReplayError` where it may not be asked, `ConfigurationError` where the file is no use.
-        """
-        kept = self.file.find(key_of(request, occurrence))
-        if kept is not None:
-            self.file.used += 1
-        elif self.mode == "replay":
-            raise ReplayError(
-                f"This question to {request.model} has no answer in {self.file.path.name}, and nothing is "
-                "asked in the mode replay.",
-                hint="Record it once: %config HolySheepMagics.replay = 'record'; or name the right file.",
-            )
-        else:
-            self.file.prepare()
-        return kept
-
-    def keep(self, request: ChatRequest, occurrence: int, answer: Answer, scrub: Callable[[str], str]) -> str:
-        """Keep an answer if it is whole, and return in words what went wrong."""
-        receipt = answer.receipt
-        if (receipt.state, receipt.finish_reason) == ("truncated", "length") or receipt.state == "complete":
-            try:
-                self.file.keep(KeptAnswer.of(key_of(request, occurrence), answer, scrub))
-            except ConfigurationError as error:
-                return error.message
-        return ""
 
 
 def _decoded(line: bytes) -> KeptAnswer | None:

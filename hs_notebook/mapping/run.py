@@ -1,0 +1,189 @@
+"""A run over rows: several questions at a time, each row in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+from hs_notebook.call import scrubbed, suggest
+from hs_notebook.errors import (
+    AuthenticationError,
+    BudgetError,
+    ConfigurationError,
+    HolySheepError,
+    InsufficientBalanceError,
+    NotFoundError,
+    SchemaError,
+    UsageError,
+)
+from hs_notebook.exchange import Screen
+from hs_notebook.portal import portal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hs_notebook.answers import Answer
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.exchange import Exchange
+    from hs_notebook.mapping.mapped import Mapped
+    from hs_notebook.mapping.price import Pot
+    from hs_notebook.schemas import Schema
+    from hs_notebook.types import ChatRequest
+
+# What goes wrong with one row and will with all the others.
+_OF_ALL = (AuthenticationError, InsufficientBalanceError, NotFoundError, ConfigurationError, UsageError)
+_ALIKE = 10  # rows that fail the same way before any was answered: the others would, too
+_LOOKS = 0.1  # seconds between two looks at what has come
+_STOP_SECONDS = 5.0  # for what is under way to settle
+
+
+class Watch(Protocol):
+    """Who is shown how a run gets on."""
+
+    def show(self, done: int, failed: int, spent: str) -> None:
+        """So many rows are over, so many of them failed, and so much was spent."""
+
+
+class Run:
+    """Asks `questions` (requests, and how often each was asked before) for the rows of `mapped`.
+
+    `stop` may come from any thread: what is under way is stopped, what is done is kept.
+    """
+
+    def __init__(
+        self,
+        client: AsyncHolySheep,
+        questions: Sequence[tuple[ChatRequest, int]],
+        mapped: Mapped,
+        *,
+        pot: Pot,
+        schema: Schema | None,
+        concurrency: int,
+        charge: Callable[[Exchange], None],
+    ) -> None:
+        self._client, self._questions, self._mapped = client, questions, mapped
+        self._pot, self._schema, self._concurrency, self._charge = pot, schema, concurrency, charge
+        self._rows = iter(mapped.missing)
+        self._alike: Counter[type[HolySheepError]] = Counter()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop = portal().loop
+        self.done = self.failed = self.answered = 0
+
+    def wait(self, watch: Watch) -> None:
+        """Ask all rows while the calling thread waits; an interrupt ends the run and is in `mapped.ended`."""
+        future = portal().start(self._run())
+        try:
+            while not future.done():
+                concurrent.futures.wait([future], timeout=_LOOKS)
+                watch.show(self.done, self.failed, self._mapped.spent)
+        except KeyboardInterrupt as interrupt:
+            self._mapped.ended = interrupt
+            self.stop()
+            _settle(future)
+        else:
+            future.result()
+
+    def stop(self) -> None:
+        """End the run: close what is under way, and ask no further."""
+        if self._mapped.ended is None:
+            self._mapped.ended = KeyboardInterrupt("it was stopped.")
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    async def _run(self) -> None:
+        slots = range(min(self._concurrency, len(self._mapped.missing)))
+        self._tasks = [asyncio.ensure_future(self._work()) for _ in slots]
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _work(self) -> None:
+        for row in self._rows:
+            if self._mapped.ended is not None:
+                return
+            await self._ask(row)
+
+    async def _ask(self, row: int) -> None:
+        request, occurrence = self._questions[row]
+        try:
+            limit = await self._pot.take(row, request, slots=self._concurrency)
+        except BudgetError as spent:
+            self._end(spent)
+            return
+        exchange = self._client.exchange(request, limit=limit, occurrence=occurrence)
+        answer, error = await _exchanged(exchange)
+        self._pot.give_back(row, answer.receipt if answer is not None else None)
+        self._charge(exchange)
+        if answer is not None:
+            answer = scrubbed(answer, self._client.credentials.key)
+        await self._put(row, answer, error)
+
+    async def _put(self, row: int, answer: Answer | None, error: HolySheepError | None) -> None:
+        if answer is not None:
+            self._mapped.charge(row, answer.receipt.costs)
+            if answer.state == "stopped" and isinstance(self._mapped.ended, KeyboardInterrupt):
+                return  # as good as not asked, but for its cost
+            error = error or self._flaw(answer)
+            if error is not None:
+                error.answer = answer
+        self._mapped.put(row, answer, error)
+        self.done += 1
+        if error is None:
+            self.answered += 1
+            return
+        self.failed += 1
+        if isinstance(error, NotFoundError):
+            await suggest(self._client, self._questions[row][0].model, error)
+        self._alike[type(error)] += 1
+        if isinstance(error, _OF_ALL) or (not self.answered and self._alike[type(error)] >= _ALIKE):
+            self._end(error)
+
+    def _flaw(self, answer: Answer) -> HolySheepError | None:
+        """Return what an answer lacks, and read it by the schema."""
+        if answer.state == "stopped":
+            return BudgetError(f"The answer was {answer.receipt.note}.")
+        if self._schema is None:
+            return None
+        try:
+            self._schema.fill(answer)
+        except SchemaError as misfit:
+            return misfit
+        return None
+
+    def _end(self, error: HolySheepError) -> None:
+        if self._mapped.ended is None:
+            self._mapped.ended = error
+
+
+async def _exchanged(exchange: Exchange) -> tuple[Answer | None, HolySheepError | None]:
+    """Return the answer and what went wrong; one whose task is cancelled is stopped, priced and recorded."""
+    error: HolySheepError | None = None
+    stopped = False
+    try:
+        error = await exchange.read(Screen())
+    except asyncio.CancelledError:
+        stopped = True
+    finishing = asyncio.ensure_future(exchange.finish(stopped=stopped, error=error))
+    try:
+        try:
+            answer = await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            answer = await finishing
+    except HolySheepError as failure:
+        return None, failure
+    return answer, error
+
+
+def _settle(future: concurrent.futures.Future[None]) -> None:
+    """Wait for what was stopped, also for somebody who interrupts again."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline and not future.done():
+        with contextlib.suppress(KeyboardInterrupt):
+            concurrent.futures.wait([future], timeout=max(0.0, deadline - time.monotonic()))
