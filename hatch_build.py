@@ -25,7 +25,8 @@ class CustomBuildHook(BuildHookInterface[Any]):
         if not (frontend / "package.json").is_file():
             _require_products(static)
             return
-        fingerprint = _fingerprint(frontend, package / "display" / "answer.css")
+        sheets = [package / "display" / name for name in ("answer.css", "comparison.css")]
+        fingerprint = _fingerprint(frontend, *sheets)
         if _up_to_date(static, fingerprint):
             return
         self.app.display_info("Building the front end of hs_notebook")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ class Asking:
 
     After each round `follow` is asked, in the thread that runs it, for the request of the next; `limits`
     says what a request may cost when so many USD are charged already, and may forbid it at once. `present`
-    makes the Markdown that is shown in the end of what came.
+    makes the Markdown that is shown in the end of what came. One that is not `listed` is a part of something
+    else: `%holysheep stop` does not find it.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Asking:
         limits: Callable[[ChatRequest, Decimal], Limit | None] = lambda _request, _charged: None,
         follow: Follow = lambda _request, _answer: None,
         present: Callable[[Answer], str] = lambda answer: answer.text,
+        listed: bool = True,
     ) -> None:
         self._session, self._client, self._display = session, client, display
         self._request = request
@@ -49,6 +52,7 @@ class Asking:
         self._limits, self._follow, self._present = limits, follow, present
         self._limit = limits(request, Decimal(0))
         self._screen = OnLoop(display)
+        self._listed = listed
         self._begun = self._stopped = False
         self._call: Call | None = None
         self._error: HolySheepError | None = None
@@ -63,6 +67,11 @@ class Asking:
             self._begun = True
             self._display.begin(self.stop)
 
+    def send(self) -> None:
+        """Send the request and go on; `run` does it unless it was done."""
+        if self._call is None and not self._rounds:
+            self._call = self._start(self._request, self._limit)
+
     def run(self, wait: Wait = wait) -> Answer:
         """Ask, show the answer while it arrives, keep it and return it.
 
@@ -72,7 +81,7 @@ class Asking:
         self.begin()
         error: HolySheepError | None = None
         interrupted = False
-        with self._session.going(self):
+        with self._session.going(self) if self._listed else contextlib.nullcontext():
             try:
                 interrupted = self._ask(wait)
             except HolySheepError as failure:
@@ -121,14 +130,17 @@ class Asking:
         self._display.text(text)
         self._display.done()  # at once: somebody may be asked about it
 
+    def _start(self, request: ChatRequest, limit: Limit | None) -> Call:
+        call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)
+        if self._stopped:
+            call.stop()
+        return call
+
     def _ask(self, wait: Wait) -> bool:
         request: ChatRequest | None = self._request
         limit = self._limit
         while request is not None:
-            call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)
-            self._call = call
-            if self._stopped:
-                call.stop()
+            self._call = call = self._call or self._start(request, limit)
             answer, interrupted = self._session.result(self._client, call, wait)
             self._call, self._error = None, call.error
             self._charged += call.charge

@@ -6,30 +6,33 @@ import asyncio
 import contextvars
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from hs_notebook.answers import Answer
+from hs_notebook.compared import Answers
 from hs_notebook.errors import UsageError
 from hs_notebook.portal import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from hs_notebook.answers import Answer
+
+T = TypeVar("T", Answer, Answers)
 
 
-class Background:
+class Background(Generic[T]):
     """An answer on its way: `wait()` or `await` it, `stop()` it, or look at its `state`.
 
-    `text` is what has come so far.
+    `text` is what has come so far. Of several models asked at a time it holds `Answers`.
     """
 
     def __init__(
-        self, model: str, work: Callable[[], Answer], stop: Callable[[], None], text: Callable[[], str]
+        self, model: str, work: Callable[[], T], stop: Callable[[], None], text: Callable[[], str]
     ) -> None:
         self.model = model
         self._stop = stop
         self._text = text
-        self._future: Future[Answer] = Future()
+        self.future: Future[T] = Future()
         # What the thread shows belongs to the cell that began it.
         context = contextvars.copy_context()
         self._thread = threading.Thread(
@@ -37,41 +40,41 @@ class Background:
         )
         self._thread.start()
 
-    def _run(self, work: Callable[[], Answer]) -> None:
+    def _run(self, work: Callable[[], T]) -> None:
         try:
             answer = work()
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            self._future.set_exception(error)
+            self.future.set_exception(error)
         else:
-            self._future.set_result(answer)
+            self.future.set_result(answer)
 
-    def wait(self, timeout: float | None = None) -> Answer:
+    def wait(self, timeout: float | None = None) -> T:
         """Return the answer when it has ended; an interrupt ends the waiting, not the answer.
 
         Raises `HolySheepError` where it ended in one, and `TimeoutError` after `timeout` seconds.
         """
-        return wait(self._future) if timeout is None else self._future.result(timeout)
+        return wait(self.future) if timeout is None else self.future.result(timeout)
 
-    def stop(self) -> Answer:
+    def stop(self) -> T:
         """Stop the answer, keep what came, and return it."""
         self._stop()
         return self.wait()
 
-    def __await__(self) -> Generator[Any, None, Answer]:
-        return asyncio.shield(asyncio.wrap_future(self._future)).__await__()
+    def __await__(self) -> Generator[Any, None, T]:
+        return asyncio.shield(asyncio.wrap_future(self.future)).__await__()
 
     @property
     def done(self) -> bool:
         """Whether it has ended."""
-        return self._future.done()
+        return self.future.done()
 
     @property
-    def answer(self) -> Answer | None:
+    def answer(self) -> T | None:
         """The answer, or what came of one that ended in an error; None while it arrives."""
         if not self.done:
             return None
-        error = self._future.exception()
-        return getattr(error, "answer", None) if error else self._future.result()
+        error = self.future.exception()
+        return getattr(error, "answer", None) if error else self.future.result()
 
     @property
     def state(self) -> str:

@@ -8,7 +8,7 @@ import difflib
 import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
@@ -32,10 +32,13 @@ Wait = Callable[["Future[Answer]"], Answer]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept."""
+    """The cell was interrupted while an answer arrived; `answer` is what had come, and it is kept.
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__("The answer stops here; its text is kept.")
+    Where several models were asked, it is their `Answers`.
+    """
+
+    def __init__(self, answer: Any, text: str = "The answer stops here; its text is kept.") -> None:
+        super().__init__(text)
         self.answer = answer
 
 

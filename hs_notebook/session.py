@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.call import Wait
+    from hs_notebook.compared import Answers
     from hs_notebook.exchange import Screen
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.types import ChatRequest, Model
@@ -48,6 +49,7 @@ class Session:
 
     def __init__(self, *, prompt: Prompt | None = None) -> None:
         self.answers: deque[Answer] = deque(maxlen=_KEPT)
+        self.last: Answer | Answers | None = None  # what was kept last, or all that it was a part of
         self.running: list[Running] = []
         self.offered: list[Model] = []
         self.calibration = Calibration()
@@ -137,6 +139,7 @@ class Session:
         """Keep an answer for `%holysheep last`."""
         if answer:
             self.answers.append(answer)
+            self.last = answer
 
     def models(self, client: AsyncHolySheep) -> list[Model]:
         """Return the models that the relay offers."""

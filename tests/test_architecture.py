@@ -98,14 +98,17 @@ PARTS_OF_THE_MAGIC = {
     f"hs_notebook.magics.{part}"
     for part in (
         "accounts",
+        "ask",
         "candidates",
         "cell",
         "commands",
+        "compare",
         "completion",
         "dry_run",
         "fix",
         "purse",
         "replay",
+        "shown",
         "talk",
     )
 }

@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from hs_notebook.types import Usage
 
 _SEPARATOR = " · "
+UNKNOWN = "unknown"
 
 
-def line(receipt: Receipt) -> str:
-    """Return the receipt as one plain line; what is estimated or unknown is called so."""
-    parts = [_model(receipt), _tokens(receipt)]
+def line(receipt: Receipt, *, under: str = "") -> str:
+    """Return the receipt as one plain line; what is estimated or unknown is called so.
+
+    It stands `under` the name of a model, which it need not say again.
+    """
+    parts = [_tokens(receipt)] if under == _model(receipt) else [_model(receipt), _tokens(receipt)]
     if not math.isnan(receipt.ttft):
-        parts.append(f"first token {_seconds(receipt.ttft)}")
+        parts.append(f"first token {seconds(receipt.ttft)}")
     if not math.isnan(receipt.tokens_per_second):
         parts.append(f"{receipt.tokens_per_second:,.0f} tokens/s")
     if not receipt.replayed:
-        parts.append(_seconds(receipt.duration))
-    parts.append(_cost(receipt.costs))
+        parts.append(seconds(receipt.duration))
+    parts.append("cost unknown" if (cost := cost_words(receipt.costs)) == UNKNOWN else cost)
     if receipt.replayed:
         parts.append("replayed")
     if receipt.simulated:
@@ -52,17 +56,20 @@ def _interval(usage: Usage) -> str:
     return f"±{above} %" if below == above else f"−{below}/+{above} %"
 
 
-def _cost(costs: Cost) -> str:
+def cost_words(costs: Cost, *, brief: bool = False) -> str:
+    """Return a cost in words; what is unknown of it is called so, or left out where it is to be `brief`."""
     if not costs.known and costs.total is None:
-        return "cost unknown"  # nothing came of the part whose price is known
+        return UNKNOWN  # nothing came of the part whose price is known
     about = "" if costs.low is None else "≈"  # as far off as the tokens
     if costs.total is not None:
         return about + money(costs.total)
     part, other = ("output", "input") if costs.input is None else ("input", "output")
-    return f"{about}{money(costs.known)} ({part} only, {other} unknown)"
+    unknown = "" if brief else f", {other} unknown"
+    return f"{about}{money(costs.known)} ({part} only{unknown})"
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """Return a time in words; NaN is unknown."""
     if math.isnan(value):
-        return "unknown"
+        return UNKNOWN
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

@@ -14,19 +14,20 @@ def picture(markdown: str, *, receipt: str, state: str, note: str | None = None)
     A `state` other than "complete" is shown in words beside the receipt. `text/html` has its own stylesheet
     and stays readable without it; `text/plain` is the Markdown with its hidden control characters visible.
     """
-    body = _answer(to_html(markdown), receipt, state, note)
+    body = answer_html(markdown, receipt=receipt, state=state, note=note)
     return {
         "text/html": f"<style>{stylesheet('answer.css')}</style>\n{body}",
         "text/plain": visible(markdown),
     }
 
 
-def _answer(body: str, receipt: str, state: str, note: str | None) -> str:
+def answer_html(markdown: str, *, receipt: str, state: str, note: str | None = None) -> str:
+    """Return the part of a picture that holds an answer, without the stylesheet that it needs."""
     notice = f'<div class="hs-notice">{_text(note)}</div>\n' if note else ""
     badge = "" if state == "complete" else f'<span class="hs-state">{_text(state)}</span> '
     return (
         f'<div class="hs-answer mathjax_ignore tex2jax_ignore" data-state="{_text(state)}">\n'
-        f'<div class="hs-body">\n{body}</div>\n{notice}'
+        f'<div class="hs-body">\n{to_html(markdown)}</div>\n{notice}'
         f'<div class="hs-receipt">{badge}<span class="hs-summary">{_text(receipt)}</span></div>\n</div>'
     )
 

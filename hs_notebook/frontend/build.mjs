@@ -27,7 +27,7 @@ await build({
 
 // For answers one sheet for the live view and the final picture; the live view adds its few own rules. A calculator's
 // picture brings its sheet along.
-writeSheet("stream.css", "../display/answer.css", "src/live.css");
+writeSheet("stream.css", "../display/answer.css", "../display/comparison.css", "src/live.css");
 writeSheet("calculator.css", "src/calculator/calculator.css");
 
 function writeSheet(name, ...sheets) {

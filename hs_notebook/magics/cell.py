@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from hs_notebook.asking import Asking
 from hs_notebook.background import Background
 from hs_notebook.call import Interrupted
-from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.errors import HolySheepError
 from hs_notebook.magics.attachments import with_attachments
-from hs_notebook.magics.dry_run import dry_run, refuse_key
+from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.interpolation import interpolate
 from hs_notebook.magics.tools import Rounds, Tools
@@ -45,6 +44,7 @@ class Question:
     conversation: Conversation | None
     form: Form
     tools: Tools
+    alone: bool = True  # else its answer is one of several
 
     def request(self, model: str) -> ChatRequest:
         """Return what is sent to a model; raises `UsageError`."""
@@ -67,23 +67,8 @@ class Question:
         """Put what came where the line and the conversation want it."""
         if self.conversation is not None:
             self.conversation.end(self.content, answer)
-        if answer is not None and not self.options.bg:
+        if answer is not None and self.alone and not self.options.bg:
             self.magics.put(self.options.out, answer)
-
-
-def ask(magics: HolySheepMagics, options: Options, cell: str) -> Any:
-    """Ask what a cell says, and return the answer, or what stands for it."""
-    question = read(magics, options, cell)
-    models = options.models or [magics.model]
-    if options.dry_run:
-        for model in models:
-            sys.stdout.write(dry_run(magics, question.request(model), options))
-        return None
-    if len(models) > 1:
-        raise UsageError("Several models at a time are not there yet.")
-    if options.bg:
-        return in_background(question, models[0])
-    return in_cell(question, models[0])
 
 
 def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
@@ -143,7 +128,9 @@ class Task:
             limits=lambda request, charged: question.limit(request, client, charged),
             follow=self._follow,
             present=form.present,
+            listed=question.alone,
         )
+        self.send = self._asking.send
         self.stop = self._asking.stop
 
     def _follow(self, request: ChatRequest, answer: Answer) -> ChatRequest | None:
@@ -189,7 +176,7 @@ def in_cell(question: Question, model: str) -> Answer:
     return answer
 
 
-def in_background(question: Question, model: str) -> Background:
+def in_background(question: Question, model: str) -> Background[Answer]:
     """Ask one model and go on; where nobody would see the answer come, wait for it."""
     magics = question.magics
     task = Task(question, model, magics.display_for(model, in_background=True)).begin()

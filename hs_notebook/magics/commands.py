@@ -11,6 +11,7 @@ from hs_notebook.magics import accounts, talk
 from hs_notebook.magics.options import split
 from hs_notebook.magics.parser import HelpRequested, Parser, parser, read_words
 from hs_notebook.magics.replay import show_replay
+from hs_notebook.magics.shown import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,19 +93,9 @@ def models(magics: HolySheepMagics) -> None:
 
 def last(magics: HolySheepMagics) -> None:
     """Show the last answer again."""
-    if not magics.session.answers:
+    if (answer := magics.session.last) is None:
         raise UsageError("There is no answer yet in this session.", hint="Ask with %%holysheep.")
-    answer = magics.session.answers[-1]
-    if not magics.in_page:
-        from hs_notebook.display.terminal import TerminalDisplay
-        from hs_notebook.display.visible import visible
-
-        _say(visible(answer.text))
-        TerminalDisplay().finish(answer)
-        return
-    from hs_notebook.display.page import answer_bundle, answer_metadata
-
-    magics.shell.display_pub.publish(data=answer_bundle(answer), metadata=answer_metadata(answer))
+    show(magics, answer)
 
 
 def version(_magics: HolySheepMagics) -> None:

@@ -10,10 +10,11 @@ import traitlets
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
+from hs_notebook.compared import Answers
 from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
-from hs_notebook.magics.cell import ask
+from hs_notebook.magics.ask import ask
 from hs_notebook.magics.completion import attach
 from hs_notebook.magics.formats import FORMATS
 from hs_notebook.magics.interpolation import HISTORIES
@@ -23,6 +24,7 @@ from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
 from hs_notebook.magics.purse import Purse
 from hs_notebook.magics.replay import Replays
 from hs_notebook.magics.short import shorten
+from hs_notebook.magics.shown import picture_of, text_of
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import hidden_prompt, somebody_is_there
@@ -191,6 +193,12 @@ class HolySheepMagics(Magics):
         """Whether outputs go to a page and not to a terminal."""
         return self.display != "text" and hasattr(self.shell, "kernel")
 
+    @property
+    def has_widgets(self) -> bool:
+        """Whether answers appear in a widget, while they arrive."""
+        # A tool that runs notebooks would save the widget, and its readers are sent to the network for it.
+        return self.display == "widget" or (self.display == "auto" and somebody_is_there())
+
     def display_for(self, model: str, *, in_background: bool = False) -> Display:
         """Return the place on the screen for an answer; one in the background tells its own errors."""
         if not self.in_page:
@@ -200,12 +208,10 @@ class HolySheepMagics(Magics):
         from hs_notebook.display.page import PageDisplay
         from hs_notebook.display.widget import WidgetDisplay
 
-        # A tool that runs notebooks would save the widget, and whoever reads that is sent to the network for it.
-        still = self.display == "page" or (self.display == "auto" and not somebody_is_there())
         place = (
-            PageDisplay(self.shell, model)
-            if still
-            else WidgetDisplay(self.shell, model, self.views, portal().loop)
+            WidgetDisplay(self.shell, model, self.views, portal().loop)
+            if self.has_widgets
+            else PageDisplay(self.shell, model)
         )
         place.tells_errors = in_background
         return place
@@ -243,24 +249,21 @@ class HolySheepMagics(Magics):
             )
 
     def show_answers(self) -> None:
-        """Show an `Answer` at the end of a cell as its picture, and in a terminal as its text."""
+        """Show an answer, or several, at the end of a cell as a picture, and in a terminal as text."""
         formatter = self.shell.display_formatter
-        formatter.formatters["text/plain"].for_type(
-            Answer, lambda answer, printer, _cycle: printer.text(answer.text)
-        )
-        formatter.mimebundle_formatter.for_type(Answer, self._answer_bundle)
-        formatter.ipython_display_formatter.for_type(Answer, self._unless_shown)
+        for kind in (Answer, Answers):
+            formatter.formatters["text/plain"].for_type(
+                kind, lambda value, printer, _cycle: printer.text(text_of(value))
+            )
+            formatter.mimebundle_formatter.for_type(kind, self._bundle)
+            formatter.ipython_display_formatter.for_type(kind, self._unless_shown)
 
     def _unless_shown(self, value: Any) -> None:
         if value is not self._shown:
             raise NotImplementedError  # IPython's way to be told: show it as you would
 
-    def _answer_bundle(self, answer: Answer, **_: Any) -> Any:
-        from hs_notebook.display.page import answer_bundle, answer_metadata
-
-        return (
-            (answer_bundle(answer), answer_metadata(answer)) if self.in_page else {"text/plain": answer.text}
-        )
+    def _bundle(self, value: Answer | Answers, **_: Any) -> Any:
+        return picture_of(value) if self.in_page else {"text/plain": text_of(value)}
 
     def close(self) -> None:
         """Stop what streams, and forget how to show answers."""
@@ -276,6 +279,7 @@ class HolySheepMagics(Magics):
             self.shell.display_formatter.ipython_display_formatter,
         ):
             formatter.pop(Answer, None)
+            formatter.pop(Answers, None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

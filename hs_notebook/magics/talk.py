@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.visible import visible
 from hs_notebook.errors import UsageError
-from hs_notebook.magics.cell import ask as ask_question
+from hs_notebook.magics.ask import ask as ask_question
 from hs_notebook.magics.options import parse_ask
 from hs_notebook.magics.parser import Parser, read_words
 

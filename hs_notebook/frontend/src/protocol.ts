@@ -8,7 +8,13 @@ export type Message =
   | { type: "snapshot"; text: string; tokens: number | null; elapsed: number }
   | { type: "notice"; text: string }
   | { type: "ask"; number: number; question: string }
-  | { type: "end"; state: FinalState; summary: string };
+  | { type: "end"; state: FinalState; summary: string; note?: string };
+
+/** What the kernel says of answers side by side: the messages of some columns, by their numbers. */
+export interface Columns {
+  type: "columns";
+  parts: ({ column: number } & Message)[];
+}
 
 /** The part of a Jupyter kernel connection that is used here. */
 export interface Kernel {
@@ -28,11 +34,18 @@ export interface Peer {
   on(name: string, callback: (...args: never[]) => void): void;
   off(name: string, callback: (...args: never[]) => void): void;
   send(content: unknown): void;
-  widget_manager?: { kernel?: Kernel | null };
+  widget_manager?: { kernel?: Kernel | null } | undefined;
 }
 
 /** anywidget's model of an answer. */
 export interface Model extends Peer {
   get(name: "stream_id" | "model" | "code"): string;
   get(name: "live"): boolean;
+}
+
+/** anywidget's model of answers side by side; `stream_id` names all of them. */
+export interface ComparisonModel extends Model {
+  get(name: "stream_id" | "model" | "code"): string;
+  get(name: "live"): boolean;
+  get(name: "columns"): { stream_id: string; model: string }[];
 }

@@ -1,10 +1,15 @@
-import type { Model } from "./protocol";
+import { ComparisonView } from "./comparison/view";
+import type { ComparisonModel, Model } from "./protocol";
 import { StreamView } from "./view";
 
 /** anywidget's entry: mounts a view of the model and returns what takes it down again. */
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  const view = new StreamView(model, el);
+  const view = isComparison(model) ? new ComparisonView(model, el) : new StreamView(model, el);
   return () => view.dispose();
+}
+
+function isComparison(model: Model): model is ComparisonModel {
+  return (model as ComparisonModel).get("columns") !== undefined;
 }
 
 export default { render };

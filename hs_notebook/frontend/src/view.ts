@@ -67,13 +67,11 @@ export class StreamView {
       case "snapshot":
         return this.#onSnapshot(message);
       case "notice":
-        this.#notice.textContent = visible(message.text);
-        this.#notice.hidden = !message.text;
-        return;
+        return this.#tell(message.text);
       case "ask":
         return this.#ask.show(message.number, message.question);
       case "end":
-        return this.#end(message.state, message.summary);
+        return this.#end(message.state, message.summary, message.note);
     }
   };
 
@@ -104,10 +102,15 @@ export class StreamView {
     this.#controls.press();
   };
 
-  #end(state: FinalState, summary: string): void {
+  #tell(text: string): void {
+    this.#notice.textContent = visible(text);
+    this.#notice.hidden = !text;
+  }
+
+  #end(state: FinalState, summary: string, note = ""): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#notice.hidden = true;
+    this.#tell(note);
     this.#ask.hide();
     this.#painter.finish();
     this.#controls.end(state, summary);
