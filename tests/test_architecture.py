@@ -21,6 +21,7 @@ LAYERS = (
     ("errors",),
     ("types", "portal", "prompt", "fences"),
     ("answers", "schemas"),
+    ("compared",),
     ("tools",),
     ("pricing",),
     ("wire", "settings", "ledger", "prices"),
