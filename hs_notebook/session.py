@@ -70,13 +70,16 @@ class Session:
         with self._lock:
             return self._settled + sum(call.worst for call in self._calls)
 
-    def credentials(self, base_url: str | None = None, *, ask: bool = True) -> Credentials:
+    def credentials(
+        self, base_url: str | None = None, *, ask: bool = True, named_by: str = ""
+    ) -> Credentials:
         """Find the key, and `ask` for it where there is none; a typed one is remembered by this session."""
-        return find_credentials(base_url, prompt=self._typed_key if ask else self._remembered)
+        prompt = self._typed_key if ask else self._remembered
+        return find_credentials(base_url, prompt=prompt, named_by=named_by)
 
-    def client(self, base_url: str | None = None, **settings: Any) -> AsyncHolySheep:
+    def client(self, base_url: str | None = None, *, named_by: str = "", **settings: Any) -> AsyncHolySheep:
         """Return the client for a base URL; its connections and limits last while key and settings do."""
-        credentials = self.credentials(base_url)
+        credentials = self.credentials(base_url, named_by=named_by)
         if credentials.source == "the prompt":
             self._typed[origin(credentials.base_url)] = credentials
         made_with, client = self._clients.get(credentials.base_url, ({}, None))

@@ -72,22 +72,30 @@ def find_credentials(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     prompt: Prompt | None = None,
+    named_by: str = "",
 ) -> Credentials:
     """Find the key for `base_url`, or for the base URL that the environment or a ``.env`` file names.
 
+    `named_by` is the file that names `base_url`, where the user did not: who is asked for a key is told.
     `prompt` asks the user for a key and shows none of it. Raises `MissingKeyError` where there is no key,
     `ConfigurationError` where what there is cannot be used.
     """
     try:
-        return _find(base_url, os.environ if environ is None else environ, folder or Path.cwd(), prompt)
+        known = os.environ if environ is None else environ
+        return _find(base_url, known, folder or Path.cwd(), prompt, named_by)
     except HolySheepError as error:
         # The frames below hold the key in plain variables: a verbose traceback would print them.
         failure = error.with_traceback(None)
     raise failure
 
 
+def named_base_url(folder: Path | None = None) -> str:
+    """Return the base URL that the environment or a ``.env`` file names, as it stands there, or nothing."""
+    return os.environ.get(BASE_URL_NAME) or _dotenv(folder or Path.cwd())[1].get(BASE_URL_NAME, "")
+
+
 def _find(
-    base_url: str | None, environ: Mapping[str, str], folder: Path, prompt: Prompt | None
+    base_url: str | None, environ: Mapping[str, str], folder: Path, prompt: Prompt | None, named_by: str
 ) -> Credentials:
     file, values = _dotenv(folder)
     found = [
@@ -103,7 +111,7 @@ def _find(
     for pair in pairs:
         if origin(pair.base_url) == origin(target):
             return msgspec.structs.replace(pair, base_url=target)
-    return _from_keyring(target) or _from_prompt(target, prompt, pairs)
+    return _from_keyring(target) or _from_prompt(target, prompt, pairs, named_by)
 
 
 def given_credentials(key: str, base_url: str | None = None) -> Credentials:
@@ -232,13 +240,17 @@ def _from_keyring(base_url: str) -> Credentials | None:
     return Credentials(_clean(key, source), base_url, source) if key else None
 
 
-def _from_prompt(base_url: str, prompt: Prompt | None, others: list[Credentials]) -> Credentials:
-    key = prompt(f"Key for {base_url} (it stays hidden): ") if prompt else ""
+def _from_prompt(
+    base_url: str, prompt: Prompt | None, others: list[Credentials], named_by: str
+) -> Credentials:
+    known = f"named by {named_by}; " if named_by else ""
+    key = prompt(f"Key for {base_url} ({known}it stays hidden): ") if prompt else ""
     if key and key.strip():
         return Credentials(_clean(key, "the prompt"), base_url, "the prompt")
     if others:
+        where = f"{base_url} ({named_by} names it)" if named_by else base_url
         raise MissingKeyError(
-            f"There is no key for {base_url}; the one from {others[0].source} is for {others[0].base_url}.",
+            f"There is no key for {where}; the one from {others[0].source} is for {others[0].base_url}.",
             hint=f"Set {KEY_NAME} and {BASE_URL_NAME} together.",
         )
     raise MissingKeyError(

@@ -24,7 +24,7 @@ LAYERS = (
     ("compared",),
     ("tools",),
     ("pricing",),
-    ("wire", "settings", "ledger", "prices"),
+    ("wire", "settings", "ledger", "prices", "project"),
     ("net", "recording", "replay"),
     ("streams",),
     ("exchange",),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from hs_notebook.magics.fields import Item, is_frame, kind_of
 from hs_notebook.pricing.quotes import Quotes, today
-from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL
+from hs_notebook.settings import DEFAULT_BASE_URL, named_base_url
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg")
 
 def models(magics: HolySheepMagics, _part: str) -> list[Item]:
     """Return the models that are known without asking anybody, the relay's own prices beside them."""
-    base_url = magics.base_url or os.environ.get(BASE_URL_NAME) or DEFAULT_BASE_URL
+    base_url = magics.relay or named_base_url() or DEFAULT_BASE_URL
     quotes = Quotes(magics.purse.book, urlsplit(base_url).hostname or "")
     at = today()
     sold = [row.model for row in quotes.book if row.seller == quotes.seller]

@@ -68,19 +68,29 @@ def alone(command: Callable[[Any], None]) -> Command:
 def status(magics: HolySheepMagics) -> None:
     """Say where the key was found, where requests go and what is asked by default."""
     try:
-        credentials = magics.session.credentials(magics.base_url or None, ask=False)
+        credentials = magics.session.credentials(magics.relay, ask=False, named_by=magics.relay_named_by)
     except MissingKeyError as error:
         where = {"key": f"none: {error}"}  # it names the relay
     else:
         odd = "; it does not begin with cr_ as the relay's keys do" if credentials.odd else ""
-        where = {"key": f"from {credentials.source}{odd}", "relay": credentials.base_url}
+        named = f" (named by {magics.relay_named_by})" if magics.relay_named_by else ""
+        where = {"key": f"from {credentials.source}{odd}", "relay": f"{credentials.base_url}{named}"}
     _show_rows(
         where
         | {
             "model": magics.model,
             "answers kept": f"{len(magics.session.answers)} in this session",
             "spent": magics.purse.summary(),
+            **_settings(magics),
         }
+    )
+
+
+def _settings(magics: HolySheepMagics) -> dict[str, str]:
+    """Return which settings came from files."""
+    files = magics.settings_files().items()
+    return (
+        {"settings": "; ".join(f"{', '.join(names)} from {file}" for file, names in files)} if files else {}
     )
 
 

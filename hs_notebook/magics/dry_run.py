@@ -61,7 +61,7 @@ def refuse_key(request: ChatRequest, key: Secret) -> None:
 
 
 def _base_url(magics: HolySheepMagics, request: ChatRequest, named: str | None) -> str:
-    asked = named or magics.base_url or None
+    asked = named or magics.relay
     try:
         credentials = magics.session.credentials(asked, ask=False)
     except MissingKeyError:  # nothing is sent, so none is needed

@@ -1,4 +1,4 @@
-"""``%%holysheep`` and ``%holysheep``, and what ``%config HolySheepMagics`` sets."""
+"""``%%holysheep`` and ``%holysheep``; what ``%config HolySheepMagics`` sets is in `configuration`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
 from hs_notebook.compared import Answers
@@ -16,7 +16,7 @@ from hs_notebook.errors import HolySheepError
 from hs_notebook.magics import commands
 from hs_notebook.magics.ask import ask
 from hs_notebook.magics.completion import attach
-from hs_notebook.magics.formats import FORMATS
+from hs_notebook.magics.configuration import Configuration
 from hs_notebook.magics.interpolation import HISTORIES
 from hs_notebook.magics.manual import manual
 from hs_notebook.magics.options import parse
@@ -40,83 +40,8 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class HolySheepMagics(Magics):
+class HolySheepMagics(Configuration):
     """Ask language models through the HolySheep relay."""
-
-    shell: Any  # not optional here, as it is for traitlets
-
-    model = traitlets.Unicode("gpt-4.1", help="The model of a %%holysheep line that names none.").tag(
-        config=True
-    )
-    base_url = traitlets.Unicode(
-        "", help="The relay; empty: HOLYSHEEP_BASE_URL, else https://api.holysheep.ai/v1."
-    ).tag(config=True)
-    display = traitlets.Enum(
-        ["auto", "widget", "page", "text"],
-        "auto",
-        help="Where answers appear: a live widget, pictures in the page, or plain text; auto chooses.",
-    ).tag(config=True)
-    format = traitlets.Enum(
-        FORMATS,
-        "markdown",
-        help="What answers are, unless the line says -f: markdown; text, shown as it is; code, offered as a "
-        "new cell; json, in .parsed.",
-    ).tag(config=True)
-    tool_rounds = traitlets.Int(
-        5, min=1, help="Rounds in which a model may ask for the functions of --tools, at most."
-    ).tag(config=True)
-    auth = traitlets.Enum(["bearer", "x-api-key"], "bearer", help="The header that carries the key.").tag(
-        config=True
-    )
-    requests_per_minute = traitlets.Int(60, min=1, help="Requests a minute that the plan allows.").tag(
-        config=True
-    )
-    concurrent_streams = traitlets.Int(5, min=1, help="Answers at a time that the plan allows.").tag(
-        config=True
-    )
-    attempts = traitlets.Int(5, min=1, help="Requests sent for one answer, at most.").tag(config=True)
-    connect_timeout = traitlets.Float(10.0, min=0.1, help="Seconds to connect.").tag(config=True)
-    idle_timeout = traitlets.Float(60.0, min=0.1, help="Seconds without a word from the model.").tag(
-        config=True
-    )
-    total_timeout = traitlets.Float(1800.0, min=0.1, help="Seconds for a whole answer.").tag(config=True)
-    nest_asyncio = traitlets.Bool(
-        default_value=False, help="Let the notebook's own asyncio tasks run while a cell waits for an answer."
-    ).tag(config=True)
-
-    budget_usd = traitlets.Float(
-        None, allow_none=True, min=0, help="The most that this notebook may spend, in USD; None: no limit."
-    ).tag(config=True)
-    prices = traitlets.List(
-        traitlets.Dict(),
-        help="Your own prices, which win: [{'model': 'gpt-4.1', 'input': 2.0, 'output': 8.0}], in USD per "
-        "million tokens.",
-    ).tag(config=True)
-    prices_file = traitlets.Unicode(
-        "",
-        help="A TOML file of your own prices; empty: HOLYSHEEP_PRICES, else your prices.toml.",
-    ).tag(config=True)
-    replay = traitlets.Enum(
-        ["off", "record", "replay"],
-        "off",
-        help="record: answers are kept in a file and not asked again; replay: they come from it alone, no "
-        "key is needed and nothing asked.",
-    ).tag(config=True)
-    replay_file = traitlets.Unicode(
-        "", help="That file; empty: the notebook's name with .answers.jsonl, beside it."
-    ).tag(config=True)
-    ledger = traitlets.Unicode(
-        "", help="The file in which calls are recorded; empty: the usual one; off: nowhere."
-    ).tag(config=True)
-    chat = traitlets.Unicode(
-        None, allow_none=True, help="The conversation that every cell continues; None: each stands alone."
-    ).tag(config=True)
-    history_turns = traitlets.Int(
-        20, min=0, help="Turns of a conversation that are sent again, at most."
-    ).tag(config=True)
-    keep_text = traitlets.Bool(
-        default_value=False, help="Record prompts and answers, too; without it the ledger holds no text."
-    ).tag(config=True)
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -135,6 +60,7 @@ class HolySheepMagics(Magics):
     @line_cell_magic
     def holysheep(self, line: str, cell: str | None = None) -> Any:
         """Ask a model. ``%%holysheep --help`` shows the options, ``%holysheep help`` the commands."""
+        self.read_project()
         try:
             if cell is None:
                 return commands.run(self, line)
@@ -179,7 +105,8 @@ class HolySheepMagics(Magics):
     def client(self, base_url: str | None = None) -> AsyncHolySheep:
         """Return the client that the settings ask for."""
         client = self.session.client(
-            base_url or self.base_url or None,
+            base_url or self.relay,
+            named_by="" if base_url else self.relay_named_by,
             auth=self.auth,
             timeouts=Timeouts(connect=self.connect_timeout, idle=self.idle_timeout, total=self.total_timeout),
             retry=RetryPolicy(attempts=self.attempts),

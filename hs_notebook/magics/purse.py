@@ -35,7 +35,7 @@ class Purse:
     @property
     def book(self) -> PriceBook:
         """The price book with the user's own rows; raises `ConfigurationError` where one is wrong."""
-        return load_book(self._magics.prices, self._magics.prices_file)
+        return load_book(self._magics.prices, self._magics.own_price_file)
 
     @property
     def ledger(self) -> Ledger | None:

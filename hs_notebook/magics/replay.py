@@ -74,7 +74,7 @@ class Replays:
         replay = Replay(self.file if file is None else file, mode)
         if mode == "record":
             return self._magics.client(base_url).replaying(replay)
-        credentials = without_key(base_url or self._magics.base_url or None)
+        credentials = without_key(base_url or self._magics.relay)
         return self._magics.purse.equip(AsyncHolySheep(credentials=credentials, replay=replay))
 
 
