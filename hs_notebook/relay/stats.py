@@ -49,7 +49,14 @@ class Stats:
     last_cancelled_epoch: float | None = None
     last_cancelled_monotonic: float | None = None
     last_stream: StreamStats = field(default_factory=StreamStats)
+    streams: deque[StreamStats] = field(default_factory=lambda: deque(maxlen=16))
     seen: deque[SeenRequest] = field(default_factory=lambda: deque(maxlen=16))
+
+    def begin(self) -> StreamStats:
+        """Note that an answer begins to stream."""
+        self.last_stream = StreamStats()
+        self.streams.append(self.last_stream)
+        return self.last_stream
 
     def cancel(self) -> None:
         """Note that a client went away."""

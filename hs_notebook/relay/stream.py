@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.relay.faults import End, Script
 from hs_notebook.relay.replies import request_id
-from hs_notebook.relay.stats import Stats, StreamStats
+from hs_notebook.relay.stats import Stats
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -83,7 +83,7 @@ class ScriptReply:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write_tokens(self, send: Send) -> None:
-        record = self.performances.stats.last_stream = StreamStats()
+        record = self.performances.stats.begin()
         now = asyncio.get_running_loop().time
         for index, frame in enumerate(self.script.tokens):
             # Deadlines are absolute: what one token is late the next one is not.

@@ -80,9 +80,10 @@ window.hsTest = (() => {
     text: (node) => node.innerText,
     tail: (node) => node.textContent.slice(-200),
     none: () => "",
+    ends: (node) => [...node.querySelectorAll(".hs-body")].map((body) => body.textContent.trimEnd().slice(-4)).join("|"),
   };
   const record = (n, selector, how) => {
-    const recorder = { samples: [], running: true };
+    const recorder = { samples: [], running: true, frames: 0 };
     let changed = false;
     const observer = new MutationObserver(() => (changed = true));
     observer.observe(outputNode(n), { subtree: true, childList: true, characterData: true });
@@ -96,12 +97,14 @@ window.hsTest = (() => {
     };
     const frame = () => {
       if (!recorder.running) return observer.disconnect();
+      recorder.frames += 1;
       painted.port2.postMessage(null);
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
     recorders.set(n, recorder);
   };
+  const framesPainted = (n) => recorders.get(n).frames;
   const stopRecording = (n) => {
     const { samples } = recorders.get(n);
     recorders.get(n).running = false;
@@ -151,6 +154,6 @@ window.hsTest = (() => {
 
   return {
     now, app, panel, session, cell, outputNode, until, kernelStatus, shutDown, idle, ready, run, runAll, isRunning, woken: () => woken,
-    record, stopRecording, recordLayout, stopLayout, withoutKernel, clicks, interrupt,
+    record, framesPainted, stopRecording, recordLayout, stopLayout, withoutKernel, clicks, interrupt,
   };
 })();

@@ -182,10 +182,15 @@ class Notebook:
     def record(self, n: int, selector: str | None = None, *, how: str = "text") -> None:
         """Note, after every frame painted, the text shown.
 
-        `how` is text, tail (its last 200 characters, cheap) or none (the time alone).
+        `how` is text, tail (its last 200 characters, cheap), ends (the last four of each answer in it) or
+        none (the time alone).
         """
         given = {"n": n, "selector": selector, "how": how}
         self._call("record(given.n, given.selector, given.how)", given)
+
+    def frames_painted(self, n: int) -> int:
+        """How many frames there were since the recording began."""
+        return int(self._call("framesPainted(given)", n))
 
     def stop_recording(self, n: int) -> list[Sample]:
         return [Sample(**sample) for sample in self._call("stopRecording(given)", n)]
