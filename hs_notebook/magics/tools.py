@@ -140,7 +140,7 @@ class Rounds:
         if not somebody_is_there():
             return _NOBODY
         if isinstance(self._display, Asks):
-            said = self._display.ask(_in_one_line(call), lambda: self._asking().stopped)
+            said = self._display.ask(f"Run {_in_one_line(call)}?", lambda: self._asking().stopped)
             return {True: "", False: _REFUSED, None: _NO_BUTTONS}[said]
         return _NO_BUTTONS if self._in_page else _by_prompt(call)
 
