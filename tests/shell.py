@@ -214,6 +214,7 @@ class Kernel:
         deadline = time.monotonic() + timeout
         while not condition(cell):
             assert time.monotonic() < deadline, f"not within {timeout} s; said: {[s.kind for s in cell.said]}"
+            self._decline()
             self._hear(cell)
 
     def wait(self, cell: Cell, *, timeout: float = 30) -> Cell:
@@ -230,6 +231,13 @@ class Kernel:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._hear(cell)
+
+    def _decline(self) -> None:
+        """Answer nothing to what a cell asks the user, unless a test does."""
+        stdin = self._client.stdin_channel
+        if stdin.msg_ready():
+            stdin.get_msg()
+            self._client.input("")
 
     def _hear(self, cell: Cell) -> None:
         """Take one message; what answers the page and not a cell counts as said by `cell`."""

@@ -37,6 +37,7 @@ RECEIPT = {
     "simulated",
     "note",
     "response_id",
+    "replayed",
 }
 
 
@@ -350,7 +351,7 @@ def test_a_front_end_without_widgets_sees_pictures_grow(running: Kernel) -> None
 def test_the_hidden_prompt_takes_a_key(running: Kernel) -> None:
     running.run("import os; known = os.environ.pop('HOLYSHEEP_API_KEY')")
     try:
-        refused = running.run("%%holysheep\n[simulate tokens=5 speed=inf]", fails=True)
+        refused = running.wait(running.start("%%holysheep\n[simulate tokens=5 speed=inf]", allow_stdin=False))
         asked, cell = running.answer_prompt("%%holysheep\n[simulate tokens=5 speed=inf]", "cr_typed_by_hand")
         again = running.run("%%holysheep\n[simulate tokens=5 speed=inf]")
         status = running.run("%holysheep")
