@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -314,3 +315,37 @@ def test_formats_and_images_are_taken(client: httpx.Client) -> None:
     reply = ask(client, content, response_format=schema).json()
     assert reply["choices"][0]["message"]["content"] == '{"a": 1}'
     assert reply["usage"]["prompt_tokens"] > 85
+
+
+# --- structured answers --------------------------------------------------------------------------
+
+TREE = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 3, "maxLength": 40},
+        "kind": {"enum": ["leaf", "node"]},
+        "size": {"type": "integer", "minimum": 3, "maximum": 5},
+        "weight": {"type": "number", "minimum": -1, "exclusiveMaximum": 2},
+        "old": {"type": ["boolean", "null"]},
+        "root": {"const": 7},
+        "above": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/Part"}]},
+        "below": {"type": "array", "items": {"$ref": "#"}, "minItems": 0, "maxItems": 1},
+    },
+    "required": ["name", "kind"],
+    "additionalProperties": False,
+    "$defs": {"Part": {"type": "object", "properties": {"n": {"type": "integer", "exclusiveMinimum": 0}}}},
+}
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_an_answer_fits_the_schema_that_was_sent(number: int, client: httpx.Client) -> None:
+    format_ = {"type": "json_schema", "json_schema": {"name": "tree", "schema": TREE, "strict": True}}
+    reply = ask(client, f"Grow number {number}.", response_format=format_)
+    jsonschema.validate(json.loads(reply.json()["choices"][0]["message"]["content"]), TREE)
+
+
+def test_an_answer_is_json_where_json_was_asked_for(client: httpx.Client) -> None:
+    reply = ask(client, "JSON, please.", response_format={"type": "json_object"})
+    assert json.loads(reply.json()["choices"][0]["message"]["content"])["simulated"] is True
+    text = ask(client, "[simulate text]\n{}", response_format={"type": "json_object"})
+    assert text.json()["choices"][0]["message"]["content"] == "{}"

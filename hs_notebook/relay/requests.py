@@ -80,6 +80,26 @@ class StreamOptions(Struct, frozen=True, kw_only=True):
     include_usage: bool = False
 
 
+class JSONSchema(Struct, frozen=True, kw_only=True):
+    """A schema with its name, as OpenAI sends one."""
+
+    schema: dict[str, Any]
+
+
+class ResponseFormat(Struct, frozen=True, kw_only=True):
+    """What an answer must be: text, any JSON object, or one that fits a schema."""
+
+    type: str
+    json_schema: JSONSchema | None = None
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The schema of the JSON that is asked for; None where text is."""
+        if self.type == "json_object":
+            return {"properties": {"simulated": {"const": True}, "answer": {"type": "string"}}}
+        return self.json_schema.schema if self.json_schema else None
+
+
 _Limit = Annotated[int, Meta(ge=1)] | None
 
 
@@ -93,6 +113,7 @@ class ChatBody(Struct, frozen=True, kw_only=True):
     max_tokens: _Limit = None
     max_completion_tokens: _Limit = None
     tools: list[Tool] | None = None
+    response_format: ResponseFormat | None = None
 
     @property
     def offered(self) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import msgspec
 
 from hs_notebook.relay import article
 from hs_notebook.relay.requests import BadRequestError, ChatBody, Directives, Part
+from hs_notebook.relay.sample import sample
 
 if TYPE_CHECKING:
     from hs_notebook.relay.models import Model
@@ -106,6 +108,9 @@ class Simulator:
     def _tokens(self, body: ChatBody, model: Model, directives: Directives) -> list[str]:
         if directives.text is None:
             seed = int.from_bytes(_digest(body, model.id))
+            if body.response_format and (schema := body.response_format.schema) is not None:
+                value = sample(schema, Random(seed))  # noqa: S311 - as above
+                return article.tokenize(json.dumps(value, ensure_ascii=False, indent=1))
             return article.write(directives.prompt, seed, directives.tokens)
         if directives.tokens is not None:
             raise BadRequestError("The simulation directives text and tokens exclude each other.")
