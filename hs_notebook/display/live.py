@@ -28,6 +28,7 @@ class Live:
         self._text = text
         self._said = ""
         self._sent = 0
+        self._counting = True
         self._tokens = 0
         self._began = self._started = time.monotonic()
 
@@ -38,11 +39,16 @@ class Live:
 
     def sending(self) -> None:
         """The request is sent now."""
+        self._counting = True
         self._started = time.monotonic()
+
+    def rest(self) -> None:
+        """What is added until the next request is sent is not the model's and has no tokens."""
+        self._counting = False
 
     def grown(self, new: str) -> Message:
         """Return what tells of text that was added to the buffer."""
-        self._tokens += estimate_tokens(new)
+        self._tokens += estimate_tokens(new) if self._counting else 0
         offset = self._sent
         self._sent += _utf16_length(new)
         if not self.seen and time.monotonic() - self._started < _WHOLE_FOR:

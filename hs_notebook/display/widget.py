@@ -133,6 +133,7 @@ class WidgetDisplay(PageDisplay):
 
     def done(self) -> None:
         self._new.flush()
+        self._live.rest()
         super().done()
 
     def _grow(self) -> None:
