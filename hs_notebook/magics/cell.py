@@ -45,6 +45,7 @@ class Question:
     form: Form
     tools: Tools
     alone: bool = True  # else its answer is one of several
+    among: int = 1  # calls that share what is left of the budget
 
     def request(self, model: str) -> ChatRequest:
         """Return what is sent to a model; raises `UsageError`."""
@@ -61,7 +62,8 @@ class Question:
         if client.is_free(request):
             return None
         most = self.options.max_cost
-        return self.magics.purse.limit(request, client.quotes, None if most is None else most - charged)
+        left = None if most is None else most - charged
+        return self.magics.purse.limit(request, client.quotes, left, among=self.among)
 
     def end(self, answer: Answer | None) -> None:
         """Put what came where the line and the conversation want it."""

@@ -59,9 +59,9 @@ class Comparison:
             refuse_key(self._question.request(model), key)
         self._place.begin(self.stop)
         # One after the other: what the first may cost is counted before the second is allowed.
-        for model, column in zip(self._models, self._place.columns, strict=True):
+        for number, (model, column) in enumerate(zip(self._models, self._place.columns, strict=True)):
             try:
-                self._send(model, column)
+                self._send(model, column, among=len(self._models) - number)
             except HolySheepError as error:
                 self._errors[model] = error
                 column.fail(error)
@@ -93,8 +93,8 @@ class Comparison:
         """What has come so far, each under the name of its model."""
         return "\n\n".join(f"## {model}\n\n{task.text}" for model, task in list(self._tasks.items()))
 
-    def _send(self, model: str, column: Display) -> None:
-        task = Task(self._question, model, column).begin()
+    def _send(self, model: str, column: Display, *, among: int) -> None:
+        task = Task(dataclasses.replace(self._question, among=among), model, column).begin()
         self._tasks[model] = task
         if self._stopped:
             task.stop()

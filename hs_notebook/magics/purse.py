@@ -72,9 +72,12 @@ class Purse:
         session, ledger = self._magics.session.charged, self.ledger
         return max(session, self._recorded(ledger)) if ledger and self.notebook != NO_NOTEBOOK else session
 
-    def limit(self, request: ChatRequest, quotes: Quotes, max_cost: Decimal | None) -> Limit | None:
+    def limit(
+        self, request: ChatRequest, quotes: Quotes, max_cost: Decimal | None, *, among: int = 1
+    ) -> Limit | None:
         """Return what a call may cost: `max_cost`, or what is left of the budget where that is less.
 
+        What is left is divided `among` so many calls that are still to be sent.
         Raises `BudgetError` where nothing is left, or no price is known to hold a limit to.
         """
         name, usd = "limit", max_cost
@@ -85,8 +88,8 @@ class Purse:
                     f"The notebook's budget of {exactly(budget)} is spent.",
                     hint="Raise it with %config HolySheepMagics.budget_usd, or lift it with None.",
                 )
-            if usd is None or left < usd:
-                name, usd = "rest of the notebook's budget", left
+            if usd is None or left / among < usd:
+                name, usd = f"{'share' if among > 1 else 'rest'} of the notebook's budget", left / among
         if usd is None:
             return None
         calibration = self._magics.session.calibration

@@ -54,7 +54,7 @@ def reached(measured):
 
 
 def measure(notebook, relay, kernel, words):
-    """Run the cell: frames a second, the lags of all words in seconds, sorted, the kernel's share of a core."""
+    """Run the cell: frames a second, all words' lags in seconds, sorted, and the kernel's share of a core."""
     relay.stats.streams.clear()
     notebook.record(3, how="ends")
     notebook.start(3)

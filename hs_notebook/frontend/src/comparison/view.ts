@@ -1,6 +1,6 @@
 import { element } from "../dom";
 import { KernelLink } from "../kernel";
-import type { Columns, ComparisonModel, FinalState, Message } from "../protocol";
+import type { Columns, ComparisonModel, Message } from "../protocol";
 import { StopButton } from "../stop";
 import { StreamView } from "../view";
 import { visible } from "../visible";
@@ -17,7 +17,8 @@ export class ComparisonView {
   readonly #spoken = element("span", "hs-spoken");
   readonly #stop: StopButton;
   readonly #unwatch: () => void;
-  readonly #ended = new Map<number, FinalState>();
+  readonly #ended = new Set<number>();
+  #isOver = false;
 
   constructor(model: ComparisonModel, host: HTMLElement) {
     this.#model = model;
@@ -75,7 +76,7 @@ export class ComparisonView {
     if (message.type !== "columns") return;
     for (const { column, ...part } of message.parts) {
       this.#columns[column]?.hear(part as Message);
-      if (part.type === "end") this.#ended.set(column, part.state);
+      if (part.type === "end") this.#ended.add(column);
     }
     if (message.parts.some((part) => part.type === "end")) this.#count();
   };
@@ -87,20 +88,16 @@ export class ComparisonView {
     this.#stop.press();
   };
 
-  get #isOver(): boolean {
-    return this.#ended.size >= this.#columns.length;
-  }
-
   #count(): void {
-    if (this.#isOver) return this.#over();
     const left = this.#columns.length - this.#ended.size;
+    if (left === 0) return this.#over();
     this.#figures.textContent = `${left} of ${this.#columns.length} answers arriving`;
   }
 
   /** The table takes the place of the line. */
   #over(): void {
+    this.#isOver = this.#line.hidden = true;
     this.#stop.halt();
-    this.#line.hidden = true;
     this.#spoken.textContent = "All answers ended";
   }
 }
