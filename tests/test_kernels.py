@@ -412,7 +412,7 @@ def test_unloading_ends_what_is_open(fresh: Kernel) -> None:
     cell = begin(fresh, "%%holysheep\n[simulate tokens=30 tps=100 ttft=50]", pieces=1)
     fresh.page_says("hello", cell.stream_id)
     fresh.wait(cell)
-    gone = fresh.run("%unload_ext hs_notebook")
-    assert [said.kind for said in gone.said if said.kind == "comm_close"] != []
+    fresh.run("%unload_ext hs_notebook")
+    assert [said.kind for said in cell.said if said.kind == "comm_close"] != []
     handlers = fresh.run("print('holysheep_stream' in get_ipython().kernel.control_handlers)")
     assert handlers.printed == "False\n"

@@ -12,7 +12,7 @@ _DEEPEST = 6  # levels of a schema that refers to itself
 
 
 def sample(schema: Any, random: Random) -> Any:
-    """Return a value that fits a JSON schema, as far as its keywords are known here: no patterns or formats."""
+    """Return a value that fits a JSON schema, as far as its keywords are known here: patterns aside."""
     return _Sampler(schema, random).value(schema, 0)
 
 
