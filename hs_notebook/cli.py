@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from hs_notebook import __version__
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
-from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, find_credentials
+from hs_notebook.settings import (
+    BASE_URL_NAME,
+    DEFAULT_BASE_URL,
+    DEFAULT_MODEL,
+    KEY_NAME,
+    find_credentials,
+    named_base_url,
+    normal_base_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,6 +145,28 @@ def spend(options: argparse.Namespace) -> int:
     return 0
 
 
+def doctor(options: argparse.Namespace) -> int:
+    """Look at everything that an answer needs, without a billed call; 1 where something is a problem."""
+    from hs_notebook.doctor import Case, Finding, examine, named_by_environment, table, well
+    from hs_notebook.ledger import Ledger
+    from hs_notebook.prices import load_book
+
+    here = Finding("ok", "front end", "the command line; notebooks: %holysheep doctor")
+    findings = examine(
+        Case(
+            credentials=lambda: find_credentials(options.base_url),
+            base_url=normal_base_url(options.base_url or named_base_url() or DEFAULT_BASE_URL),
+            named_by="--base-url" if options.base_url else named_by_environment(),
+            model=options.model,
+            book=load_book,
+            ledger=Ledger(),
+            more=[here],
+        )
+    )
+    sys.stdout.write(f"{table(findings)}\n")
+    return 0 if well(findings) else 1
+
+
 def relay(options: argparse.Namespace) -> int:
     """Run the simulated relay in the foreground."""
     _need("uvicorn", "relay")
@@ -185,6 +215,11 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date")
     made.add_argument("--export", metavar="FILE", help="write every call to a .csv or .json file")
     made.set_defaults(command=spend)
+
+    made = commands.add_parser("doctor", help="what works, what does not, and the one thing to do next")
+    made.add_argument("model", nargs="?", default=DEFAULT_MODEL, help="look for this one, too")
+    made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
+    made.set_defaults(command=doctor)
 
     made = commands.add_parser("relay", help="run the simulated relay")
     made.add_argument("--port", type=int, default=8787, help="0 takes a free one")

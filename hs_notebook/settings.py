@@ -20,6 +20,7 @@ import msgspec
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError
 
 DEFAULT_BASE_URL = "https://api.holysheep.ai/v1"
+DEFAULT_MODEL = "gpt-4.1"
 KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"

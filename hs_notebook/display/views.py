@@ -46,7 +46,9 @@ class Views:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._views: OrderedDict[str, View] = OrderedDict()
+        self.heard = False  # a page has shown one of them
         self._handlers = getattr(getattr(shell, "kernel", None), "control_handlers", None)
+        self.has_control = self._handlers is not None  # the page reaches a kernel that is busy
         if self._handlers is not None:
             self._handlers[MESSAGE_TYPE] = self._from_control
 
@@ -76,6 +78,7 @@ class Views:
         if not isinstance(content, dict):
             return
         if view := self._views.get(str(content.get("stream_id"))):
+            self.heard = True
             view.ready.wait(_READY_SECONDS)
             view.act(str(content.get("action")))
 

@@ -93,6 +93,11 @@ class Ledger:
         """Settle a call that brought nothing; `error_type` is the name of the error's class."""
         return self.settle(row, Outcome(state="error", error_type=error_type), opening=opening)
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` where the file cannot be written; makes it where there is none."""
+        with self._file.writing():
+            pass
+
     def warning(self) -> str | None:
         """Return what went wrong with the file, in one line, the first time; None ever after."""
         with suppress(IndexError):

@@ -20,7 +20,7 @@ from hs_notebook.errors import ConfigurationError
 from hs_notebook.magics.formats import FORMATS
 from hs_notebook.prices import FILE_NAME
 from hs_notebook.project import Project, find_project
-from hs_notebook.settings import KEY_NAME, named_base_url
+from hs_notebook.settings import DEFAULT_MODEL, KEY_NAME, named_base_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Configuration(Magics):
 
     shell: Any  # not optional here, as it is for traitlets
 
-    model = traitlets.Unicode("gpt-4.1", help="The model of a %%holysheep line that names none.").tag(
+    model = traitlets.Unicode(DEFAULT_MODEL, help="The model of a %%holysheep line that names none.").tag(
         config=True
     )
     base_url = traitlets.Unicode(

@@ -59,6 +59,7 @@ class Transport:
         self._auth = auth
         self._timeouts = timeouts
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.date = ""  # what the server's clock said with its last reply
 
     async def prepare(self) -> None:
         """Make the HTTP client for the running loop; connections cannot move to another."""
@@ -161,6 +162,7 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - raised again below, as ours
             failure = self._translate(error)
         else:
+            self.date = response.headers.get("date", "")
             if response.is_success:
                 return response
             failure = await self._refusal(response)
