@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.mapping.job import Job
 from hs_notebook.mapping.mapped import Mapped
-from hs_notebook.mapping.rows import fill_in, read_rows
+from hs_notebook.mapping.rows import as_frame, fill_in, read_rows
 from hs_notebook.schemas import Schema
 from hs_notebook.types import ChatRequest, prompt_messages
 
@@ -62,6 +62,6 @@ def map(  # noqa: A001 - what it does is called so everywhere
     given = (form.params() if form else {}) | params
     requests = [ChatRequest.of(model, prompt_messages(prompt, system), given) for prompt in prompts]
     job = Job(requests, form, client=client, keep=keep, concurrency=concurrency, progress=progress)
-    mapped = Mapped(values, model=model, resume=job.run)
+    mapped = Mapped(values, model=model, resume=job.run, frame=as_frame(rows))
     job.begin(mapped, max_cost, dry_run=dry_run)
     return mapped

@@ -184,10 +184,10 @@ class Job:
         if ended is not None:
             why = str(ended) if isinstance(ended, HolySheepError) else "It was stopped."
             self._say(
-                f"{why} {len(mapped) - left:,} of {len(mapped):,} rows have an answer; .resume() goes on."
+                f"{why} {len(mapped) - left:,} of {len(mapped):,} rows have their answer; .resume() goes on."
             )
         elif left:
-            self._say(f"{left:,} of {len(mapped):,} rows have no good answer; .resume() asks them again.")
+            self._say(f"{left:,} of {len(mapped):,} rows went wrong; .resume() asks them again.")
 
     def _say(self, line: str) -> None:
         stream = sys.stderr if self._page is None else sys.stdout

@@ -33,8 +33,11 @@ class Mapped(Sequence["Answer | None"]):
     the run ended before all rows were asked, or None.
     """
 
-    def __init__(self, rows: Sequence[dict[Any, Any]], *, model: str, resume: Resume) -> None:
+    def __init__(
+        self, rows: Sequence[dict[Any, Any]], *, model: str, resume: Resume, frame: Any = None
+    ) -> None:
         self.rows = rows
+        self._frame = frame
         self.model = model
         self.errors: dict[int, HolySheepError] = {}
         self.ended: HolySheepError | KeyboardInterrupt | None = None
@@ -115,9 +118,10 @@ class Mapped(Sequence["Answer | None"]):
             raise UsageError(
                 "A DataFrame needs pandas.", hint="Install it with %pip install pandas."
             ) from None
-        frame = pd.DataFrame(list(self.rows))
+        frame = pd.DataFrame(list(self.rows)) if self._frame is None else self._frame
         new = pd.DataFrame([self._beside(row) for row in range(len(self))])
         new["cost"] = pd.Series(self.costs, dtype="object").astype("float64")
+        new.index = frame.index
         names = {name: f"holysheep_{name}" for name in new.columns if name in set(frame.columns)}
         return pd.concat([frame, new.rename(columns=names)], axis=1)
 

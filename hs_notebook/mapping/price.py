@@ -87,33 +87,33 @@ class Pot:
         Waits where others hold what it needs; raises `BudgetError` where too little is left in any case.
         """
         while self.usd is not None:
-            limit = self._limit(request, self.usd, slots)
+            left = max(Decimal(0), self.usd - self.spent - sum(self._shares.values()))
+            limit = self._limit(request, self._share(request, left, slots - len(self._shares)), left)
             try:
                 limit.check(streaming=True)
-            except BudgetError as error:
-                if not self._shares:
-                    raise self._spent(error) from None
-                self._given_back.clear()
-                await self._given_back.wait()
-            else:
-                self._shares[row] = limit.worst
-                return limit
+            except BudgetError:
+                if self._shares:
+                    self._given_back.clear()
+                    await self._given_back.wait()
+                    continue
+                if self.spent:
+                    raise BudgetError(f"The {self.name} of {exactly(self.usd)} is used up.") from None
+                limit = self._limit(request, left, left)
+                limit.check(streaming=True)
+            self._shares[row] = limit.worst
+            return limit
         return None
 
-    def _limit(self, request: ChatRequest, usd: Decimal, slots: int) -> Limit:
-        left = max(Decimal(0), usd - self.spent - sum(self._shares.values()))
-        share = left
-        if longest_answer(request) is None:
-            # Nobody knows how long it gets: an equal part, or as much as the dearest so far came to.
-            share = min(left, max(left / max(1, slots - len(self._shares)), self._dearest))
-            if share < self._dearest:  # it would be stopped in the middle
-                share = Decimal(0)
-        return limit_for(request, self._quotes, share, name=self.name, calibration=self._calibration)
+    def _share(self, request: ChatRequest, left: Decimal, slots: int) -> Decimal:
+        if longest_answer(request) is not None:
+            return left  # it takes no more than that needs
+        if left < self._dearest:
+            return Decimal(0)  # it would be stopped in the middle
+        return max(left / max(1, slots), self._dearest)
 
-    def _spent(self, error: BudgetError) -> BudgetError:
-        if not self.spent:
-            return error
-        return BudgetError(f"The {self.name} of {exactly(self.usd or Decimal(0))} is used up.")
+    def _limit(self, request: ChatRequest, share: Decimal, left: Decimal) -> Limit:
+        name = self.name if share == left else f"row's share of the {self.name}"
+        return limit_for(request, self._quotes, share, name=name, calibration=self._calibration)
 
     def give_back(self, row: int, receipt: Receipt | None) -> None:
         """Count what a row came to, and free the rest of its share."""

@@ -30,10 +30,15 @@ def read_rows(rows: Any) -> list[dict[Any, Any]]:
         return [dict(row) for row in rows.to_dicts()]
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise UsageError(
-            f"There are no rows in a {type(rows).__name__}.",
+            f"rows is of the type {type(rows).__name__}, which has no rows.",
             hint="Give a DataFrame, a list of dicts or a list of texts.",
         )
     return [dict(row) if isinstance(row, Mapping) else {ROW: row} for row in rows]
+
+
+def as_frame(rows: Any) -> Any:
+    """Return a copy of a pandas DataFrame, which keeps its index; None for all else."""
+    return rows.copy() if _is_frame(rows, "pandas") else None
 
 
 def _is_frame(value: Any, library: str) -> bool:

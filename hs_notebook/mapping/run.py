@@ -67,7 +67,8 @@ class Run:
     ) -> None:
         self._client, self._questions, self._mapped = client, questions, mapped
         self._pot, self._schema, self._concurrency, self._charge = pot, schema, concurrency, charge
-        self._rows = iter(mapped.missing)
+        missing = mapped.missing
+        self._rows, self._total = iter(missing), len(missing)
         self._alike: Counter[type[HolySheepError]] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop = portal().loop
@@ -98,8 +99,8 @@ class Run:
             task.cancel()
 
     async def _run(self) -> None:
-        slots = range(min(self._concurrency, len(self._mapped.missing)))
-        self._tasks = [asyncio.ensure_future(self._work()) for _ in slots]
+        slots = min(self._concurrency, self._total)
+        self._tasks = [asyncio.ensure_future(self._work()) for _ in range(slots)]
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
@@ -113,7 +114,8 @@ class Run:
     async def _ask(self, row: int) -> None:
         request, occurrence = self._questions[row]
         try:
-            limit = await self._pot.take(row, request, slots=self._concurrency)
+            slots = min(self._concurrency, self._total - self.done)
+            limit = await self._pot.take(row, request, slots=slots)
         except BudgetError as spent:
             self._end(spent)
             return
