@@ -64,7 +64,8 @@ class Place:
             self._draw()
 
     def _draw(self) -> None:
-        self._context.run(self._publish, self._picture())
+        # A context is entered by one thread at a time, and several answers may end at once.
+        self._context.copy().run(self._publish, self._picture())
 
     def _publish(
         self, data: dict[str, Any], metadata: dict[str, Any] | None = None, *, update: bool = True
