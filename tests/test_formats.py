@@ -192,6 +192,16 @@ def test_each_of_several_conversations_keeps_its_own_system_message(
     assert sent(relay)["messages"][0] == {"role": "system", "content": "Briefly."}
 
 
+def test_each_of_several_models_is_read(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(MODEL)
+    assert ask(shell, "gpt-4.1,deepseek-v3.2 --schema City", FITS).error is None
+    answers = shell.names["reply"]
+    assert [answers[model].parsed.people for model in ("gpt-4.1", "deepseek-v3.2")] == [3, 3]
+    assert isinstance(ask(shell, "gpt-4.1,deepseek-v3.2 --schema City", MISFITS).error, SchemaError)
+    assert {answer.parsed for answer in shell.names["reply"].values()} == {None}
+    assert relay.stats.requests == 4
+
+
 def test_the_client_reads_an_answer_too(relay: EmbeddedRelay) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     with HolySheep("cr_test", base_url=relay.base_url) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -233,8 +234,8 @@ def test_allowed_tools_run_and_their_results_go_back(shell: Shell, relay: Embedd
     assert reply.text == "It is 3."
     assert "2 rounds" in reply.receipt.note
     assert reply.shown == (
-        "\n\n```python\nadd(x=2)\n```\n\n```result\n3\n```\n\n"
-        "\n\n```python\nfails(x=2)\n```\n\n```result\nValueError: no 2\n```\n\nIt is 3."
+        "\n\n```call\nadd(x=2)\n```\n\n```result\n3\n```\n\n"
+        "\n\n```call\nfails(x=2)\n```\n\n```result\nValueError: no 2\n```\n\nIt is 3."
     )
     assert "add(x=2)" in ran.out
     assert ran.out.index("add(x=2)") < ran.out.index("It is 3.")
@@ -252,6 +253,21 @@ def test_a_terminal_asks(
     result = json.loads(relay.stats.seen[-1].body)["messages"][-1]
     assert result["content"] == ("3" if runs else "Not run: the user refused.")
     assert ("*Not run: you did not allow it.*" in ran.out) is not runs
+    assert shell.names["reply"].text == "It is 3."
+
+
+def test_a_function_runs_in_the_thread_of_its_cell(shell: Shell) -> None:
+    shell.run("import threading\ndef add(x):\n    global thread\n    thread = threading.current_thread()")
+    shell.run(ASK.format("--tools add --allow-tools", "add"))
+    assert shell.names["thread"] is threading.current_thread()
+
+
+def test_an_answer_from_the_file_asks_for_its_tools_again(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(DEFINED)
+    for _ in range(2):
+        assert shell.run(ASK.format("--cache --tools add --allow-tools", "add")).error is None
+    assert shell.names["ran"] == [2, 2]
+    assert relay.stats.requests == 2
     assert shell.names["reply"].text == "It is 3."
 
 

@@ -116,7 +116,7 @@ class Rounds:
         """Show a call, run it where that is allowed, and return its result."""
         name, arguments = call.function.name or "", self._clean(call.function.arguments or "")
         text = shown_call(name, arguments)
-        self._say(f"\n\n{fenced(text, 'python')}\n")
+        self._say(f"\n\n{fenced(text, 'call')}\n")
         if (tool := self._tools.tools.get(name)) is None:
             return self._result(f"There is no function {name}.")
         if why := self._forbidden(text):
