@@ -89,6 +89,9 @@ def test_it_can_be_waited_for(running: Kernel) -> None:
     said = running.run("answer = later.wait(); print(answer, answer.state, type(answer).__name__)").printed
     assert said == f"{TEXT} complete Answer\n"
     assert running.run("print(await later)").printed == f"{TEXT}\n"
+    shown = [said.content["data"] for said in running.run("later").said if said.kind == "execute_result"]
+    assert shown[0]["text/plain"] == TEXT
+    assert 'data-state="complete"' in shown[0]["text/html"]
     assert running.run("print(f'{later}', later.text, repr(later), _ is later)").printed == (
         f"{TEXT} {TEXT} <gpt-4.1: complete, 11 characters> True\n"
     )

@@ -10,6 +10,7 @@ import traitlets
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from hs_notebook.answers import Answer
+from hs_notebook.background import Background
 from hs_notebook.compared import Answers
 from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
@@ -17,6 +18,7 @@ from hs_notebook.magics import commands
 from hs_notebook.magics.ask import ask
 from hs_notebook.magics.completion import attach
 from hs_notebook.magics.configuration import Configuration
+from hs_notebook.magics.fix import Mishap, watch
 from hs_notebook.magics.interpolation import HISTORIES
 from hs_notebook.magics.manual import manual
 from hs_notebook.magics.options import parse
@@ -52,7 +54,8 @@ class HolySheepMagics(Configuration):
         self.replays = Replays(self)
         self._shown: Any = None
         self._views: Views | None = None
-        self._detach_completion = attach(self)
+        self.mishap: Mishap | None = None  # the last error of a cell
+        self._detach = [attach(self), watch(self)]
 
     # --- the magics ------------------------------------------------------------------------------
 
@@ -184,6 +187,7 @@ class HolySheepMagics(Configuration):
             )
             formatter.mimebundle_formatter.for_type(kind, self._bundle)
             formatter.ipython_display_formatter.for_type(kind, self._unless_shown)
+        formatter.mimebundle_formatter.for_type(Background, self._bundle_of_background)
 
     def _unless_shown(self, value: Any) -> None:
         if value is not self._shown:
@@ -192,12 +196,16 @@ class HolySheepMagics(Configuration):
     def _bundle(self, value: Answer | Answers, **_: Any) -> Any:
         return picture_of(value) if self.in_page else {"text/plain": text_of(value)}
 
+    def _bundle_of_background(self, value: Background[Any], **_: Any) -> Any:
+        return {} if value.answer is None else self._bundle(value.answer)  # while it arrives: its repr
+
     def close(self) -> None:
         """Stop what streams, and forget how to show answers."""
         for running in list(self.session.running):
             running.stop()
         self.shell.input_transformers_cleanup.remove(keep_empty_cell)
-        self._detach_completion()
+        for detach in self._detach:
+            detach()
         if self._views is not None:
             self._views.close()
         for formatter in (
@@ -205,8 +213,8 @@ class HolySheepMagics(Configuration):
             self.shell.display_formatter.mimebundle_formatter,
             self.shell.display_formatter.ipython_display_formatter,
         ):
-            formatter.pop(Answer, None)
-            formatter.pop(Answers, None)
+            for kind in (Answer, Answers, Background):
+                formatter.pop(kind, None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
