@@ -238,7 +238,7 @@ def test_a_thousand_rows_and_a_killed_kernel(fast: EmbeddedRelay, tmp_path: Path
     assert len(again) == 1000 - kept  # no finished row, and every other one
     assert len(set(first) & set(again)) <= 5  # those that were under way
     assert len(AnswerFile(keep)) == 1000
-    assert f"{1000 - kept:,} rows of 1,000, the others have their answers; for gpt-4.1" in second.stderr
+    assert second.stderr.startswith(f"{1000 - kept:,} of 1,000 rows for gpt-4.1: ")
 
     third = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(third.stdout)["answers"] == result["answers"]
@@ -504,6 +504,8 @@ def test_the_price_is_said_before(
         mapped.resume()
     ask(numbers(2), FIVE, client=client, model="gpt-5.5", dry_run=True)
     assert capsys.readouterr().err == "2 rows for gpt-5.5: cost unknown.\n"
+    ask(numbers(301), FIVE, client=client_of(fast, requests_per_minute=60), dry_run=True)
+    assert capsys.readouterr().err.endswith("; at 60 requests a minute it takes 5 min or more.\n")
     ask(numbers(1), FIVE, client=client, dry_run=True)
     assert "1 row for gpt-4.1" in (line := capsys.readouterr().err)
     assert line.endswith("(32,768 tokens); together at most $0.27; max_tokens would bound it.\n")

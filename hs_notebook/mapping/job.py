@@ -134,14 +134,16 @@ class Job:
 
     def _price(self, mapped: Mapped) -> str:
         missing = mapped.missing
-        number = f"{len(missing):,} {'row' if len(missing) == 1 else 'rows'}"
-        if len(missing) < len(mapped):
-            number = f"{number} of {len(mapped):,}, the others have their answers;"
+        of = f" of {len(mapped):,}" if len(missing) < len(mapped) else ""
+        what = f"{len(missing):,}{of} {'row' if len(missing) == 1 else 'rows'} for {mapped.model}"
         if not missing or (self._client.replay and self._client.replay.mode == "replay"):
-            return f"{number} for {mapped.model}: nothing is asked."
+            return f"{what}: nothing is asked."
         requests = [self._questions[row][0] for row in missing]
         calibration = self._magics.session.calibration if self._magics else None
-        return f"{number} for {mapped.model}: {price_of(requests, self._client.quotes, calibration)}."
+        rate = self._client.requests_per_minute
+        minutes = (len(missing) - 1) // rate
+        pace = f"; at {rate:,} requests a minute it takes {minutes:,} min or more" if minutes else ""
+        return f"{what}: {price_of(requests, self._client.quotes, calibration)}{pace}."
 
     def _pot(self) -> Pot:
         usd, name, calibration = self._left, "max_cost", None
