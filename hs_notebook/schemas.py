@@ -14,7 +14,7 @@ from hs_notebook.errors import ConfigurationError, SchemaError, UsageError
 from hs_notebook.fences import unfenced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hs_notebook.answers import Answer
 
@@ -188,6 +188,8 @@ def _strict(schema: Any, *, total: bool) -> Any:
     kept = {key: value for key, value in schema.items() if key not in _NEEDLESS}
     if not kept.keys() & {"type", "anyOf", "$ref", "enum", "const"} or not kept.keys() <= _STRICT:
         return None
+    if values := kept.get("enum", [kept["const"]] if "const" in kept else []):
+        kept.setdefault("type", _types_of(values))
     if "$ref" in kept:
         kept = {"$ref": kept["$ref"], **({"$defs": kept["$defs"]} if "$defs" in kept else {})}
     if _is_object(kept):
@@ -214,6 +216,12 @@ def _strict_inside(schema: dict[str, Any], *, total: bool) -> dict[str, Any] | N
             return None
         made[key] = inner
     return made
+
+
+def _types_of(values: Iterable[Any]) -> str | list[str]:
+    names = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+    found = sorted({names.get(type(value), "object") for value in values})
+    return found[0] if len(found) == 1 else found
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:

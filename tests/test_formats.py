@@ -175,6 +175,7 @@ def test_one_repair(second: str, fits: bool, shell: Shell, monkeypatch: pytest.M
     assert misfit == {"role": "assistant", "content": MISFITS}
     assert repair["role"] == "user"
     assert repair["content"].startswith("The answer does not fit City: people: ")
+    assert '"additionalProperties": false' in repair["content"], "the schema, for who has not heard of it"
     assert server.asked[1].json["response_format"] == server.asked[0].json["response_format"]
     assert "2 rounds" in reply.receipt.note
     assert ("no JSON" in reply.receipt.note) is not fits

@@ -95,6 +95,17 @@ def test_strict_is_what_openai_s_strict_mode_takes(thing: Any) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
+def test_strict_mode_wants_a_type_beside_the_values() -> None:
+    @dataclass
+    class Sign:
+        kind: Literal["a", "b"]
+        size: Literal[1, "large"]
+
+    properties = Schema.of(Sign).json_schema["properties"]
+    assert properties["kind"] == {"enum": ["a", "b"], "type": "string"}
+    assert properties["size"]["type"] == ["integer", "string"]
+
+
 def test_descriptions_reach_the_model() -> None:
     schema = json.dumps(Schema.of(City).json_schema)
     assert "A city." in schema

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -107,7 +106,7 @@ def test_stop_and_interrupt_end_the_waiting(how: str, running: Kernel, relay: Em
     requests = relay.stats.requests
     pressed = running.page_says("stop", cell.stream_id) if how == "stop" else running.interrupt()
     running.wait(cell)
-    assert cell.ended - pressed < 2
+    assert cell.ended - pressed < 5
     assert cell.status == ("ok" if how == "stop" else "error")
     assert running.run("print(ran, reply.state)").printed == "[] stopped\n"
     assert relay.stats.requests == requests
@@ -175,9 +174,7 @@ def test_text_and_json_arrive_in_a_fence_and_end_as_they_are(running: Kernel) ->
 
 @on_one_kernel
 def test_a_misfit_is_said_under_the_answer_too(running: Kernel) -> None:
-    began = time.monotonic()
     cell = running.run(CODE.format("json", "No."), fails=True)
-    assert time.monotonic() - began < 30
     assert cell.errors == ["SchemaError: The answer is no JSON: Expecting value: line 1 column 1 (char 0)."]
     assert "The answer is no JSON" in cell.shown[-1]["metadata"]["holysheep"]["note"]
     assert cell.shown[-1]["data"]["text/plain"] == "No."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +110,18 @@ class Form:
                     raise
                 left.pop()
                 say(f"\n\n*{_plain(error.message)} Asked once more:*\n\n")
-                return _once_more(request, answer, error)
+                return self._once_more(request, answer, error)
             return None
 
         return follow
+
+    def _once_more(self, request: ChatRequest, answer: Answer, error: SchemaError) -> ChatRequest:
+        # With the schema, since some servers let response_format go unheard.
+        fitting = f" that fits this schema: {json.dumps(self.schema.json_schema)}" if self.schema else ""
+        turn = f"{error.message} Answer again, with one JSON object and nothing else{fitting}"
+        said = {"role": "assistant", "content": answer.text}
+        messages = [*request.messages, said, {"role": "user", "content": turn}]
+        return ChatRequest.of(request.model, messages, request.params)
 
 
 def with_system(messages: list[Mapping[str, Any]], text: str) -> list[Mapping[str, Any]]:
@@ -123,14 +132,6 @@ def with_system(messages: list[Mapping[str, Any]], text: str) -> list[Mapping[st
         first = {"role": "system", "content": f"{messages[0]['content']}\n\n{text}"}
         return [first, *messages[1:]]
     return [{"role": "system", "content": text}, *messages]
-
-
-def _once_more(request: ChatRequest, answer: Answer, error: SchemaError) -> ChatRequest:
-    turn = f"{error.message} Answer again, with what was asked for and nothing else."
-    said = {"role": "assistant", "content": answer.text}
-    return ChatRequest.of(
-        request.model, [*request.messages, said, {"role": "user", "content": turn}], request.params
-    )
 
 
 def _plain(text: str) -> str:
