@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics import accounts, talk
 from hs_notebook.magics.checkup import doctor
+from hs_notebook.magics.fix import fix
 from hs_notebook.magics.options import split
 from hs_notebook.magics.parser import HelpRequested, Parser, parser, read_words
 from hs_notebook.magics.replay import show_replay
@@ -30,6 +31,7 @@ HELP = """\
 %holysheep spend       what calls have cost, by model, day or notebook
 %holysheep roi         the calculator: what a month costs, and what another model or seller would save
 %holysheep doctor      what works and what does not, and the one thing to do next; nothing is billed
+%holysheep fix         explain the last error and offer the corrected cell, which is never run
 %holysheep last        show the last answer again, for example after the page was reloaded
 %holysheep history     what was said in a conversation (--chat); one with a name: history NAME
 %holysheep reset       forget a conversation
@@ -130,6 +132,7 @@ COMMANDS: Mapping[str, Command] = {
     "spend": accounts.spend,
     "roi": accounts.roi,
     "doctor": doctor,
+    "fix": fix,
     "last": alone(last),
     "history": talk.history,
     "reset": talk.reset,

@@ -82,6 +82,25 @@ def parse_ask(words: list[str]) -> tuple[Options, str]:
     return _settled(options), " ".join(rest)
 
 
+def parse_fix(words: list[str]) -> Options:
+    """Read the words of ``%holysheep fix``; raises as `parse`."""
+    made = parser("%holysheep fix")
+    made.usage = "%%holysheep fix [MODEL] [options]"
+    made.description = (
+        "Let a model explain the last error with the cell that raised it. The corrected cell is offered "
+        "below, and never run."
+    )
+    options, unknown = made.parse_known_args(words, Options())
+    if unknown:
+        refuse(
+            unknown,
+            made,
+            "%holysheep fix takes a model and options.",
+            "The last error is what it asks about.",
+        )
+    return _settled(options)
+
+
 def _settled(options: Options) -> Options:
     if options.flag_model:
         if options.model and options.model != options.flag_model:
