@@ -68,6 +68,7 @@ def lab_server(folder: Path, environment: Mapping[str, str]) -> Iterator[LabServ
         "--ServerApp.allow_root=True",
         "--IdentityProvider.token=",
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",  # the same server serves Notebook 7
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",

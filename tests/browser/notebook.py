@@ -90,6 +90,12 @@ class Notebook:
         self._call("ready()")
         return self
 
+    def open_in_notebook_7(self, url: str) -> Self:
+        """Load the page in Notebook 7 of the server at `url`."""
+        self.page.goto(f"{url}notebooks/{quote(self.path.name)}")
+        self.wait_until_ready()
+        return self
+
     def wait_until_ready(self) -> None:
         self._call("ready()")
         self.wait_until_idle()
