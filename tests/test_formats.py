@@ -193,6 +193,14 @@ def test_each_of_several_conversations_keeps_its_own_system_message(
     assert sent(relay)["messages"][0] == {"role": "system", "content": "Briefly."}
 
 
+def test_an_answer_in_the_background_says_its_misfit_where_it_is_announced(shell: Shell) -> None:
+    ran = ask(shell, "-f json --bg", "No idea.")
+    assert ran.out.startswith("An answer is there: gpt-4.1 · ")
+    assert ran.out.rstrip().endswith("The answer is no JSON: Expecting value: line 1 column 1 (char 0)")
+    with pytest.raises(SchemaError):
+        shell.names["reply"].wait()
+
+
 def test_each_of_several_models_is_read(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run(MODEL)
     assert ask(shell, "gpt-4.1,deepseek-v3.2 --schema City", FITS).error is None

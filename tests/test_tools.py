@@ -234,10 +234,10 @@ def test_allowed_tools_run_and_their_results_go_back(shell: Shell, relay: Embedd
     assert reply.text == "It is 3."
     assert "2 rounds" in reply.receipt.note
     assert reply.shown == (
-        "\n\n```call\nadd(x=2)\n```\n\n```result\n3\n```\n\n"
-        "\n\n```call\nfails(x=2)\n```\n\n```result\nValueError: no 2\n```\n\nIt is 3."
+        "```call\nadd(x=2)\n```\n\n```result\n3\n```\n\n"
+        "```call\nfails(x=2)\n```\n\n```result\nValueError: no 2\n```\n\nIt is 3."
     )
-    assert "add(x=2)" in ran.out
+    assert ran.out.startswith("```call\nadd(x=2)\n")
     assert ran.out.index("add(x=2)") < ran.out.index("It is 3.")
 
 

@@ -60,7 +60,7 @@ def test_a_click_runs_the_function_in_the_cell(running: Kernel, relay: EmbeddedR
     cell = start(running)
     (asked,) = questions(cell)
     assert asked["question"] == "Run add(x=2)?"
-    assert cell.painted == "\n\n```call\nadd(x=2)\n```\n\n", "what is asked about is on the screen"
+    assert cell.painted == "```call\nadd(x=2)\n```\n\n", "what is asked about is on the screen"
     running.page_says(f"run {asked['number'] + 1}", cell.stream_id)  # of another question
     running.page_says("run", cell.stream_id)
     running.page_says("stop please", cell.stream_id)
@@ -72,7 +72,7 @@ def test_a_click_runs_the_function_in_the_cell(running: Kernel, relay: EmbeddedR
     assert running.run("print(ran, reply)").printed == "[2] It is 3.\n"
     assert told(relay) == ["3"]
     final = cell.shown[-1]["data"]["text/plain"]
-    assert final == "\n\n```call\nadd(x=2)\n```\n\n```result\n3\n```\n\nIt is 3."
+    assert final == "```call\nadd(x=2)\n```\n\n```result\n3\n```\n\nIt is 3."
     assert [said["question"] for said in cell.custom if said["type"] == "ask"][-1] == ""
 
 

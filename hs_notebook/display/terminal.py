@@ -11,7 +11,7 @@ from hs_notebook.display.receipt import line
 from hs_notebook.display.visible import visible
 
 if TYPE_CHECKING:
-    from hs_notebook.answers import Answer
+    from hs_notebook.answers import Answer, Receipt
     from hs_notebook.display import Stop
     from hs_notebook.errors import HolySheepError
 
@@ -45,10 +45,7 @@ class TerminalDisplay:
         self._gather.flush()
 
     def finish(self, answer: Answer) -> None:
-        receipt = answer.receipt
-        ending = "" if receipt.state == "complete" else f"{receipt.state}: "
-        note = f" · {visible(receipt.note)}" if receipt.note else ""
-        self._quiet(ending + visible(line(receipt)) + note)
+        self._quiet(_ending(answer.receipt))
 
     def fail(self, error: HolySheepError) -> None:
         pass
@@ -77,7 +74,13 @@ class Announcement(TerminalDisplay):
         pass
 
     def finish(self, answer: Answer) -> None:
-        self._quiet(f"An answer is there: {visible(line(answer.receipt))}")
+        self._quiet(f"An answer is there: {_ending(answer.receipt)}")
 
     def fail(self, error: HolySheepError) -> None:
         self._quiet(f"There is no answer: {type(error).__name__}: {visible(str(error))}")
+
+
+def _ending(receipt: Receipt) -> str:
+    ending = "" if receipt.state == "complete" else f"{receipt.state}: "
+    note = f" · {visible(receipt.note)}" if receipt.note else ""
+    return ending + visible(line(receipt)) + note

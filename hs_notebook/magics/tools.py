@@ -116,7 +116,9 @@ class Rounds:
         """Show a call, run it where that is allowed, and return its result."""
         name, arguments = call.function.name or "", self._clean(call.function.arguments or "")
         text = shown_call(name, arguments)
-        self._say(f"\n\n{fenced(text, 'call')}\n")
+        said = self._asking().text
+        apart = "\n\n" if said and not said.endswith("\n\n") else ""
+        self._say(f"{apart}{fenced(text, 'call')}\n")
         if (tool := self._tools.tools.get(name)) is None:
             return self._result(f"There is no function {name}.")
         if why := self._forbidden(text):
