@@ -12,11 +12,15 @@ INTERVAL = 0.05  # seconds between two flushes
 
 
 class Pace:
-    """Acts on an event loop when it is asked to: the first time at once, then once in an interval."""
+    """Acts on an event loop when it is asked to: the first time at once, then once in an interval.
 
-    def __init__(self, act: Callable[[], None], *, interval: float = INTERVAL) -> None:
+    With `after`, in seconds, it waits so long even then, for others that are about to ask.
+    """
+
+    def __init__(self, act: Callable[[], None], *, interval: float = INTERVAL, after: float = 0.0) -> None:
         self._act = act
         self._interval = interval
+        self._after = after
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
 
@@ -24,10 +28,11 @@ class Pace:
         """Act as soon as the interval allows."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            if loop.time() >= self._next:
+            due = max(self._next, loop.time() + self._after)
+            if loop.time() >= due:
                 self.now()
             else:
-                self._timer = loop.call_at(self._next, self.now)
+                self._timer = loop.call_at(due, self.now)
 
     def now(self) -> None:
         """Act at once."""

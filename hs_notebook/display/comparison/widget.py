@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hs_notebook.display.views import Views
     from hs_notebook.widgets.comparison import ComparisonView
 
+_TOGETHER = 0.005  # seconds within which the text of all columns arrives: they are read at the same moment
 _KEPT_OPEN = 20  # comparisons that answer a page which was reloaded, after their end
 
 
@@ -93,7 +94,7 @@ class WidgetComparison(PageComparison):
         self._views = views
         self._loop = loop
         self._stop: Stop = lambda: None
-        self._new = Pace(self._send_new)
+        self._new = Pace(self._send_new, after=_TOGETHER)
         self.columns: Sequence[WidgetColumn] = [
             WidgetColumn(self, model, f"{self._display_id}-{number}") for number, model in enumerate(models)
         ]
@@ -166,7 +167,7 @@ class WidgetComparison(PageComparison):
     def arrived(self, *, at_once: bool) -> None:
         """Text has come for a column."""
         if at_once:
-            self._new.now()
+            self._send_new()
         else:
             self._new.request()
 
