@@ -6,14 +6,17 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 from kernels import DEFAULT_KERNEL, KERNEL_NAMES
-from shell import Cell, Kernel, kernel, settings
+from nbclient import NotebookClient
+from shell import Cell, Kernel, kernel, manager, settings
 
 from hs_notebook.relay import EmbeddedRelay, Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.kernels
 on_one_kernel = pytest.mark.parametrize("running", [DEFAULT_KERNEL], indirect=True)
@@ -185,3 +188,24 @@ def test_an_answer_in_the_background_says_its_misfit(running: Kernel) -> None:
     running.run(CODE.format("json --bg", "No."))
     caught = running.run("try: reply.wait()\nexcept Exception as error: print(type(error).__name__)")
     assert caught.printed == "SchemaError\n"
+
+
+def test_where_notebooks_run_by_themselves_nothing_is_inserted_and_nothing_is_lost(
+    relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in settings(relay.base_url).items():
+        monkeypatch.setenv(name, value)
+    cells = [
+        "%load_ext hs_notebook",
+        DEFINED,
+        "%%holysheep -f code\n[simulate text]\n```python\nmade = 1\n```",
+        ASK.format("add").replace("--tools add", "--tools add --allow-tools"),
+        "print('made' in globals(), ran, reply)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, km=manager(DEFAULT_KERNEL), timeout=60).execute(cwd=str(tmp_path))
+    assert [cell.source for cell in notebook.cells] == cells
+    code, tools, printed = (cell.outputs[0] for cell in notebook.cells[2:])
+    assert code["data"]["text/plain"] == "```python\nmade = 1\n```\n"
+    assert tools["data"]["text/plain"].startswith("```call\nadd(x=2)\n```\n\n```result\n3\n```\n")
+    assert printed["text"] == "False [2] It is 3.\n"
