@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _LINE_SECONDS = 30.0  # between two lines
-_WIDTH = 100
+_WIDTH = 88
 
 
 class Progress:
