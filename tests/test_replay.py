@@ -282,6 +282,47 @@ def test_the_cell_is_not_asked_elsewhere_either(shell: Shell, relay: EmbeddedRel
     assert relay.stats.requests == 1
 
 
+QUESTIONS = {
+    "side by side": "%%holysheep gpt-4.1,deepseek-v3.2 -o answer\nHello [simulate tokens=4 speed=inf]",
+    "in the background": "%%holysheep gpt-4.1 --bg -o answer\nHello [simulate tokens=4 speed=inf]\n",
+    "in a line": "answer = %holysheep ask gpt-4.1 'Hello [simulate tokens=4 speed=inf]'",
+    "in one piece": "%%holysheep gpt-4.1 --no-stream -o answer\nHello [simulate tokens=4 speed=inf]",
+    "JSON": '%%holysheep gpt-4.1 -f json -o answer\n[simulate speed=inf text]\n{"a": 1}',
+    "a schema": "%%holysheep gpt-4.1 --schema Point -o answer\nHello [simulate speed=inf]",
+    "a tool": "%%holysheep gpt-4.1 --tools double --allow-tools -o answer\n"
+    'Hello [simulate tool=double arguments={"number":4} speed=inf]',
+    "a conversation": "%%holysheep gpt-4.1 --chat --reset -o answer\nHello [simulate tokens=4 speed=inf]",
+}
+NAMES = """
+from dataclasses import dataclass
+@dataclass
+class Point:
+    x: int
+def double(number: int) -> int:
+    "Twice a number."
+    return 2 * number
+"""
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=list(QUESTIONS))
+def test_every_kind_of_question_is_replayed(question: str, shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(NAMES)
+    shell.magics.replay = "record"
+    said: list[list[Any]] = []
+    for requests in (1, 0):
+        before = relay.stats.requests
+        ran = shell.run(question)
+        assert ran.error is None, ran.out
+        answer = shell.names["answer"]
+        answers = list(answer.values()) if hasattr(answer, "values") else [answer]
+        answers = [one.wait() if hasattr(one, "wait") else one for one in answers]
+        assert (relay.stats.requests > before) is bool(requests)
+        assert [one.receipt.replayed for one in answers] == [not requests] * len(answers)
+        said.append([(one.text, one.parsed, one.receipt.usage.completion_tokens) for one in answers])
+    assert said[0] == said[1]
+    assert shell.magics.session.charged == 0
+
+
 def test_without_a_key_and_a_relay(
     shell: Shell, relay: EmbeddedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
