@@ -437,7 +437,10 @@ def test_waiting_for_a_place_is_told(shared: EmbeddedRelay) -> None:
         assert await waiting is None
 
     asyncio.run(ask_beside_a_stream())
-    assert notes.notices == ["waiting for another answer to end: the limit of concurrent streams is reached"]
+    assert notes.notices == [
+        "waiting for another answer to end: the limit of concurrent streams is reached",
+        "",
+    ]
 
 
 def places_taken(client: AsyncHolySheep) -> int:

@@ -244,8 +244,12 @@ def parts(cell: Cell, column: int) -> list[dict[str, object]]:
 def begin(running: Kernel, code: str) -> Cell:
     """Start a cell and wait until both columns have text."""
     cell = running.start(code)
-    running.until(cell, lambda cell: all(len(parts(cell, column)) >= 3 for column in (0, 1)))
+    running.until(cell, lambda cell: all(has_text(cell, column) for column in (0, 1)))
     return cell
+
+
+def has_text(cell: Cell, column: int) -> bool:
+    return any(len(str(part.get("text", ""))) > 20 for part in parts(cell, column))
 
 
 def is_kept(cell: Cell, states: list[str]) -> None:
@@ -294,7 +298,7 @@ def test_a_page_stops_one_or_all_and_what_it_missed_comes_again(
 def test_the_command_stops_all_that_arrive_in_the_background(running: tuple[Kernel, EmbeddedRelay]) -> None:
     running_kernel, _ = running
     cell = running_kernel.run(f"%%holysheep {TWO} --bg -o both\n{SLOW}")
-    running_kernel.until(cell, lambda cell: all(len(parts(cell, column)) >= 3 for column in (0, 1)))
+    running_kernel.until(cell, lambda cell: all(has_text(cell, column) for column in (0, 1)))
     stopped = running_kernel.run("%holysheep stop\nboth.wait()\nprint(both.state, len(both.answer))")
     assert stopped.printed.splitlines()[-1] == "stopped 2"
 

@@ -159,8 +159,21 @@ def test_gate_waits_for_the_window() -> None:
         for _ in range(5):
             await gate.enter(heard.append)
         assert 0.4 <= time.monotonic() - started < 2
-        assert heard
-        assert all(0 < wait <= 0.2 for wait in heard)
+        assert heard[-1] == 0.0, "the end of a wait is told"
+        assert all(0 < wait <= 0.2 for wait in heard if wait)
+
+
+def test_who_waits_in_the_line_hears_of_it_too() -> None:
+    async def main() -> None:
+        gate, heard = Gate(RateLimiter(1000, 1)), [[], []]
+        await gate.enter(ignore)
+        waiting = [asyncio.create_task(gate.enter(notices.append)) for notices in heard]
+        await asyncio.sleep(0.01)
+        assert heard == [[math.inf], [math.inf]]
+        for number in range(2):
+            gate.leave()
+            await waiting[number]
+            assert heard[number][-1] == 0.0
 
     asyncio.run(main())
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 _WHOLE_FOR = 1.5  # seconds in which all text so far is sent while no view has said hello: it may not hear yet
+_LATE = 0.5  # seconds until a request is sent, after which its clock begins anew
 _NO_VIEW_AFTER = 2.0  # seconds without a hello: this front end has no widgets
 
 
@@ -37,10 +38,12 @@ class Live:
         """Whether no view shows it, and none will."""
         return not self.seen and time.monotonic() - self._began > _NO_VIEW_AFTER
 
-    def sending(self) -> None:
-        """The request is sent now."""
+    def sending(self) -> list[Message]:
+        """The request is sent now; return what tells a page that the first of them had to wait."""
         self._counting = True
         self._started = time.monotonic()
+        late = not self._sent and self._started - self._began > _LATE
+        return [self._snapshot()] if late else []
 
     def rest(self) -> None:
         """What is added until the next request is sent is not the model's and has no tokens."""

@@ -120,7 +120,8 @@ class WidgetDisplay(PageDisplay):
     # --- on the loop -----------------------------------------------------------------------------
 
     def sending(self) -> None:
-        self._live.sending()
+        for message in self._live.sending():
+            self._widget.send(message)
 
     def notice(self, text: str) -> None:
         self._widget.send(self._live.notice(text))

@@ -127,3 +127,5 @@ def _tell_wait(progress: Progress, wait: float) -> None:
         progress.notice("waiting for another answer to end: the limit of concurrent streams is reached")
     elif wait > _NOTICED_WAIT:
         progress.notice(f"the limit of requests a minute is reached; sending in {wait:.0f} s")
+    elif not wait:
+        progress.notice("")

@@ -21,12 +21,22 @@ class Gate:
         self._limiter = limiter
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
+        self._first_waits = math.inf  # seconds, whoever is the first in the line
 
     async def enter(self, notice: Notice) -> None:
-        """Wait for a place; `notice` hears how many seconds it will take, infinity if nobody knows."""
+        """Wait for a place; `notice` hears how many seconds it will take, infinity if nobody knows.
+
+        When there is one after all, it hears 0.
+        """
+        waited = self._turn.locked()
+        if waited:
+            notice(self._first_waits)
         async with self._turn:
             while wait := self._limiter.admit():
+                waited, self._first_waits = True, wait
                 await self._wait(wait, notice)
+        if waited:
+            notice(0.0)
 
     async def count(self, notice: Notice) -> None:
         """Wait until one more request of a call that has a place may be sent."""

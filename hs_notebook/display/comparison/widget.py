@@ -54,7 +54,7 @@ class WidgetColumn(PageColumn):
         """Go with the widget."""
 
     def sending(self) -> None:
-        self.live.sending()
+        self._comparison.send([(self, message) for message in self.live.sending()])
 
     def notice(self, text: str) -> None:
         self._comparison.send([(self, self.live.notice(text))])
