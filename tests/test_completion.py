@@ -322,7 +322,8 @@ def test_a_page_asks_a_kernel(name: str, relay: EmbeddedRelay, tmp_path: Path) -
         assert reply["matches"] == ["claude-sonnet-4.5"]
         assert (reply["cursor_start"], reply["cursor_end"]) == (20, 23)
         (kind,) = reply["metadata"]["_jupyter_types_experimental"]
-        assert kind["type"] == "15.00 $/MTok out, retires 2026-11-30"
+        shown = kind["type"].replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
+        assert shown == "15.00 $/MTok out, retires 2026-11-30"
         reply = running.complete("%%holysheep gpt-4.1\nSay {rows[0]['")
         assert reply["matches"] == ["'id']"]
         assert running.complete("%%holysheep gpt-4.1 --max-cost ")["matches"] == []

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _FIRST = 1000  # priority: before all of IPython's own matchers, and jedi above all
 _CELL = re.compile(r"\s*%%holysheep(?P<line>[^\n]*)\n?")
 _LINE = re.compile(r"\s*(?:[\w.,\s\[\]'\"]+=\s*)?%holysheep\s(?P<line>.*)$")
+# JupyterLab's menu breaks what stands beside a name, over the line below.
+_UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 _TARGET = re.compile(r"\s*\w+\s*<<")
 _TYPED = re.compile(r"(?:\\.|[^\s\\])*$")
 
@@ -64,7 +66,8 @@ def _result(magics: HolySheepMagics, context: CompletionContext) -> SimpleMatche
         fit = None
     if fit is None:
         return {"completions": [], "suppress": False}
-    found = [SimpleCompletion(item.text, type=item.kind) for item in fit.items]
+    unbroken = _UNBROKEN if magics.in_page else {}
+    found = [SimpleCompletion(item.text, type=item.kind.translate(unbroken)) for item in fit.items]
     return {
         "completions": found or Nothing(),
         "matched_fragment": fit.fragment,
