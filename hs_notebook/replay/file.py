@@ -31,6 +31,7 @@ class AnswerFile:
         self.path = Path(path)
         self.used = 0
         self._lock = threading.Lock()
+        self._prepared = False
         self._forget()
 
     def _forget(self) -> None:
@@ -50,9 +51,11 @@ class AnswerFile:
             return self._answers.get(key)
 
     def prepare(self) -> None:
-        """Make the file where there is none, and see that it can be written, before money is spent."""
-        with self._lock, self._writing():
-            pass
+        """Make the file where there is none, and see once that it can be written: before money is spent."""
+        with self._lock:
+            if not self._prepared:
+                with self._writing():
+                    self._prepared = True
 
     def keep(self, kept: KeptAnswer) -> None:
         """Write an answer to the end of the file; when this returns, the system has it."""
