@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 from kernels import KERNEL_NAMES
 from shell import Reply, Server, kernel, settings
+from test_terminal import Terminal
 
 from hs_notebook.magics.commands import COMMANDS, HELP
 from hs_notebook.magics.manual import purposes
@@ -93,7 +96,7 @@ def test_models_come_first_with_their_prices_and_then_the_options(shell: Shell) 
     found = completions(shell, "%%holysheep ")
     assert [completion.text for completion in found][:4] == MODELS
     assert all(completion.text.startswith("--") for completion in found[4:])
-    assert found[0].type == "8.00 $/MTok out"
+    assert found[0].type.startswith("8.00 $/MTok out")  # later it says that it retires
     assert found[3].type == "0.42 $/MTok out, retires 2026-07-24"
     assert len(found) > 15
 
@@ -327,3 +330,16 @@ def test_a_page_asks_a_kernel(name: str, relay: EmbeddedRelay, tmp_path: Path) -
         reply = running.complete("%%holysheep gpt-4.1\nSay {rows[0]['")
         assert reply["matches"] == ["'id']"]
         assert running.complete("%%holysheep gpt-4.1 --max-cost ")["matches"] == []
+
+
+def test_a_terminal(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor"]
+    environment = os.environ | settings(relay.base_url) | {"TERM": "xterm"}
+    with Terminal(command, environment, tmp_path) as running:
+        running.until(r"In \[1\]", 0)
+        start = running.type("%load_ext hs_notebook\r")
+        running.until(r"In \[2\]", start)
+        start = running.type("%%holysheep gem\t")
+        running.until("gemini-2.5-flash", start)
+        start = running.type(" --max-t\t")
+        running.until("--max-tokens", start)
