@@ -6,16 +6,19 @@ import json
 import pickle
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from IPython.core.displaypub import DisplayPublisher
 from kernels import DEFAULT_KERNEL
 from shell import WIDGET, Kernel, Shell, kernel, settings
 
 import hs_notebook
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.compared import Answers
+from hs_notebook.display.comparison.page import PageComparison
 from hs_notebook.display.comparison.picture import comparison_bundle
 from hs_notebook.errors import NotFoundError
 from hs_notebook.relay import EmbeddedRelay
@@ -223,6 +226,22 @@ def test_in_the_background_they_are_waited_for_together(shell: Shell) -> None:
     assert list(both.wait(10)) == ["gpt-4.1", "deepseek-v3.2"]
     assert both.state == "complete"
     assert str(both) == "## gpt-4.1\n\nYes.\n\n## deepseek-v3.2\n\nYes."
+
+
+def test_a_picture_may_be_drawn_by_several_threads_at_a_time(shell: Shell) -> None:
+    place = PageComparison(shell.ip, ["a", "b"])
+    drawn: list[str] = []
+
+    class Publisher(DisplayPublisher):  # type: ignore[misc]
+        def publish(self, data: dict[str, str], **_: object) -> None:
+            drawn.append(data["text/html"])
+            if len(drawn) == 1:
+                with ThreadPoolExecutor() as others:
+                    others.submit(place.columns[1].notice, "the second waits, too").result()
+
+    shell.ip.display_pub = Publisher(shell=shell.ip)
+    place.columns[0].notice("the first waits")
+    assert [("first waits" in one, "second waits" in one) for one in drawn] == [(True, False), (True, True)]
 
 
 # --- kernels -------------------------------------------------------------------------------------

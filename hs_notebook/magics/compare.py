@@ -135,8 +135,12 @@ def _settled(future: Future[Answer]) -> Answer:
 def compare(question: Question, models: list[str]) -> Answers:
     """Ask several models and wait for all of them."""
     magics = question.magics
+    comparison = Comparison(question, models, place_for(magics, models))
     try:
-        return Comparison(question, models, place_for(magics, models)).begin().run(magics.wait)
+        return comparison.begin().run(magics.wait)
+    except BaseException:
+        comparison.stop()  # also what was interrupted before anybody waited for it
+        raise
     finally:
         magics.purse.say_warning()
 
