@@ -89,13 +89,13 @@ def _row(model: str, answer: Answer | None, relative: dict[str, Decimal]) -> tup
     rate = receipt.tokens_per_second
     return (
         model,
-        receipt.state,
+        f"{receipt.state}, replayed" if receipt.replayed else receipt.state,
         seconds(receipt.ttft),
         "unknown" if math.isnan(rate) else f"{rate:,.0f}",
         f"{about}{receipt.usage.prompt_tokens:,}",
         f"{about}{receipt.usage.completion_tokens:,}",
         cost_words(receipt.costs, brief=True),
-        _multiple(relative.get(model)),
+        _NOTHING if receipt.cost == 0 else _multiple(relative.get(model)),
     )
 
 
