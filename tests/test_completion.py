@@ -148,7 +148,9 @@ def test_pictures_and_pydantic_models(shell: Shell) -> None:
     shell.run("import PIL.Image, pydantic\npicture = PIL.Image.new('RGB', (2, 2))")
     shell.run("class Town(pydantic.BaseModel):\n    name: str")
     assert offered(shell, "%%holysheep --image pic") == ["picture"]
-    assert offered(shell, "%%holysheep --schema T") == ["Town"]
+    shell.run("import typing, msgspec\nclass Typed(typing.TypedDict):\n    name: str")
+    shell.run("class Tight(msgspec.Struct):\n    name: str\nclass Tree:\n    name: str")
+    assert offered(shell, "%%holysheep --schema T") == ["Tight", "Town", "Typed"]
 
 
 @pytest.mark.parametrize("line", ["%%holysheep --chat ", "%holysheep history ", "%holysheep reset "])

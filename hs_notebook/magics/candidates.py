@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, is_typeddict
 from urllib.parse import urlsplit
 
-from hs_notebook.magics.fields import Item, is_frame, kind_of
+from hs_notebook.magics.fields import Item, kind_of
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.settings import DEFAULT_BASE_URL, named_base_url
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 SEVERAL = frozenset({"model", "flag_model", "tools"})  # what may be several, with commas between them
 _MOST = 200  # files that are offered
 _LONGEST = 60  # characters of a hint
-_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".svg")
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 
 def models(magics: HolySheepMagics, _part: str) -> list[Item]:
@@ -111,11 +109,15 @@ def _named(magics: HolySheepMagics, fits: Any) -> list[Item]:
 
 
 def _is_schema(value: Any) -> bool:
-    pydantic = sys.modules.get("pydantic")
-    if issubclass(type(value), type):
-        model = pydantic is not None and issubclass(value, pydantic.BaseModel)
-        return model or dataclasses.is_dataclass(value)
-    return type(value) is dict and isinstance(value.get("type", value.get("properties")), str | dict)
+    """Tell whether an answer can be held to a value."""
+    if type(value) is dict:
+        return isinstance(value.get("type", value.get("schema", value.get("properties"))), str | dict)
+    if not issubclass(type(value), type):
+        return False
+    made_by = {(kind.__module__.partition(".")[0], kind.__name__) for kind in value.__mro__}
+    made = {("pydantic", "BaseModel"), ("msgspec", "Struct")} & made_by
+    fields = any("__dataclass_fields__" in vars(kind) for kind in value.__mro__)
+    return bool(made) or fields or is_typeddict(value)
 
 
 def _is_function(value: Any) -> bool:
@@ -123,15 +125,11 @@ def _is_function(value: Any) -> bool:
 
 
 def _is_image(value: Any) -> bool:
-    """Tell whether a value is a picture or a figure, or has one; asks only who made its class."""
+    """Tell whether a value is a picture or a figure; asks only its class."""
     kinds = type(value).__mro__
     made_by = {kind.__module__.partition(".")[0] for kind in kinds}
-    names = {kind.__name__ for kind in kinds}
-    return not is_frame(value) and (
-        ("PIL" in made_by and "Image" in names)
-        or ("matplotlib" in made_by and bool(names & {"Figure", "Axes"}))
-        or ("IPython" in made_by and "Image" in names)
-    )
+    shown = any(name in vars(kind) for kind in kinds for name in ("savefig", "_repr_png_"))
+    return shown or ("PIL" in made_by and any(kind.__name__ == "Image" for kind in kinds))
 
 
 def _schemas(magics: HolySheepMagics, _part: str) -> list[Item]:
