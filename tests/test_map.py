@@ -725,5 +725,9 @@ def test_in_a_page_the_bar_is_live_and_stays_as_text(fast: EmbeddedRelay, tmp_pa
         assert first["transient"] == last["transient"]
         opened = [said for said in cell.said if said.kind == "comm_open"]
         closed = [said for said in cell.said if said.kind == "comm_close"]
-        models = [said for said in opened if "IPY_MODEL" in str(said.content) or said.content]
-        assert len(models) >= len(closed) >= 4  # the box and its three parts
+        assert len(opened) >= len(closed) >= 4  # the box and its three parts
+        running.run("%config HolySheepMagics.display = 'page'")  # a page without widgets
+        cell = running.wait(running.start(f"{MAP})", allow_stdin=True))
+        assert (cell.status, cell.shown) == ("ok", [])
+        assert {said.content["name"] for said in cell.said if said.kind == "stream"} == {"stdout"}
+        assert "8/8 [" in cell.printed

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -15,13 +14,15 @@ _WIDTH = 88
 
 
 class Progress:
-    """A bar of `total` rows, in words what was spent and how many failed; in the page of `shell`, if any.
+    """A bar of `total` rows, and in words what was spent and how many failed.
 
-    At the end the page keeps the bar as text: a widget would be saved as it began, with 0 %.
+    It moves where it is `watched`: as a widget in the page of `shell`, else as text in `file`. At the end the
+    page keeps it as text: a widget would be saved as it began, with 0 %.
     """
 
-    def __init__(self, total: int, shell: InteractiveShell | None, *, watched: bool) -> None:
+    def __init__(self, total: int, file: TextIO, *, watched: bool, shell: InteractiveShell | None) -> None:
         self._total = total
+        self._file = file
         self._shell = shell
         self._begun = self._told = time.monotonic()
         self._state = (0, "")
@@ -32,11 +33,7 @@ class Progress:
         elif watched:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="row", dynamic_ncols=True, file=self._file)
-
-    @property
-    def _file(self) -> Any:
-        return sys.stderr if self._shell is None else sys.stdout  # a page shows standard error in red
+            self._bar = tqdm(total=total, unit="row", dynamic_ncols=True, file=file)
 
     def _in_page(self, shell: InteractiveShell) -> Any:
         from tqdm.notebook import tqdm_notebook
@@ -49,8 +46,7 @@ class Progress:
     def _publish(self, shell: InteractiveShell, data: dict[str, Any], *, update: bool = False) -> None:
         shell.display_pub.publish(data=data, transient={"display_id": self._display_id}, update=update)
 
-    def say(self, line: str) -> None:
-        """Say a line above the bar."""
+    def _say(self, line: str) -> None:
         self._file.write(f"{line}\n")
         self._file.flush()
 
@@ -65,16 +61,15 @@ class Progress:
             self._bar.set_postfix_str(text, refresh=True)
         elif time.monotonic() - self._told > _LINE_SECONDS:
             self._told = time.monotonic()
-            self.say(self._line())
+            self._say(self._line())
 
     def close(self) -> None:
         """Leave the last state, as text."""
         if self._bar is None:
-            self.say(self._line())
-        elif self._shell is None:
-            self._bar.close()
-        else:
-            self._bar.close()
+            self._say(self._line())
+            return
+        self._bar.close()
+        if self._shell is not None:
             for part in (*self._bar.container.children, self._bar.container):
                 part.close()
             self._publish(self._shell, {"text/plain": self._line()}, update=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
@@ -55,8 +55,8 @@ class Job:
         self._concurrency, self._progress = concurrency, progress
         shell = ipython()
         magics = loaded(shell) if shell is not None else None
-        # The shell whose page shows outputs, if any.
-        self._page = shell if (magics.in_page if magics else hasattr(shell, "kernel")) else None
+        self._in_kernel = hasattr(shell, "kernel")
+        self._page = shell if self._in_kernel and (magics is None or magics.has_widgets) else None
         self._magics = magics if client is None else None
         self._client = self._connected(
             client, None if keep is None else AnswerFile(full_path(os.fspath(keep)))
@@ -162,7 +162,8 @@ class Job:
     def _watch(self, run: Run, total: int) -> None:
         from hs_notebook.display.progress import Progress, Unseen
 
-        watch = Progress(total, self._page, watched=somebody_is_there()) if self._progress else Unseen()
+        watched = somebody_is_there() or self._file.isatty()
+        watch = Progress(total, self._file, watched=watched, shell=self._page) if self._progress else Unseen()
         try:
             if self._magics is None:
                 run.wait(watch)
@@ -191,7 +192,10 @@ class Job:
         elif left:
             self._say(f"{left:,} of {len(mapped):,} rows went wrong; .resume() asks them again.")
 
+    @property
+    def _file(self) -> TextIO:
+        return sys.stdout if self._in_kernel else sys.stderr  # a page shows standard error in red
+
     def _say(self, line: str) -> None:
-        stream = sys.stderr if self._page is None else sys.stdout
-        stream.write(f"{line}\n")
-        stream.flush()
+        self._file.write(f"{line}\n")
+        self._file.flush()

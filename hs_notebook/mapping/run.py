@@ -106,10 +106,14 @@ class Run:
                 raise outcome
 
     async def _work(self) -> None:
-        for row in self._rows:
-            if self._mapped.ended is not None:
-                return
-            await self._ask(row)
+        try:
+            for row in self._rows:
+                if self._mapped.ended is not None:
+                    return
+                await self._ask(row)
+        except Exception:  # none that is ours: the others must not wait for what never comes
+            self._cancel()
+            raise
 
     async def _ask(self, row: int) -> None:
         request, occurrence = self._questions[row]
@@ -120,9 +124,12 @@ class Run:
             self._end(spent)
             return
         exchange = self._client.exchange(request, limit=limit, occurrence=occurrence)
-        answer, error = await _exchanged(exchange)
-        self._pot.give_back(row, answer.receipt if answer is not None else None)
-        self._charge(exchange)
+        answer: Answer | None = None
+        try:
+            answer, error = await _exchanged(exchange)
+        finally:
+            self._pot.give_back(row, answer.receipt if answer is not None else None)
+            self._charge(exchange)
         if answer is not None:
             answer = scrubbed(answer, self._client.credentials.key)
         await self._put(row, answer, error)
