@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
@@ -14,12 +13,12 @@ from hs_notebook.magics import loaded
 from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.mapping.price import Pot, price_of
 from hs_notebook.mapping.run import Run
-from hs_notebook.prices import full_path
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import ipython, somebody_is_there
 from hs_notebook.replay import AnswerFile, Replay
 
 if TYPE_CHECKING:
+    import os
     from decimal import Decimal
 
     from hs_notebook.answers import Answer
@@ -58,9 +57,7 @@ class Job:
         self._in_kernel = hasattr(shell, "kernel")
         self._page = shell if self._in_kernel and (magics is None or magics.has_widgets) else None
         self._magics = magics if client is None else None
-        self._client = self._connected(
-            client, None if keep is None else AnswerFile(full_path(os.fspath(keep)))
-        )
+        self._client = self._connected(client, None if keep is None else AnswerFile(keep))
         for request in requests:
             refuse_key(request, self._client.credentials.key)
 

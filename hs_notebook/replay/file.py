@@ -6,12 +6,12 @@ import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hs_notebook.errors import ConfigurationError
+from hs_notebook.prices import full_path
 from hs_notebook.replay.kept import KeptAnswer
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class AnswerFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = full_path(os.fspath(path))
         self.used = 0
         self._lock = threading.Lock()
         self._prepared = False
