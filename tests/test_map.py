@@ -27,6 +27,7 @@ from shell import KEY, WIDGET, Shell, kernel, manager, settings
 import hs_notebook
 from hs_notebook import HolySheep
 from hs_notebook.errors import (
+    APIConnectionError,
     APIStatusError,
     AuthenticationError,
     BudgetError,
@@ -355,6 +356,12 @@ def test_what_every_row_would_meet_ends_it(
     assert fast.stats.requests <= most
     if kind is NotFoundError:
         assert "gpt-4.1" in str(error.value)
+
+
+def test_a_host_that_is_none_ends_it() -> None:
+    client = HolySheep(KEY, base_url="https://no-such-host.invalid/v1", retry=RetryPolicy(attempts=1))
+    with pytest.raises(APIConnectionError):
+        ask(numbers(200), client=client)
 
 
 def test_what_came_before_such_an_end_is_returned(

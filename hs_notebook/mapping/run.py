@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.call import scrubbed, suggest
 from hs_notebook.errors import (
+    APIConnectionError,
     AuthenticationError,
     BudgetError,
     ConfigurationError,
@@ -151,7 +152,8 @@ class Run:
         if isinstance(error, NotFoundError):
             await suggest(self._client, self._questions[row][0].model, error)
         self._alike[type(error)] += 1
-        if isinstance(error, _OF_ALL) or (not self.answered and self._alike[type(error)] >= _ALIKE):
+        alike = not self.answered and self._alike[type(error)] >= _ALIKE
+        if alike or isinstance(error, _OF_ALL) or _is_final(error):
             self._end(error)
 
     def _flaw(self, answer: Answer) -> HolySheepError | None:
@@ -188,6 +190,10 @@ async def _exchanged(exchange: Exchange) -> tuple[Answer | None, HolySheepError 
     except HolySheepError as failure:
         return None, failure
     return answer, error
+
+
+def _is_final(error: HolySheepError) -> bool:
+    return isinstance(error, APIConnectionError) and not error.temporary
 
 
 def _settle(future: concurrent.futures.Future[None]) -> None:
