@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hs_notebook.types import Model
 
 Mark = Literal["ok", "warning", "problem"]
+_MARKS: dict[Mark, str] = {"ok": "✓ ok", "warning": "! warning", "problem": "✗ problem"}
 PATIENCE = 5.0  # seconds for the relay to answer
 _CLOCK_OFF = 60.0  # seconds: more makes dates and waits wrong
 _PACKAGES = ("ipython", "ipykernel", "ipywidgets", "anywidget", "httpx")
@@ -104,7 +105,7 @@ def table(findings: Sequence[Finding]) -> Table:
     """Return findings as a table, whose last line is the one thing to do next."""
     from hs_notebook.display.table import Column, Table
 
-    columns = (Column("mark"), Column("what"), Column("found"))
+    columns = (Column("mark", show=_MARKS.__getitem__), Column("what"), Column("found"))
     rows = tuple((found.mark, found.subject, found.words) for found in findings)
     return Table("What works, and what does not; nothing was billed", columns, rows, (next_step(findings),))
 
