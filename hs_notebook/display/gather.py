@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,13 +15,16 @@ INTERVAL = 0.05  # seconds between two flushes
 class Pace:
     """Acts on an event loop when it is asked to: the first time at once, then once in an interval.
 
-    With `after`, in seconds, it waits so long even then, for others that are about to ask.
+    With a `beat`, in seconds, it acts so long after moments at which the loop's clock shows a multiple of the
+    interval, and never at once.
     """
 
-    def __init__(self, act: Callable[[], None], *, interval: float = INTERVAL, after: float = 0.0) -> None:
+    def __init__(
+        self, act: Callable[[], None], *, interval: float = INTERVAL, beat: float | None = None
+    ) -> None:
         self._act = act
         self._interval = interval
-        self._after = after
+        self._beat = beat
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
 
@@ -28,11 +32,14 @@ class Pace:
         """Act as soon as the interval allows."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            due = max(self._next, loop.time() + self._after)
-            if loop.time() >= due:
+            now = loop.time()
+            if self._beat is not None:
+                beats = math.ceil((now - self._beat) / self._interval)
+                self._next = beats * self._interval + self._beat
+            if now >= self._next:
                 self.now()
             else:
-                self._timer = loop.call_at(due, self.now)
+                self._timer = loop.call_at(self._next, self.now)
 
     def now(self) -> None:
         """Act at once."""

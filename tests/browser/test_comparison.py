@@ -124,7 +124,7 @@ def wait_for_text(notebook):
 
 
 def test_a_column_stops_by_its_own_button_and_all_by_one(open_asking, relay):
-    notebook = open_asking([slow(), NEXT])
+    notebook = open_asking([slow(words=6000), NEXT])
     notebook.start_all()
     wait_for_text(notebook)
     column(notebook, "claude-sonnet-4.5").get_by_role("button", name="Stop", exact=True).click()

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from hs_notebook.display.views import Views
     from hs_notebook.widgets.comparison import ComparisonView
 
-_TOGETHER = 0.005  # seconds within which the text of all columns arrives: they are read at the same moment
+_TOGETHER = (
+    0.008  # seconds within which the text of all columns comes: `net.pace` reads them at the same moment
+)
 _KEPT_OPEN = 20  # comparisons that answer a page which was reloaded, after their end
 
 
@@ -94,7 +96,7 @@ class WidgetComparison(PageComparison):
         self._views = views
         self._loop = loop
         self._stop: Stop = lambda: None
-        self._new = Pace(self._send_new, after=_TOGETHER)
+        self._new = Pace(self._send_new, beat=_TOGETHER)
         self.columns: Sequence[WidgetColumn] = [
             WidgetColumn(self, model, f"{self._display_id}-{number}") for number, model in enumerate(models)
         ]
