@@ -133,7 +133,7 @@ window.hsTest = (() => {
   };
 
   const clicks = [];
-  addEventListener("click", () => clicks.push(now()), true);
+  addEventListener("pointerdown", () => clicks.push(now()), true);
   const interrupt = async () => {
     const at = now();
     await session().session.kernel.interrupt();

@@ -163,7 +163,7 @@ class Notebook:
         return float(self._call("interrupt()"))
 
     def last_click(self) -> float:
-        """When the page heard the last click, in seconds since the epoch."""
+        """When the page heard the last button pressed, in seconds since the epoch."""
         return float(self._call("clicks.at(-1)"))
 
     @property

@@ -29,6 +29,8 @@ export class StopButton {
     this.#tell = tell;
     this.root.type = "button";
     this.root.append(element("span", "hs-square"), this.#label);
+    // Growing text may move the button from under the pointer before it is released, which makes no click.
+    this.root.addEventListener("pointerdown", (event) => event.button === 0 && this.press());
     this.root.addEventListener("click", () => this.press());
   }
 

@@ -188,6 +188,15 @@ describe("Stop", () => {
     expect(world.ways("stop")).toHaveLength(1);
   });
 
+  test("is sent when the button is pressed, wherever it is released", () => {
+    const { world, button } = mount();
+    button()!.dispatchEvent(new PointerEvent("pointerdown", { button: 2 }));
+    expect(world.ways("stop")).toEqual([]);
+    button()!.dispatchEvent(new PointerEvent("pointerdown", { button: 0 }));
+    button()!.click();
+    expect(world.ways("stop")).toEqual(["control"]);
+  });
+
   test("without effect tries the other way and offers the interrupt", () => {
     const { world, button } = mount();
     button()!.click();
