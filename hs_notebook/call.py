@@ -77,7 +77,7 @@ class Call:
             return wait(self._future), False
         except KeyboardInterrupt:
             self.stop()
-            return _settled(self._future), True
+            return settled(self._future), True
 
     async def _run(self) -> Answer:
         """Read the answer to its end; raises `HolySheepError` where there is nothing to keep."""
@@ -131,8 +131,8 @@ def scrubbed(answer: Answer, key: Secret) -> Answer:
     )
 
 
-def _settled(future: Future[Answer]) -> Answer:
-    """Return the answer that was stopped, also to somebody who interrupts again."""
+def settled(future: Future[Answer]) -> Answer:
+    """Return an answer that was stopped, also to somebody who interrupts again."""
     deadline = time.monotonic() + _STOP_SECONDS
     while True:
         with contextlib.suppress(KeyboardInterrupt):

@@ -121,9 +121,7 @@ def test_a_dotenv_file_is_environment(made: Made, monkeypatch: pytest.MonkeyPatc
 
 
 def test_paths_are_relative_to_the_file(made: Made, tmp_path: Path) -> None:
-    shell = made(
-        "ledger = 'calls.db'\nprices_file = '/else/prices.toml'\nreplay_file = 'sub/answers.jsonl'"
-    )
+    shell = made("ledger = 'calls.db'\nprices_file = '/else/prices.toml'\nreplay_file = 'sub/answers.jsonl'")
     shell.run("%holysheep version")
     assert shell.magics.ledger == str(tmp_path / "project" / "calls.db")
     assert shell.magics.prices_file == "/else/prices.toml"

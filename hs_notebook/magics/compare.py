@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from typing import TYPE_CHECKING, Self
 
 from hs_notebook.background import Background
-from hs_notebook.call import Interrupted
+from hs_notebook.call import Interrupted, settled
 from hs_notebook.compared import Answers
-from hs_notebook.errors import HolySheepError, StreamTruncatedError, UsageError
+from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.magics.cell import Task
 from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import somebody_is_there
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from hs_notebook.answers import Answer
     from hs_notebook.call import Wait
     from hs_notebook.display import Display
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from hs_notebook.magics.cell import Question
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.magics.options import Options
-
-_STOP_SECONDS = 5.0  # for interrupted answers to settle
 
 
 def refuse_chat(magics: HolySheepMagics, options: Options) -> None:
@@ -113,23 +108,12 @@ class Comparison:
                     except KeyboardInterrupt:
                         interrupted = True
                         self.stop()
-                self._answers[model] = _settled(running.future)
+                self._answers[model] = settled(running.future)
             except HolySheepError as error:
                 self._errors[model] = error
                 if error.answer is not None:
                     self._answers[model] = error.answer
         return interrupted
-
-
-def _settled(future: Future[Answer]) -> Answer:
-    """Return an answer that was stopped, also to somebody who interrupts again."""
-    deadline = time.monotonic() + _STOP_SECONDS
-    while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            try:
-                return future.result(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise StreamTruncatedError("The answer could not be stopped in time.") from None
 
 
 def compare(question: Question, models: list[str]) -> Answers:
