@@ -215,13 +215,17 @@ class Answer(str):
 
 
 def together(rounds: Sequence[Answer]) -> Answer:
-    """Return the last of several answers with a receipt for all of them."""
+    """Return the last of several answers with a receipt for all of them.
+
+    What a model said before it asked for a function is a part of its answer; what was corrected is not.
+    """
     *earlier, last = rounds
     if not earlier:
         return last
     receipts = [answer.receipt for answer in rounds]
     notes = dict.fromkeys(receipt.note for receipt in receipts if receipt.note)
-    answer = last.saying(last.text)
+    before = [answer.text for answer in earlier if answer.tool_calls]
+    answer = last.saying("\n\n".join(filter(None, (*before, last.text))))
     answer.receipt = msgspec.structs.replace(
         last.receipt,
         usage=_added_usage([receipt.usage for receipt in receipts]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.answers import Answer, together
 from hs_notebook.call import Call, Interrupted, OnLoop
-from hs_notebook.errors import HolySheepError
+from hs_notebook.errors import HolySheepError, SchemaError
 from hs_notebook.portal import portal, wait
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Asking:
         self._screen = OnLoop(display)
         self._listed = listed
         self._begun = self._stopped = False
+        self.answer: Answer | None = None  # what came, when `run` has ended
         self._call: Call | None = None
         self._error: HolySheepError | None = None
         self._charged = Decimal(0)
@@ -76,31 +77,43 @@ class Asking:
         """Ask, show the answer while it arrives, keep it and return it.
 
         Raises `Interrupted` with the answer so far on a `KeyboardInterrupt`, and `HolySheepError` where
-        there is no answer or it ended in an error; what came before is on the display and kept.
+        there is no answer or it ended in an error; what came before is on the display, kept, and in
+        `answer`, whatever was raised.
         """
         self.begin()
-        error: HolySheepError | None = None
+        error: BaseException | None = None
         interrupted = False
         with self._session.going(self) if self._listed else contextlib.nullcontext():
             try:
                 interrupted = self._ask(wait)
-            except HolySheepError as failure:
+            except BaseException as failure:  # noqa: BLE001 - raised again when what came is kept
                 error = failure
-                if not self._rounds:
-                    self._display.fail(error)
-                    raise
-        answer = together(self._rounds)
-        picture = "".join(self._picture)
-        answer.shown = picture if picture != answer.text else ""
-        self._display.finish(answer)
-        self._session.keep(answer)
+                self.stop()
+        if not self._rounds:
+            assert error is not None  # noqa: S101 - without an answer there is one
+            self._display.fail(error)
+            raise error
+        answer = self._finish(error)
         if interrupted:
             raise Interrupted(answer)
         if answer.state == "error":
             error = error or self._error
         if error is not None:
-            error.answer = answer
+            if isinstance(error, HolySheepError):
+                error.answer = answer
             raise error
+        self._screen.check()
+        return answer
+
+    def _finish(self, error: BaseException | None) -> Answer:
+        self.answer = answer = together(self._rounds)
+        if error is not None and not isinstance(error, SchemaError):  # there the text is whole
+            answer.end("error")
+            answer.add_note(f"{type(error).__name__}: {error}")
+        picture = "".join(self._picture)
+        answer.shown = picture if picture != answer.text else ""
+        self._session.keep(answer)
+        self._screen.finish(answer)
         return answer
 
     def stop(self) -> None:
@@ -127,8 +140,8 @@ class Asking:
         portal().run(self._show(text))
 
     async def _show(self, text: str) -> None:
-        self._display.text(text)
-        self._display.done()  # at once: somebody may be asked about it
+        self._screen.text(text)
+        self._screen.done()  # at once: somebody may be asked about it
 
     def _start(self, request: ChatRequest, limit: Limit | None) -> Call:
         call = self._session.start(self._client, request, self._screen, stream=self._stream, limit=limit)

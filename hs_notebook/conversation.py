@@ -43,6 +43,7 @@ class Conversation:
         self.system: str | None = None
         self.turns: list[Turn] = []
         self._lock = threading.Lock()
+        self._speaker: object = None
 
     def messages(self, *, most: int) -> list[Mapping[str, Any]]:
         """Return the last turns as messages, `most` of them; an answer that is no whole one is marked."""
@@ -54,18 +55,29 @@ class Conversation:
             sent += [{"role": "user", "content": turn.content}, {"role": "assistant", "content": said}]
         return sent
 
-    def begin(self) -> None:
-        """Take the word; raises `UsageError` while an answer is still arriving."""
-        if not self._lock.acquire(blocking=False):
-            raise UsageError(
-                f"An answer is still arriving in {self}.", hint="Wait for it, or stop it: %holysheep stop."
-            )
+    def begin(self, speaker: object) -> None:
+        """Give a speaker the word; raises `UsageError` while another has it."""
+        with self._lock:
+            if self._speaker is not None:
+                raise UsageError(
+                    f"An answer is still arriving in {self}.",
+                    hint="Wait for it, or stop it: %holysheep stop.",
+                )
+            self._speaker = speaker
 
-    def end(self, content: str | list[dict[str, Any]] | None = None, answer: Answer | None = None) -> None:
-        """Give the word back, with the turn that was made of it, if any."""
-        if content is not None and answer is not None:
-            self.turns.append(Turn(content, answer))
-        self._lock.release()
+    def end(
+        self,
+        speaker: object,
+        content: str | list[dict[str, Any]] | None = None,
+        answer: Answer | None = None,
+    ) -> None:
+        """Take the word back from a speaker who has it, with the turn that was made of it, if any."""
+        with self._lock:
+            if self._speaker is not speaker:
+                return
+            self._speaker = None
+            if content is not None and answer is not None:
+                self.turns.append(Turn(content, answer))
 
     def clear(self) -> None:
         """Forget all that was said."""

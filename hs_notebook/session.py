@@ -140,7 +140,7 @@ class Session:
 
     def keep(self, answer: Answer) -> None:
         """Keep an answer for `%holysheep last`."""
-        if answer:
+        if answer or answer.shown or answer.tool_calls:
             self.answers.append(answer)
             self.last = answer
 

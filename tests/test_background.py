@@ -197,6 +197,13 @@ def test_where_nobody_sits_the_cell_waits(running: Kernel) -> None:
 
 
 @on_one_kernel
+def test_where_nobody_sits_an_error_is_the_cell_s(running: Kernel) -> None:
+    cell = running.start("%%holysheep gpt-4.1 --bg -o later\n[simulate fault=400]", allow_stdin=False)
+    assert running.wait(cell).reply["ename"] == "BadRequestError"
+    assert cell.shown[-1]["data"]["text/plain"].startswith("BadRequestError: 400: The request cannot")
+
+
+@on_one_kernel
 def test_text_alone_is_announced(running: Kernel) -> None:
     running.run("%config HolySheepMagics.display = 'text'")
     cell = running.wait(running.start(QUICK))

@@ -110,8 +110,8 @@ def test_only_the_last_turns_are_sent_again(shell: Shell, relay: EmbeddedRelay) 
 def test_how_many_turns_are_sent(most: int, kept: list[str]) -> None:
     conversation = Conversation()
     for text in ("a", "b"):
-        conversation.begin()
-        conversation.end("?", answered(text))
+        conversation.begin(text)
+        conversation.end(text, "?", answered(text))
     assert [m["content"] for m in conversation.messages(most=most) if m["role"] == "assistant"] == kept
 
 
@@ -139,11 +139,26 @@ def test_a_turn_without_an_answer_is_none(shell: Shell, relay: EmbeddedRelay) ->
 
 def test_nobody_speaks_in_between() -> None:
     conversation = Conversation("tea")
-    conversation.begin()
+    conversation.begin("one")
     with pytest.raises(UsageError, match=r"An answer is still arriving in the conversation tea\. Wait"):
-        conversation.begin()
-    conversation.end()
-    conversation.begin()
+        conversation.begin("two")
+    conversation.end("two", "?", answered("not his turn"))
+    assert conversation.turns == []
+    conversation.end("one", "?", answered("a"))
+    conversation.begin("two")
+    assert len(conversation.turns) == 1
+
+
+def test_what_is_refused_changes_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run(f"%%holysheep --chat tea -s 'Be brief.'\n{said('one')}")
+    conversation = shell.magics.conversations.find("tea")
+    conversation.begin("somebody else")
+    for cell in ("%%holysheep --chat tea --reset -s 'Be long.'\nAnd?", "%holysheep reset tea"):
+        assert "still arriving" in str(shell.run(cell).error)
+    conversation.end("somebody else")
+    monkeypatch.delenv("HOLYSHEEP_API_KEY")
+    assert shell.run("%%holysheep --chat tea --reset -s 'Be long.'\nAnd?").error is not None
+    assert (len(conversation.turns), conversation.system) == (1, "Be brief.")
 
 
 def test_a_cell_that_cannot_ask_gives_the_word_back(shell: Shell) -> None:

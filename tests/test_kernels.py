@@ -279,6 +279,19 @@ def test_the_saved_output_is_static_and_complete(running: Kernel) -> None:
     assert set(final["metadata"]) == {"holysheep"}
 
 
+@pytest.mark.parametrize("fresh", [DEFAULT_KERNEL], indirect=True)
+def test_an_interrupt_in_the_first_moments_leaves_the_conversation_free(fresh: Kernel) -> None:
+    slow = "%%holysheep gpt-4.1 --chat tea\n[simulate tokens=5000 tps=60]"
+    for seconds in (0.01, 0.03, 0.06, 0.1, 0.2):
+        cell = fresh.start(slow)
+        fresh.until(cell, lambda cell: cell.said)
+        fresh.rest(cell, seconds)
+        fresh.interrupt()
+        fresh.wait(cell)
+        assert cell.reply["ename"] in {"KeyboardInterrupt", "Interrupted"}
+        fresh.run("%%holysheep gpt-4.1 --chat tea\n[simulate text speed=inf]\nHere.")
+
+
 def test_two_cells_in_a_row_and_last(running: Kernel) -> None:
     cells = [running.run(f"%%holysheep -o answer\n[simulate text speed=inf]\nAnswer {n}") for n in (1, 2)]
     assert [cell.shown[-1]["data"]["text/plain"] for cell in cells] == ["Answer 1", "Answer 2"]

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from shell import KEY, Reply, Server, said, settings, until_closed
 
 from hs_notebook.asking import Asking
 from hs_notebook.call import Interrupted, suggestion
-from hs_notebook.errors import AuthenticationError, MissingKeyError, UpstreamError
+from hs_notebook.errors import AuthenticationError, BadRequestError, MissingKeyError, UpstreamError
 from hs_notebook.session import Session
 from hs_notebook.types import ChatRequest, Model
 
@@ -298,3 +299,51 @@ def test_an_answer_without_a_word_is_not_the_last_one(session: Session) -> None:
     threading.Timer(0.1, notes.press).start()
     ask(session, "[simulate tokens=50 ttft=60000]", notes)
     assert len(session.answers) == 1
+
+
+# --- several rounds ------------------------------------------------------------------------------
+
+
+def rounds(session: Session, notes: Notes, follow: Any) -> Asking:
+    request = ChatRequest.of("gpt-4.1", [{"role": "user", "content": "[simulate text speed=inf]\nOne."}])
+    return Asking(session, session.client(), request, notes, follow=follow)
+
+
+def next_round(text: str) -> Callable[[ChatRequest, Answer], ChatRequest | None]:
+    """Ask once more, with another directive."""
+    later = ChatRequest.of("gpt-4.1", [{"role": "user", "content": text}])
+    return lambda request, _answer: later if request is not later else None
+
+
+def test_an_error_in_the_second_round_keeps_the_first_and_says_so(session: Session) -> None:
+    notes = Notes()
+    asking = rounds(session, notes, next_round("[simulate fault=400 speed=inf]"))
+    with pytest.raises(BadRequestError) as caught:
+        asking.run()
+    answer = caught.value.answer
+    assert answer is notes.answer is asking.answer is session.answers[-1]
+    assert (answer.text, answer.state) == ("One.", "error")
+    assert answer.receipt.note.startswith("BadRequestError: 400: ")
+
+
+def test_a_mistake_between_two_rounds_keeps_what_was_paid_for(session: Session) -> None:
+    def follow(_request: ChatRequest, _answer: Answer) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    notes = Notes()
+    asking = rounds(session, notes, follow)
+    with pytest.raises(ZeroDivisionError):
+        asking.run()
+    assert asking.answer is notes.answer is session.answers[-1]
+    assert (notes.answer.text, notes.answer.state) == ("One.", "error")
+    assert session.running == []
+
+
+def test_all_rounds_are_in_one_receipt(session: Session) -> None:
+    notes = Notes()
+    answer = rounds(session, notes, next_round("[simulate text speed=inf]\nTwo.")).run()
+    assert answer.text == "Two."
+    assert notes.answer.shown == "One.Two."
+    assert answer.receipt.note == "2 rounds"
+    assert answer.usage.completion_tokens == 4
+    assert answer.receipt.costs.output == 4 * Decimal("8e-6")

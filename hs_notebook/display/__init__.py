@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer
-    from hs_notebook.errors import HolySheepError
 
 Stop = Callable[[], None]
 
@@ -37,5 +36,5 @@ class Display(Protocol):
     def finish(self, answer: Answer) -> None:
         """Put the final picture in the place."""
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         """There is no answer."""

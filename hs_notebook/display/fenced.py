@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.display import Display, Stop
-    from hs_notebook.errors import HolySheepError
 
 _MARKS = "`" * 40  # while text arrives nobody knows its longest run of backticks
 
@@ -45,5 +44,5 @@ class Fenced:
     def finish(self, answer: Answer) -> None:
         self._display.finish(answer)
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self._display.fail(error)

@@ -51,24 +51,38 @@ class Pace:
 
 
 class Gather:
-    """Collects pieces of text on an event loop; the first goes on at once, later ones together."""
+    """Collects pieces of text on an event loop; the first goes on at once, later ones together.
+
+    What goes wrong where nobody would hear of it is raised by the next `add` or `flush`.
+    """
 
     def __init__(self, flush: Callable[[str], None], *, interval: float = INTERVAL) -> None:
         self._flush = flush
         self._held: list[str] = []
+        self._error: Exception | None = None
         self._pace = Pace(self._pass_on, interval=interval)
 
     def add(self, text: str) -> None:
         """Take a piece."""
         self._held.append(text)
         self._pace.request()
+        self._check()
 
     def flush(self) -> None:
         """Pass on what is held."""
         if self._held:
             self._pace.now()
+        self._check()
 
     def _pass_on(self) -> None:
         text = "".join(self._held)
         self._held.clear()
-        self._flush(text)
+        try:
+            self._flush(text)
+        except Exception as error:  # noqa: BLE001 - raised where it is heard: this may be the loop's own call
+            self._error = error
+
+    def _check(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
-    from hs_notebook.errors import HolySheepError
     from hs_notebook.widgets.stream import StreamView
 
 _GROWTH = 1.3  # a picture is sent again when the text has grown by so much: all pictures together stay linear
@@ -114,14 +113,14 @@ class PageDisplay(Place):
     def finish(self, answer: Answer) -> None:
         self._publish(answer_bundle(answer), answer_metadata(answer))
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self._publish(picture("", receipt=self._no_answer, state="error", note=self._told(error)))
 
     @property
     def _no_answer(self) -> str:
         return f"{self._model} · no answer"
 
-    def _told(self, error: HolySheepError) -> str | None:
+    def _told(self, error: BaseException) -> str | None:
         return f"{type(error).__name__}: {error}" if self.tells_errors else None
 
     def _picture(self) -> dict[str, str]:

@@ -12,12 +12,13 @@ def picture(markdown: str, *, receipt: str, state: str, note: str | None = None)
 
     `receipt` is the line of figures under it; `note`, where given, a line above that; both are text.
     A `state` other than "complete" is shown in words beside the receipt. `text/html` has its own stylesheet
-    and stays readable without it; `text/plain` is the Markdown with its hidden control characters visible.
+    and stays readable without it; `text/plain` is the Markdown with its hidden control characters visible,
+    and where there is none the line that says why.
     """
     body = answer_html(markdown, receipt=receipt, state=state, note=note)
     return {
         "text/html": f"<style>{stylesheet('answer.css')}</style>\n{body}",
-        "text/plain": visible(markdown),
+        "text/plain": visible(markdown or note or ("" if state == "complete" else receipt)),
     }
 
 

@@ -13,7 +13,6 @@ from hs_notebook.display.visible import visible
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer, Receipt
     from hs_notebook.display import Stop
-    from hs_notebook.errors import HolySheepError
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
@@ -47,7 +46,7 @@ class TerminalDisplay:
     def finish(self, answer: Answer) -> None:
         self._quiet(_ending(answer.receipt))
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         pass
 
     def _write(self, text: str) -> None:
@@ -76,7 +75,7 @@ class Announcement(TerminalDisplay):
     def finish(self, answer: Answer) -> None:
         self._quiet(f"An answer is there: {_ending(answer.receipt)}")
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self._quiet(f"There is no answer: {type(error).__name__}: {visible(str(error))}")
 
 

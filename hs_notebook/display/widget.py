@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
     from hs_notebook.display.views import Views
-    from hs_notebook.errors import HolySheepError
     from hs_notebook.widgets.stream import StreamView
 
 _NO_BUTTONS_AFTER = 8.0  # seconds in which a page that shows a question must have said hello
@@ -84,7 +83,7 @@ class WidgetDisplay(PageDisplay):
         super().finish(answer)
         self._leave()
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self._widget.send(self._live.ended("error", self._no_answer, self._told(error) or ""))
         super().fail(error)
         self._leave()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from hs_notebook.asking import Asking
 from hs_notebook.background import Background
-from hs_notebook.call import Interrupted
-from hs_notebook.errors import HolySheepError
 from hs_notebook.magics.attachments import with_attachments
 from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.magics.formats import Form, with_system
@@ -65,10 +62,20 @@ class Question:
         left = None if most is None else most - charged
         return self.magics.purse.limit(request, client.quotes, left, among=self.among)
 
-    def end(self, answer: Answer | None) -> None:
+    def begin(self, speaker: object) -> None:
+        """Take the word in the conversation, and begin it anew where that was asked for; may be refused."""
+        if self.conversation is None:
+            return
+        self.conversation.begin(speaker)
+        if self.options.reset:
+            self.conversation.clear()
+        if self.options.system is not None:
+            self.conversation.system = self.options.system
+
+    def end(self, speaker: object, answer: Answer | None = None) -> None:
         """Put what came where the line and the conversation want it."""
         if self.conversation is not None:
-            self.conversation.end(self.content, answer)
+            self.conversation.end(speaker, self.content, answer)
         if answer is not None and self.alone and not self.options.bg:
             self.magics.put(self.options.out, answer)
 
@@ -81,12 +88,7 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     content = with_attachments(prompt, options.image, options.file, magics.own_names())
     tools = Tools.of(options, magics.own_names(), magics.tool_rounds)
     form = Form.of(options, magics.own_names(), magics.format)
-    conversation = _conversation(magics, options)
-    earlier: list[Mapping[str, Any]] = []
-    if conversation is not None:
-        earlier = conversation.messages(most=magics.history_turns)
-    elif options.system is not None:
-        earlier = [{"role": "system", "content": options.system}]
+    conversation, earlier = _conversation(magics, options)
     return Question(
         magics=magics,
         options=options,
@@ -98,17 +100,22 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     )
 
 
-def _conversation(magics: HolySheepMagics, options: Options) -> Conversation | None:
+def _conversation(
+    magics: HolySheepMagics, options: Options
+) -> tuple[Conversation | None, list[Mapping[str, Any]]]:
+    """Return the conversation that a cell continues, if any, and what goes before the cell's own words."""
+    system = options.system
     name = magics.chat if options.chat is None else options.chat
     if not options.history or (name is None and not options.reset):
-        return None
-    known = magics.conversations
-    conversation = known.copy(name or "") if options.dry_run else known.named(name or "")
+        return None, [] if system is None else [{"role": "system", "content": system}]
+    # A copy: what may yet be refused changes nothing.
+    said = magics.conversations.copy(name or "")
     if options.reset:
-        conversation.clear()
-    if options.system is not None:
-        conversation.system = options.system
-    return conversation
+        said.clear()
+    if system is not None:
+        said.system = system
+    earlier = said.messages(most=magics.history_turns)
+    return said if options.dry_run else magics.conversations.named(name or ""), earlier
 
 
 class Task:
@@ -141,10 +148,17 @@ class Task:
 
     def begin(self) -> Self:
         """Take the place on the screen and in the conversation; raises `UsageError`."""
-        if self._question.conversation is not None:
-            self._question.conversation.begin()
-        self._asking.begin()
+        try:
+            self._question.begin(self)
+            self._asking.begin()
+        except BaseException:
+            self.leave()
+            raise
         return self
+
+    def leave(self) -> None:
+        """Give back the word in the conversation, if it still has it."""
+        self._question.end(self)
 
     def run(self, wait: Wait = wait) -> Answer:
         """Wait for the answer and keep it, and what came of one that was interrupted or ended in an error."""
@@ -153,11 +167,11 @@ class Task:
             answer = self._asking.run(wait)
             if answer.state == "truncated":  # else it was read already, or somebody stopped it
                 self._question.form.read(answer)
-        except (HolySheepError, Interrupted) as error:
-            answer = error.answer
+        except BaseException:
+            answer = self._asking.answer
             raise
         finally:
-            self._question.end(answer)
+            self._question.end(self, answer)
         return answer
 
     @property
@@ -169,9 +183,11 @@ class Task:
 def in_cell(question: Question, model: str) -> Answer:
     """Ask one model and wait for its answer."""
     magics = question.magics
+    task = Task(question, model, magics.display_for(model))
     try:
-        answer = Task(question, model, magics.display_for(model)).begin().run(magics.wait)
+        answer = task.begin().run(magics.wait)
     finally:
+        task.leave()  # an interrupt may have come between the two
         magics.purse.say_warning()
     if question.form.name == "code" and answer.state == "complete":
         magics.shell.set_next_input(answer.code.strip("\n"), replace=False)  # offered, never run
@@ -182,9 +198,12 @@ def in_background(question: Question, model: str) -> Background[Answer]:
     """Ask one model and go on; where nobody would see the answer come, wait for it."""
     magics = question.magics
     task = Task(question, model, magics.display_for(model, in_background=True)).begin()
-    handle = Background(model, task.run, task.stop, lambda: task.text)
+    try:
+        handle = Background(model, task.run, task.stop, lambda: task.text)
+    except BaseException:
+        task.leave()
+        raise
     magics.put(question.options.out, handle)
     if not somebody_is_there():
-        with contextlib.suppress(HolySheepError):  # its place says so
-            handle.wait()
+        handle.wait()
     return handle

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Self
 
@@ -136,8 +135,7 @@ def compare_in_background(question: Question, models: list[str]) -> Background[A
     handle = Background(", ".join(models), comparison.run, comparison.stop, lambda: comparison.text)
     magics.put(question.options.out, handle)
     if not somebody_is_there():
-        with contextlib.suppress(HolySheepError):  # its place says so
-            handle.wait()
+        handle.wait()
     return handle
 
 

@@ -77,8 +77,8 @@ def parse_ask(words: list[str]) -> tuple[Options, str]:
     options, rest = made.parse_known_args(words, Options())
     if any(word.startswith("-") for word in rest):
         refuse(rest, made, "", "")
-    if not rest and options.model and not options.flag_model:
-        rest, options.model = [options.model], None
+    if not rest and options.model and (options.flag_model or len(options.model.split()) > 1):
+        rest, options.model = [options.model], None  # a single word would be a model
     return _settled(options), " ".join(rest)
 
 

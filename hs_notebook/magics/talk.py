@@ -77,8 +77,10 @@ def reset(magics: HolySheepMagics, words: list[str]) -> None:
         "name", nargs="?", default="", metavar="NAME", help="which; else the one without a name"
     )
     conversation = magics.conversations.find(read_words(parser, words).name)
+    conversation.begin(parser)  # nobody may be speaking
     number = len(conversation.turns)
     conversation.clear()
+    conversation.end(parser)
     sys.stdout.write(f"{number} {'turn' if number == 1 else 'turns'} forgotten.\n")
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.compared import Answers
     from hs_notebook.display import Stop
-    from hs_notebook.errors import HolySheepError
 
 
 class PageColumn:
@@ -61,7 +60,7 @@ class PageColumn:
         receipt = answer.receipt
         self.end(receipt.state, line(receipt, under=self.model), receipt.note)
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self.end("error", NO_ANSWER, f"{type(error).__name__}: {error}")
 
     def end(self, state: str, receipt: str, note: str) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.compared import Answers
     from hs_notebook.display import Stop
-    from hs_notebook.errors import HolySheepError
 
 
 class TerminalColumn(TerminalDisplay):
@@ -41,7 +40,7 @@ class TerminalColumn(TerminalDisplay):
             super().finish(answer)
             self._print("\n")
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         with self._turn:
             self._print(self._heading)
             self._quiet(f"error: {type(error).__name__}: {visible(str(error))}")
