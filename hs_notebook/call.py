@@ -8,7 +8,7 @@ import difflib
 import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
@@ -28,6 +28,7 @@ _STOP_SECONDS = 5.0  # for an interrupted answer to settle
 _SUGGESTION_SECONDS = 3.0
 _SUGGESTIONS = 3
 
+P = ParamSpec("P")
 Wait = Callable[["Future[Answer]"], Answer]
 
 
@@ -91,6 +92,9 @@ class Call:
             if not self._stopped:
                 raise
             stopped = True
+        except Exception:  # one of our own: what came is billed all the same
+            await self._exchange.give_up()
+            raise
         self._screen.done()
         if isinstance(self.error, NotFoundError):
             await suggest(self._client, self.request.model, self.error)
@@ -143,13 +147,36 @@ def settled(future: Future[Answer]) -> Answer:
 
 
 class OnLoop(Screen):
-    """The part of a display that the reading loop may see."""
+    """The part of a display that the reading loop may see, and its end: its errors cost no answer.
+
+    Where nobody reads the output any more the answer is stopped.
+    """
 
     def __init__(self, display: Display) -> None:
-        self.sending = display.sending  # type: ignore[method-assign]
-        self.notice = display.notice  # type: ignore[method-assign]
-        self.text = display.text  # type: ignore[method-assign]
-        self.done = display.done  # type: ignore[method-assign]
+        self._error: Exception | None = None
+        self.sending = self._safe(display.sending)  # type: ignore[method-assign]
+        self.notice = self._safe(display.notice)  # type: ignore[method-assign]
+        self.text = self._safe(display.text)  # type: ignore[method-assign]
+        self.done = self._safe(display.done)  # type: ignore[method-assign]
+        self.finish = self._safe(display.finish)
+
+    def check(self) -> None:
+        """Raise the first error of the display, if there was one."""
+        if self._error is not None:
+            raise self._error
+
+    def _safe(self, show: Callable[P, None]) -> Callable[P, None]:
+        def shown(*values: P.args, **named: P.kwargs) -> None:
+            if self.gone:
+                return
+            try:
+                show(*values, **named)
+            except BrokenPipeError:
+                self.gone = True
+            except Exception as error:  # noqa: BLE001 - `check` raises it, when the answer is kept
+                self._error = self._error or error
+
+        return shown
 
 
 async def suggest(client: AsyncHolySheep, model: str, error: NotFoundError) -> None:

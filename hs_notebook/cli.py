@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import getpass
 import importlib.util
+import io
 import os
 import signal
 import subprocess
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _QUICKSTART = "01-quickstart.ipynb"
 _SIMULATED_KEY = "simulated"
 _INTERRUPTED = 130  # what shells report for an interrupt
+_UNREAD = 141  # and for output that nobody reads any more
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"There is no {rest[0]} here. hs-notebook --help shows what there is.\n")
         return 2
     options.rest = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show costs no answer
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would tell of it when it flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except HolySheepError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
@@ -106,7 +115,7 @@ def ask(options: argparse.Namespace) -> int:
     from hs_notebook.session import Session
     from hs_notebook.types import ChatRequest, prompt_messages
 
-    prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else sys.stdin.read())
+    prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else _piped())
     request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
     client, ledger = session.client(options.base_url), Ledger()
@@ -120,6 +129,15 @@ def ask(options: argparse.Namespace) -> int:
         if warning := ledger.warning():
             sys.stderr.write(f"{warning}\n")
     return 0
+
+
+def _piped() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"Standard input is no {error.encoding}.", hint="Set PYTHONIOENCODING to what it is."
+        ) from None
 
 
 def prices(options: argparse.Namespace) -> int:

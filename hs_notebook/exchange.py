@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Screen(Progress):
     """Who watches an answer arrive; this one looks away."""
 
+    gone = False  # nobody reads what is shown any more: the answer is stopped
+
     def sending(self) -> None:
         """An attempt is being sent now."""
 
@@ -56,7 +58,7 @@ class Exchange:
         self._entry: Entry | None = None
         self._timed = _Timed(self._assembler, Screen())
         self._stream = True
-        self._over_limit = False
+        self._over_limit = self._unread = False
 
     @property
     def text(self) -> str:
@@ -92,6 +94,9 @@ class Exchange:
                 if limit is not None and limit.reached(batch) and not reader.ending.whole:
                     self._over_limit = True
                     break
+                if screen.gone:
+                    self._unread = True
+                    break
             assembler.done = reader.ending.done
         finally:
             await reader.close()
@@ -100,7 +105,7 @@ class Exchange:
         self, *, stopped: bool = False, error: HolySheepError | None = None, note: str = ""
     ) -> Answer:
         """Return the answer, priced and recorded; raises `error` again where there is nothing to keep."""
-        stopped = stopped or self._over_limit
+        stopped = stopped or self._over_limit or self._unread
         try:
             answer = self._assembler.finish(stopped=stopped, error=error)
         except HolySheepError as failure:

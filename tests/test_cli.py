@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from hs_notebook.ledger import Ledger
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -79,6 +81,35 @@ def test_ask_streams_the_answer_and_its_receipt(relay: EmbeddedRelay, tmp_path: 
 def test_the_question_may_come_on_standard_input(relay: EmbeddedRelay, tmp_path: Path) -> None:
     done = run("ask", "gpt-4.1", cwd=tmp_path, text="[simulate text]\nfrom a pipe", **settings(relay))
     assert done.stdout.startswith("from a pipe\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe whose reader goes away")
+def test_a_reader_that_goes_away_ends_it_quietly(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    words = [*COMMAND, "ask", "gpt-4.1", "[simulate tokens=20000 tps=100 ttft=1]"]
+    environ = {**os.environ, **settings(relay), "XDG_DATA_HOME": os.fspath(tmp_path)}
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"> **Simulated answer")
+        process.stdout.close()
+        said = process.stderr.read()
+        assert (process.wait(PATIENCE), said) == (141, b"")
+    (row,) = Ledger(next(tmp_path.rglob("*.db"))).rows()
+    assert row["state"] == "stopped"
+    assert row["gen_ai_usage_output_tokens"] > 0
+
+
+def test_what_the_terminal_cannot_show_costs_no_answer(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    environ = settings(relay) | {"PYTHONIOENCODING": "ascii"}
+    done = run("ask", "gpt-4.1", "[simulate text speed=inf]\nna\u00efve", cwd=tmp_path, **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("na?ve\n")
+    assert " in, " in done.stdout
+    done = run("ask", "gpt-4.1", cwd=tmp_path, text="na\u00efve", **environ)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "UsageError: Standard input is no ascii. Set PYTHONIOENCODING to what it is.\n"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from shell import KEY, Reply, Server, said, settings, until_closed
 from hs_notebook.asking import Asking
 from hs_notebook.call import Interrupted, suggestion
 from hs_notebook.errors import AuthenticationError, BadRequestError, MissingKeyError, UpstreamError
+from hs_notebook.ledger import Ledger
 from hs_notebook.session import Session
 from hs_notebook.types import ChatRequest, Model
 
@@ -113,6 +114,29 @@ def test_no_answer(fault: str, session: Session) -> None:
     assert notes.error is caught.value
     assert notes.calls == ["begin", "sending", "done", "fail"]
     assert list(session.answers) == []
+
+
+def test_a_display_that_fails_costs_no_answer(session: Session, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("a display's own")
+
+    client, ledger = session.client(), Ledger(tmp_path / "ledger.db")
+    client.use(client.quotes.book, ledger)
+    with pytest.raises(ValueError, match="a display's own"):
+        ask(session, "[simulate tokens=30 speed=inf]", notes := Notes(on_text=fail))
+    assert notes.calls[-2:] == ["done", "finish"]
+    assert notes.answer is session.answers[-1]
+    assert session.answers[-1].usage.completion_tokens == 30
+    assert [row["state"] for row in ledger.rows()] == ["complete"]
+
+
+def test_an_answer_that_nobody_reads_is_stopped(session: Session, relay: EmbeddedRelay) -> None:
+    def fail() -> None:
+        raise BrokenPipeError
+
+    answer = ask(session, "[simulate tokens=3000 tps=100 ttft=1]", Notes(on_text=fail))
+    assert (answer.state, session.answers[-1]) == ("stopped", answer)
+    until_closed(relay)
 
 
 def test_a_broken_stream_is_an_answer(session: Session) -> None:
