@@ -111,6 +111,10 @@ class Call:
         """The text so far."""
         return self._exchange.text
 
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Act when the answer has ended, in any thread: at once where it has."""
+        self._future.add_done_callback(lambda _: act())
+
     def stop(self) -> None:
         """Close the connection and keep what came."""
         self._stopped = True

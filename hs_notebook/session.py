@@ -18,7 +18,7 @@ from hs_notebook.pricing.tokens import estimate_messages
 from hs_notebook.settings import Credentials, Prompt, find_credentials, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from hs_notebook.answers import Answer
     from hs_notebook.call import Wait
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hs_notebook.exchange import Screen
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.types import ChatRequest, Model
-
-    Follow = Callable[[ChatRequest, Answer], ChatRequest | None]
 
 _KEPT = 50  # answers
 
@@ -118,11 +116,14 @@ class Session:
             self._learn(client, error)
             raise
         finally:
-            with self._lock:
-                self._calls.remove(call)
-                self._settled += call.charge
+            call.when_ended(lambda: self._settle(call))  # one that cannot be stopped in time counts on
         self._compare(call.request, answer)
         return answer, interrupted
+
+    def _settle(self, call: Call) -> None:
+        with self._lock:
+            self._calls.remove(call)
+            self._settled += call.charge
 
     def count(self, charge: Decimal) -> None:
         """Count what was spent in another way, in USD."""

@@ -14,8 +14,18 @@ from shell import KEY, Reply, Server, said, settings, until_closed
 
 from hs_notebook.asking import Asking
 from hs_notebook.call import Interrupted, suggestion
-from hs_notebook.errors import AuthenticationError, BadRequestError, MissingKeyError, UpstreamError
+from hs_notebook.client import AsyncHolySheep
+from hs_notebook.errors import (
+    AuthenticationError,
+    BadRequestError,
+    MissingKeyError,
+    StreamTruncatedError,
+    UpstreamError,
+)
+from hs_notebook.exchange import Screen
 from hs_notebook.ledger import Ledger
+from hs_notebook.prices import load_book
+from hs_notebook.pricing.limit import limit_for
 from hs_notebook.session import Session
 from hs_notebook.types import ChatRequest, Model
 
@@ -25,8 +35,9 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
-    from hs_notebook.errors import HolySheepError
     from hs_notebook.relay.serve import EmbeddedRelay
+
+PRICED = {"model": "m", "input": 2.0, "output": 8.0}
 
 
 class Notes:
@@ -38,7 +49,7 @@ class Notes:
         self.notices: list[str] = []
         self.stop: Stop = lambda: None
         self.answer: Answer | None = None
-        self.error: HolySheepError | None = None
+        self.error: BaseException | None = None
         self.began = threading.Event()
         self._on_text = on_text
 
@@ -70,7 +81,7 @@ class Notes:
         self.calls.append("finish")
         self.answer = answer
 
-    def fail(self, error: HolySheepError) -> None:
+    def fail(self, error: BaseException) -> None:
         self.calls.append("fail")
         self.error = error
 
@@ -128,6 +139,39 @@ def test_a_display_that_fails_costs_no_answer(session: Session, tmp_path: Path) 
     assert notes.answer is session.answers[-1]
     assert session.answers[-1].usage.completion_tokens == 30
     assert [row["state"] for row in ledger.rows()] == ["complete"]
+
+
+def test_an_answer_that_cannot_be_stopped_in_time_counts_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hs_notebook.call._STOP_SECONDS", 0.05)
+    began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Screen):
+        def text(self, new: str) -> None:  # noqa: ARG002
+            began.set()
+
+        def done(self) -> None:
+            go_on.wait(30)
+
+    def interrupted(_: object) -> Answer:
+        assert began.wait(30)
+        raise KeyboardInterrupt
+
+    session = Session()
+    with Server([said("Hello. " * 100)]) as server:
+        client = AsyncHolySheep(KEY, base_url=server.base_url, prices=load_book([PRICED]))
+        request = ChatRequest.of("m", [{"role": "user", "content": "Hello"}])
+        call = session.start(
+            client, request, Slow(), limit=(limit := limit_for(request, client.quotes, Decimal(1)))
+        )
+        with pytest.raises(StreamTruncatedError, match="could not be stopped in time"):
+            session.result(client, call, interrupted)
+        assert session.charged == limit.worst == 1
+        go_on.set()
+        call.when_ended(ended.set)
+        assert ended.wait(30)
+    assert 0 < session.charged == call.charge < Decimal("0.01")
 
 
 def test_an_answer_that_nobody_reads_is_stopped(session: Session, relay: EmbeddedRelay) -> None:
@@ -368,6 +412,6 @@ def test_all_rounds_are_in_one_receipt(session: Session) -> None:
     answer = rounds(session, notes, next_round("[simulate text speed=inf]\nTwo.")).run()
     assert answer.text == "Two."
     assert notes.answer.shown == "One.Two."
-    assert answer.receipt.note == "2 rounds"
+    assert session.answers[-1].shown == "One.Two."
     assert answer.usage.completion_tokens == 4
     assert answer.receipt.costs.output == 4 * Decimal("8e-6")
