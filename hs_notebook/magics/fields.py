@@ -1,21 +1,19 @@
 """What fits after a ``{`` in a prompt: variables, their attributes and their keys.
 
-Completion must run nothing of the user's: attributes are read from instances and classes as they lie there,
-a property is called for pandas and numpy alone, and keys are those of plain dictionaries, lists and data
+Completion must run nothing of the user's: what a path leads to is looked up as a prompt does it, attributes
+are listed as they lie in instances and classes, and keys are those of plain dictionaries, lists and data
 frames.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
-import types
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hs_notebook.magics.interpolation import INNARDS, STEP
+from hs_notebook.interpolation import INNARDS, MISSING, computed, holds_nothing, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,20 +25,6 @@ _FIELD = re.compile(
     rf"|(?P<owner>{_PATH})\[(?P<quote>['\"]?)(?P<key>[^'\"\n{{}}\]]*))$"
 )
 _MOST = 200  # keys that are offered
-_MISSING = object()
-_TRUSTED = ("pandas", "numpy", "polars", "datetime", "pathlib", "decimal", "fractions", "builtins")
-_NO_VALUE = (
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodDescriptorType,
-    types.WrapperDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.MethodType,
-    types.ModuleType,
-    classmethod,
-    staticmethod,
-    type,
-)
 
 
 class Item(NamedTuple):
@@ -65,22 +49,17 @@ def field_fit(before: str, after: str, names: Mapping[str, Any]) -> Fit | None:
     if (name := found["name"]) is not None:
         return Fit(name, [Item(*item) for item in _variables(names) if item[0].startswith(name)])
     if (part := found["attribute"]) is not None:
-        value = _look_up(found["path"], names)
+        value = look_up(found["path"], names)
         kinds = _attributes(value).items() if not part.startswith("_") else ()
         return Fit(part, [Item(name, kind) for name, kind in kinds if name.startswith(part)])
     quote, part = found["quote"], found["key"]
-    return Fit(quote + part, list(_keys(_look_up(found["owner"], names), quote, part, after)))
+    return Fit(quote + part, list(_keys(look_up(found["owner"], names), quote, part, after)))
 
 
 def _variables(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in sorted(names.items()):
         if not name.startswith("_") and not holds_nothing(value):
             yield name, kind_of(value)
-
-
-def holds_nothing(value: Any) -> bool:
-    """Tell whether a value is code, which would be of no use in a prompt."""
-    return issubclass(type(value), _NO_VALUE)  # isinstance would ask the value for its class
 
 
 def kind_of(value: Any) -> str:
@@ -100,62 +79,19 @@ def is_frame(value: Any) -> bool:
     return pandas is not None and type(value) is getattr(pandas, "DataFrame", None)
 
 
-def _look_up(path: str, names: Mapping[str, Any]) -> Any:
-    root = re.match(r"\w+", path)
-    value = names.get(root[0], _MISSING) if root else _MISSING
-    for attribute, key in STEP.findall(path[root.end() :] if root else ""):
-        value = _attribute(value, attribute) if attribute else _item(value, ast.literal_eval(key))
-    return value
-
-
-def _attribute(value: Any, name: str) -> Any:
-    if name.startswith("_") or issubclass(type(value), INNARDS):
-        return _MISSING
-    if _trusted(value):
-        return getattr(value, name, _MISSING)
-    found = inspect.getattr_static(value, name, _MISSING)
-    if isinstance(found, types.MemberDescriptorType):  # a slot, which is read without any code
-        return getattr(value, name, _MISSING) if _plain(value) else _MISSING
-    return _MISSING if _computed(found) else found
-
-
-def _trusted(value: Any) -> bool:
-    """Tell whether reading an attribute of a value runs nothing of the user's."""
-    return type(value).__module__.partition(".")[0] in _TRUSTED
-
-
-def _plain(value: Any) -> bool:
-    """Tell whether a class leaves the reading of attributes to Python."""
-    own = {name for kind in type(value).__mro__ if kind is not object for name in vars(kind)}
-    return not own & {"__getattribute__", "__getattr__"}
-
-
-def _computed(held: Any) -> bool:
-    return inspect.getattr_static(type(held), "__get__", None) is not None
-
-
-def _item(value: Any, key: Any) -> Any:
-    if type(value) not in {dict, list, tuple} and not is_frame(value):
-        return _MISSING
-    try:
-        return value[key]
-    except (LookupError, TypeError):
-        return _MISSING
-
-
 def _attributes(value: Any) -> dict[str, str]:
     """Return the attributes that hold something, and what."""
-    if value is _MISSING or issubclass(type(value), INNARDS):
+    if value is MISSING or issubclass(type(value), INNARDS):
         return {}
     if is_frame(value):
         columns = {name: "column" for name in value.columns if isinstance(name, str) and name.isidentifier()}
         return {"columns": "Index", "dtypes": "Series", "index": "Index", "shape": "tuple", **columns}
     found = {}
     for name in sorted(_static_names(value)):
-        held = inspect.getattr_static(value, name, _MISSING)
-        if name.startswith("_") or holds_nothing(held) or held is _MISSING:
+        held = inspect.getattr_static(value, name, MISSING)
+        if name.startswith("_") or holds_nothing(held) or held is MISSING:
             continue
-        found[name] = "attribute" if _computed(held) else kind_of(held)
+        found[name] = "attribute" if computed(held) else kind_of(held)
     return found
 
 
@@ -178,7 +114,7 @@ def _keys(value: Any, quote: str, part: str, after: str) -> Iterator[Item]:
     for key in islice(known, _MOST):
         written = _written(key, quote)
         if written is not None and written.strip("'\"").startswith(part):
-            kind = "column" if is_frame(value) else kind_of(_item(value, key))
+            kind = "column" if is_frame(value) else kind_of(value[key])
             yield Item(_ended(written, after), kind)
 
 

@@ -14,12 +14,12 @@ from hs_notebook.background import Background
 from hs_notebook.compared import Answers
 from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
+from hs_notebook.interpolation import HISTORIES
 from hs_notebook.magics import commands
 from hs_notebook.magics.ask import ask
 from hs_notebook.magics.completion import attach
 from hs_notebook.magics.configuration import Configuration
 from hs_notebook.magics.fix import Mishap, watch
-from hs_notebook.magics.interpolation import HISTORIES
 from hs_notebook.magics.manual import manual
 from hs_notebook.magics.options import parse
 from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested

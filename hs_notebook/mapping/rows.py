@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
-from hs_notebook.magics.interpolation import interpolate
+from hs_notebook.interpolation import interpolate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _is_frame(value: Any, library: str) -> bool:
 def fill_in(template: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     """Return the prompt of each row: `{column}` stands for its value, all other braces stay as they are.
 
-    The rules are those of a cell, see `hs_notebook.magics.interpolation`: names, attributes and keys,
+    The rules are those of a cell, see `hs_notebook.interpolation`: names, attributes and keys,
     filled in once and never evaluated. Raises `UsageError` where the template cannot be meant for these rows.
     """
     if not isinstance(template, str) or not template.strip():

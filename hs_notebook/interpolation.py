@@ -1,0 +1,184 @@
+"""Values of the notebook in a prompt: ``{name}``, ``{df.shape}``, ``{rows[0]['id']}``, ``{Out[3]}``.
+
+Only what names a value that exists is filled in; every other brace (JSON, code, LaTeX, a template's
+``{{name}}``) stays as it is. Nothing is called or evaluated: attributes and items are read where they lie,
+and from a library's own objects; a property, `__getattr__` or `__getitem__` of the user's never runs. Code
+(functions, classes, modules) is no value, and what was filled in is not looked at again.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import functools
+import inspect
+import re
+import sys
+import types
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from hs_notebook.errors import HolySheepError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HISTORIES = frozenset({"In", "Out"})  # by index only: the whole history in a prompt is never what was meant
+LONGEST = 20_000  # characters of one value
+MISSING = object()
+# The path is the first group.
+FIELD = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|'[^'\n{}]*'|\"[^\"\n{}]*\")\])*)\}")
+_STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
+# Of objects that were made by these, attributes and items may be asked for.
+_TRUSTED = frozenset(
+    {"pandas", "numpy", "polars", "pyarrow", "geopandas", "xarray", "torch", "PIL", "requests", "httpx"}
+    | {"datetime", "zoneinfo", "pathlib", "decimal", "fractions", "uuid", "re", "hs_notebook"}
+)
+_CONTAINERS = frozenset({list, tuple, str, bytes, bytearray, range, deque})
+# From these, attributes lead to the variables of whatever code runs.
+INNARDS = (
+    types.FrameType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.AsyncGeneratorType,
+    types.TracebackType,
+)
+_CODE = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodWrapperType,
+    types.ClassMethodDescriptorType,
+    types.MethodType,
+    types.ModuleType,
+    types.CodeType,
+    type(functools.cache(repr)),
+    classmethod,
+    staticmethod,
+    type,
+)
+_FIELD_OF_TUPLE = type(vars(inspect.Attribute)["name"])  # what a namedtuple reads its fields by
+# As a class lies there: one with a metaclass may answer otherwise.
+_MRO, _DICT, _MODULE = (vars(type)[name].__get__ for name in ("__mro__", "__dict__", "__module__"))
+
+
+def interpolate(prompt: str, names: Mapping[str, Any], *, longest: int | None = LONGEST) -> str:
+    """Return `prompt` with the fields that name something in `names` filled in, once.
+
+    A value of more than `longest` characters is cut there, and says so. Raises `UsageError` for one that
+    cannot be shown as text.
+    """
+
+    def fill(field: re.Match[str]) -> str:
+        if prompt[field.start() - 1 : field.start()] == "{" and prompt[field.end() : field.end() + 1] == "}":
+            return field[0]
+        value = MISSING if field[1] in HISTORIES else look_up(field[1], names)
+        return field[0] if value is MISSING or holds_nothing(value) else _filled(field[1], value, longest)
+
+    return FIELD.sub(fill, prompt)
+
+
+def _filled(path: str, value: Any, longest: int | None) -> str:
+    try:
+        return as_text(value, longest)
+    except HolySheepError:
+        raise  # says what is the matter with a value of ours
+    except Exception as error:  # noqa: BLE001 - a value of the user's may raise anything
+        raise UsageError(f"{{{path}}} cannot be shown as text: {type(error).__name__}.") from None
+
+
+def as_text(value: Any, longest: int | None = LONGEST) -> str:
+    """Return a value as a prompt shows it: text as it is, a data frame as CSV, several answers as their text.
+
+    At most `longest` characters of it, and what is left out is said.
+    """
+    text = _table(value) or _ours(value) or str(value)
+    if longest is None or len(text) <= longest:
+        return text
+    return f"{text[:longest]}\n… ({len(text) - longest:,} more characters left out)"
+
+
+def _table(value: Any) -> str:
+    pandas = sys.modules.get("pandas")  # a value of its kind exists only where it is imported
+    if pandas is None or not issubclass(type(value), pandas.DataFrame | pandas.Series):
+        return ""
+    text: str = value.head(200).to_csv()
+    rest = len(value) - 200
+    return text if rest <= 0 else f"{text}… ({rest:,} more rows left out)\n"
+
+
+def _ours(value: Any) -> str:
+    """Return the text of an object of ours that `str` would only describe."""
+    kind = type(value)
+    if _maker(kind) != "hs_notebook" or "__str__" in _DICT(kind):
+        return ""
+    return str(getattr(value, "text", ""))
+
+
+def holds_nothing(value: Any) -> bool:
+    """Tell whether a value is code, which would be of no use in a prompt."""
+    return issubclass(type(value), _CODE)  # isinstance would ask the value for its class
+
+
+def look_up(path: str, names: Mapping[str, Any]) -> Any:
+    """Return what a field's path leads to, `MISSING` where it leads nowhere; runs nothing of the user's."""
+    root = re.match(r"\w+", path)
+    if root is None or root[0].startswith("_") or root[0] not in names:
+        return MISSING
+    value = names[root[0]]
+    for attribute, key in _STEP.findall(path[root.end() :]):
+        value = _attribute(value, attribute) if attribute else _item(value, ast.literal_eval(key))
+        if value is MISSING:
+            return MISSING
+    return value
+
+
+def _attribute(value: Any, name: str) -> Any:
+    kind = type(value)
+    is_class = issubclass(kind, type)
+    if name.startswith("_") or issubclass(kind, INNARDS) or (holds_nothing(value) and not is_class):
+        return MISSING
+    try:
+        if not is_class and _maker(kind) in _TRUSTED:
+            return getattr(value, name, MISSING)
+        found = inspect.getattr_static(value, name, MISSING)
+        if not computed(found):
+            return found
+        return found.__get__(value, kind) if not is_class and _is_plain(found, value) else MISSING
+    except Exception:  # noqa: BLE001 - also a library's object may raise anything; then it names nothing
+        return MISSING
+
+
+def computed(held: Any) -> bool:
+    """Tell whether what a class holds is asked for a value, instead of being one."""
+    return any("__get__" in _DICT(kind) for kind in _MRO(type(held)))
+
+
+def _is_plain(held: Any, value: Any) -> bool:
+    """Tell whether reading a computed attribute runs nothing but Python's own code."""
+    kind = type(held)
+    if kind is types.GetSetDescriptorType:
+        return _maker(held.__objclass__) in _TRUSTED | {"builtins"}
+    if kind is enum.property:  # the name and the value of a member
+        return issubclass(type(value), enum.Enum) and held.fget.__module__ == "enum"
+    return kind is types.MemberDescriptorType or kind is _FIELD_OF_TUPLE
+
+
+def _item(value: Any, key: Any) -> Any:
+    kind = type(value)
+    owner = next((base for base in _MRO(kind) if "__getitem__" in _DICT(base)), None)
+    try:
+        if owner is dict:
+            return dict.get(value, key, MISSING)  # without __missing__, which may make a key
+        if owner in _CONTAINERS or _maker(kind) in _TRUSTED:
+            return value[key]
+    except Exception:  # noqa: BLE001 - as above
+        return MISSING
+    return MISSING
+
+
+def _maker(kind: type) -> str:
+    """Return the package that a class was made in."""
+    module = _MODULE(kind)
+    return module.partition(".")[0] if type(module) is str else ""
