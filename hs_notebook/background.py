@@ -23,7 +23,8 @@ T = TypeVar("T", Answer, Answers)
 class Background(Generic[T]):
     """An answer on its way: `wait()` or `await` it, `stop()` it, or look at its `state`.
 
-    `text` is what has come so far. Of several models asked at a time it holds `Answers`.
+    `text` is what has come so far. Of several models asked at a time it holds `Answers`. As a `str` it is the
+    text when that has ended, also of one that ended in an error, and `UsageError` where there is none.
     """
 
     def __init__(
@@ -91,7 +92,10 @@ class Background(Generic[T]):
     def __str__(self) -> str:
         if not self.done:
             raise UsageError(f"The answer of {self.model} is still arriving.", hint="Wait for it: .wait().")
-        return self.wait().text
+        if self.answer is None:
+            error = self.future.exception()
+            raise UsageError(f"There is no answer of {self.model}: {type(error).__name__}: {error}")
+        return self.answer.text
 
     def __repr__(self) -> str:
         return f"<{self.model}: {self.state}, {len(self.text):,} characters>"

@@ -167,6 +167,14 @@ def test_what_went_wrong_stands_in_its_place(running: Kernel) -> None:
     assert "BadRequestError: 400: The request cannot be meant" in cell.shown[-1]["data"]["text/html"]
     assert running.run("later.wait()", fails=True).reply["ename"] == "BadRequestError"
     assert running.run("print(later.state, later.answer)").printed == "error None\n"
+    told = running.run("print(later)", fails=True).errors
+    assert told[-1].startswith("UsageError: There is no answer of gpt-4.1: BadRequestError: 400: The request")
+    assert "BadRequestError" not in "\n".join(told[:-1])  # one error, and not what it came from
+    cell = running.wait(
+        running.start("%%holysheep gpt-4.1 --bg -o later\n[simulate tokens=9 fault=errorframe]")
+    )
+    ended(running, cell)
+    assert running.run("print(str(later) == later.text > '', later.state)").printed == "True error\n"
 
 
 @on_one_kernel
