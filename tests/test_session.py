@@ -411,7 +411,7 @@ def test_all_rounds_are_in_one_receipt(session: Session) -> None:
     notes = Notes()
     answer = rounds(session, notes, next_round("[simulate text speed=inf]\nTwo.")).run()
     assert answer.text == "Two."
-    assert notes.answer.shown == "One.Two."
     assert session.answers[-1].shown == "One.Two."
+    assert answer.receipt.note == "2 rounds"
     assert answer.usage.completion_tokens == 4
     assert answer.receipt.costs.output == 4 * Decimal("8e-6")
