@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+import msgspec
+
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal, wait
+from hs_notebook.types import FunctionCall, ToolCall
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -126,16 +129,32 @@ class Call:
 
 
 def scrubbed(answer: Answer, key: Secret) -> Answer:
-    """Return an answer in which the relay does not give the key back: it will be saved."""
-    if key.scrub(answer.text) == answer.text and key.scrub(answer.reasoning) == answer.reasoning:
-        return answer
+    """Return an answer in which the relay nowhere gives the key back: it will be saved."""
+    scrub, receipt = key.scrub, answer.receipt
     return Answer(
-        key.scrub(answer.text),
-        answer.receipt,
+        scrub(answer.text),
+        msgspec.structs.replace(
+            receipt,
+            response_model=scrub(receipt.response_model),
+            response_id=scrub(receipt.response_id),
+            finish_reason=receipt.finish_reason and scrub(receipt.finish_reason),
+            note=scrub(receipt.note),
+        ),
         messages=answer.messages[:-1],
-        reasoning=key.scrub(answer.reasoning),
-        tool_calls=answer.tool_calls,
-        alternatives=[key.scrub(text) for text in answer.alternatives],
+        reasoning=scrub(answer.reasoning),
+        tool_calls=[_scrubbed_call(call, scrub) for call in answer.tool_calls],
+        alternatives=[scrub(text) for text in answer.alternatives],
+    )
+
+
+def _scrubbed_call(call: ToolCall, scrub: Callable[[str], str]) -> ToolCall:
+    name, arguments = call.function.name, call.function.arguments
+    function = FunctionCall(name=name and scrub(name), arguments=arguments and scrub(arguments))
+    return ToolCall(
+        index=call.index,
+        id=call.id and scrub(call.id),
+        type=call.type and scrub(call.type),
+        function=function,
     )
 
 

@@ -81,13 +81,16 @@ class Tool:
         """Call the function with arguments as JSON text, and return its result as text of bounded length.
 
         What the function raises is a result too, and so are arguments that do not fit: the model sees both.
+        An interrupt alone is raised.
         """
         try:
             bound = self._signature.bind_partial()
             bound.arguments.update(self._read(arguments))
             result = _as_text(self._function(*bound.args, **bound.kwargs))
-        except Exception as error:  # noqa: BLE001 - the model is told
-            result = f"{type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the model is told; the answer so far is paid for
+            result = _told(error)
         left = len(result) - _LONGEST_RESULT
         return result if left <= 0 else f"{result[:_LONGEST_RESULT]}\n… ({left:,} more characters left out)"
 
@@ -136,6 +139,14 @@ def _fields(
 
 def _is_given(value: Any) -> bool:
     return value is not msgspec.UNSET
+
+
+def _told(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - its text is the user's code too
+        return name
 
 
 def _as_text(result: Any) -> str:

@@ -85,6 +85,7 @@ ROOMS = {
         "net",
         "settings",
         "display",
+        "call",
         "session",
         "recording",
         "replay",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import os
@@ -62,6 +63,23 @@ class Counter:
         return sum(self.calls)
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+def raises(error: BaseException) -> Callable[[], Any]:
+    def function() -> None:
+        raise error
+
+    return function
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise SystemExit(1)
+
+
 # --- one tool ------------------------------------------------------------------------------------
 
 
@@ -114,6 +132,11 @@ def test_the_docstring_and_the_types_reach_the_model() -> None:
         (lambda: 1j, "{}", "1j"),
         (lambda: float("nan"), "{}", "null"),
         (plain, '{"a": 1, "b": "x"}', "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
+        (raises(SystemExit(3)), "{}", "SystemExit: 3"),
+        (raises(GeneratorExit()), "{}", "GeneratorExit: "),
+        (raises(asyncio.CancelledError()), "{}", "CancelledError: "),
+        (raises(MuteError()), "{}", "MuteError"),
+        (lambda: [Odd()][0], "{}", "SystemExit: 1"),
         (plain, "{}", "ValidationError: Object missing required field `a`"),
         (plain, '{"a": 1, "z": 2}', "ValidationError: Object contains unknown field `z`"),
         (plain, '{"a": ', "DecodeError: Input data was truncated"),
@@ -129,6 +152,11 @@ def test_a_call_has_a_result_whatever_happens(
     function: Callable[..., Any], arguments: str, result: str
 ) -> None:
     assert Tool.of(function, "it").call(arguments) == result
+
+
+def test_an_interrupt_of_a_call_is_raised() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Tool.of(raises(KeyboardInterrupt()), "it").call("{}")
 
 
 def test_a_long_result_is_bounded() -> None:
@@ -314,6 +342,52 @@ def test_the_key_in_a_result_goes_nowhere(shell: Shell, relay: EmbeddedRelay) ->
     assert KEY.encode() not in relay.stats.seen[-1].body
     assert b"[key]" in relay.stats.seen[-1].body
     assert KEY not in ran.out + shell.names["reply"].shown
+
+
+def test_a_function_that_would_end_the_process_does_not_lose_the_answer(
+    shell: Shell, relay: EmbeddedRelay
+) -> None:
+    shell.run("import sys\ndef add(x):\n    sys.exit('gone')")
+    ran = shell.run(ASK.format("--tools add --allow-tools", "add"))
+    assert ran.error is None
+    assert json.loads(relay.stats.seen[-1].body)["messages"][-1]["content"] == "SystemExit: gone"
+    assert shell.names["reply"].text == "It is 3."
+
+
+@pytest.mark.parametrize("stream", ["", "--no-stream"])
+def test_a_relay_that_gives_the_key_back_where_it_names_something(
+    stream: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.run("def add(x):\n    global given\n    given = x")
+    call = {"index": 0, "id": KEY, "type": KEY, "function": {"name": KEY, "arguments": f'{{"x": "{KEY}"}}'}}
+    right = {
+        "index": 1,
+        "id": "c",
+        "type": KEY,
+        "function": {"name": "add", "arguments": f'{{"x": "{KEY}"}}'},
+    }
+    said = {"content": "hi", "tool_calls": [call, right]}
+
+    def reply(told: dict[str, Any], reason: str) -> Reply:
+        other = {"content": f"or {KEY}"}
+        part = "message" if stream else "delta"
+        choices = [
+            {"index": 0, part: told, "finish_reason": reason},
+            {"index": 1, part: other, "finish_reason": KEY},
+        ]
+        whole = {"id": KEY, "model": KEY, "choices": choices}
+        return Reply(body=json.dumps(whole)) if stream else sse(whole)
+
+    with Server([reply(said, "tool_calls"), reply({"content": "hi"}, KEY)]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        ran = shell.run(f"%%holysheep --tools add --allow-tools -p n=2 {stream} -o reply\nGo.")
+    answer = shell.names["reply"]
+    receipt = answer.receipt
+    assert receipt.model == receipt.finish_reason == receipt.response_id == shell.names["given"] == "[key]"
+    assert answer.alternatives == ("hi", "or [key]")
+    kept = [receipt, answer.tool_calls, answer.messages, answer.shown]
+    assert KEY not in f"{ran.out} {ran.err} {kept} {server.asked[-1].body!r}"
 
 
 def test_an_interrupt_in_a_function_ends_the_answer(shell: Shell, relay: EmbeddedRelay) -> None:

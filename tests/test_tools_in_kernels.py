@@ -116,6 +116,8 @@ def test_stop_and_interrupt_end_the_waiting(how: str, running: Kernel, relay: Em
     final = cell.shown[-1]
     assert final["metadata"]["holysheep"]["state"] == "stopped"
     assert "add(x=2)" in final["data"]["text/plain"]
+    assert "buttons" not in final["data"]["text/plain"]
+    assert ("*Not run: the answer was stopped.*" in final["data"]["text/plain"]) is (how == "stop")
 
 
 @on_one_kernel

@@ -27,6 +27,7 @@ _WAY_OUT = "--allow-tools runs functions without asking."
 _NOBODY = f"nobody is here to allow it. {_WAY_OUT}"
 _NO_BUTTONS = f"this page has no buttons to allow it. {_WAY_OUT}"
 _REFUSED = "you did not allow it."
+_STOPPED = "the answer was stopped."
 
 
 @runtime_checkable
@@ -108,13 +109,20 @@ class Rounds:
         return ChatRequest.of(request.model, [*request.messages, turn, *results], request.params)
 
     def _as_sent(self, call: ToolCall, number: int) -> dict[str, Any]:
-        arguments = self._clean(call.function.arguments or "")
-        function = {"name": call.function.name or "", "arguments": arguments}
-        return {"id": _id(call, number), "type": "function", "function": function}
+        name, arguments = self._named(call)
+        return {
+            "id": _id(call, number),
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+
+    def _named(self, call: ToolCall) -> tuple[str, str]:
+        """Return the name and the arguments of a call without the key, which a relay might give back."""
+        return self._clean(call.function.name or ""), self._clean(call.function.arguments or "")
 
     def _answer(self, call: ToolCall) -> str:
         """Show a call, run it where that is allowed, and return its result."""
-        name, arguments = call.function.name or "", self._clean(call.function.arguments or "")
+        name, arguments = self._named(call)
         text = shown_call(name, arguments)
         said = self._asking().text
         apart = "\n\n" if said and not said.endswith("\n\n") else ""
@@ -124,7 +132,7 @@ class Rounds:
         if why := self._forbidden(text):
             self._say(f"*Not run: {why}*\n\n")
             return f"Not run: {'the user refused.' if why == _REFUSED else 'nobody allowed it.'}"
-        return self._result(self._clean(tool.call(call.function.arguments or "")))
+        return self._result(self._clean(tool.call(arguments)))
 
     def _result(self, result: str) -> str:
         left = len(result) - _SHOWN
@@ -143,7 +151,8 @@ class Rounds:
             return _NOBODY
         if isinstance(self._display, Asks):
             said = self._display.ask(f"Run {_in_one_line(call)}?", lambda: self._asking().stopped)
-            return {True: "", False: _REFUSED, None: _NO_BUTTONS}[said]
+            nobody = _STOPPED if self._asking().stopped else _NO_BUTTONS
+            return {True: "", False: _REFUSED, None: nobody}[said]
         return _NO_BUTTONS if self._in_page else _by_prompt(call)
 
 
