@@ -82,7 +82,7 @@ class AsyncHolySheep:
             retry=retry or RetryPolicy(),
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
-        self.replay = replay
+        self.replay = replay and replay.before(self.base_url)
         self.requests_per_minute = requests_per_minute
         host = urlsplit(self.base_url).hostname or ""
         self._account = Account(host, self.credentials.key.scrub, prices or load_book(), ledger)
@@ -96,7 +96,7 @@ class AsyncHolySheep:
     def replaying(self, replay: Replay) -> AsyncHolySheep:
         """Return this client with answers from a file: its connections, limits and ledger are the same."""
         other = copy.copy(self)
-        other.replay = replay
+        other.replay = replay.before(self.base_url)
         return other
 
     def is_free(self, request: ChatRequest) -> bool:

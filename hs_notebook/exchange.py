@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.answers import Answer, Cost, Receipt
+from hs_notebook.answers import Cost, Receipt
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
-from hs_notebook.pricing.money import exactly, money
+from hs_notebook.pricing.money import exactly
+from hs_notebook.replay import replayed
 from hs_notebook.types import Usage
-from hs_notebook.wire.assembler import CUT, Assembler
+from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.whole import fill
 
 if TYPE_CHECKING:
+    from hs_notebook.answers import Answer
     from hs_notebook.net.calls import Calls
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Account, Entry
@@ -201,31 +203,6 @@ class Replaying(Exchange):
                 answer.receipt, note="; ".join(filter(None, (answer.receipt.note, trouble)))
             )
         return answer
-
-
-def replayed(kept: KeptAnswer, request: ChatRequest, note: str = "") -> Answer:
-    """Return the answer that was kept to a request, with a receipt that says so."""
-    cost = f" for {money(kept.cost)}" if kept.cost is not None and not kept.simulated else ""
-    cut = CUT.get(kept.finish_reason or "", "") if kept.state == "truncated" else ""
-    receipt = Receipt(
-        request_model=request.model,
-        response_model=kept.response_model,
-        state=kept.state,
-        usage=kept.usage,
-        costs=Cost.nothing(),
-        finish_reason=kept.finish_reason,
-        simulated=kept.simulated,
-        replayed=True,
-        note="; ".join(filter(None, (cut, f"asked on {kept.when[:10]}{cost}", note))),
-    )
-    return Answer(
-        kept.text,
-        receipt,
-        messages=request.messages,
-        reasoning=kept.reasoning,
-        tool_calls=kept.tool_calls,
-        alternatives=kept.alternatives,
-    )
 
 
 class _Timed(Screen):

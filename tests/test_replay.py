@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernels import DEFAULT_KERNEL
 from nbclient import NotebookClient
-from shell import KEY, Server, Shell, manager, sse
+from shell import KEY, Reply, Server, Shell, manager, said, sse
 from shell import settings as environment
 
 from hs_notebook import HolySheep
@@ -365,6 +365,77 @@ def test_a_recorded_answer_is_given_though_the_budget_is_spent(shell: Shell, rel
 def test_only_whole_answers_are_kept(prompt: str, kept: bool, shell: Shell) -> None:
     shell.run(f"%%holysheep --cache --max-tokens 20\n{prompt}")
     assert len(AnswerFile("answers.jsonl")) == kept
+
+
+MISFIT, FIT = said("nope"), said('{"x": 3}')
+
+
+def points(line: str, *replies: Reply, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run one cell until each reply was asked for, and once more; return what it said each time."""
+    shell.run(NAMES)
+    shell.magics.replay = "record"
+    with Server(replies) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        shell.run(f"%%holysheep gpt-4.1 {line}\nHello")
+        ran = [shell.run(f"%%holysheep gpt-4.1 {line} -o answer\nHello") for _ in range(2)]
+    assert len(server.asked) == len(replies)
+    return [one.out for one in ran]
+
+
+@pytest.mark.parametrize("form", ["--schema Point", "-f json"])
+def test_an_answer_that_does_not_fit_is_asked_again(
+    form: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, replayed = points(form, MISFIT, FIT, shell=shell, monkeypatch=monkeypatch)
+    assert "replayed" not in asked
+    assert "replayed" in replayed
+    assert shell.names["answer"].text == '{"x": 3}'
+
+
+def test_one_that_was_repaired_is_replayed_with_its_repair(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = points("--schema Point --repair", MISFIT, FIT, shell=shell, monkeypatch=monkeypatch)
+    assert all("2 rounds" in out and "replayed" in out for out in told)
+    assert shell.names["answer"].parsed == shell.names["Point"](3)
+
+
+def test_a_repair_that_does_not_fit_is_asked_again(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "--schema Point --repair"
+    told = points(line, MISFIT, MISFIT, FIT, shell=shell, monkeypatch=monkeypatch)
+    assert all("2 rounds" in out for out in told)
+    assert shell.names["answer"].parsed == shell.names["Point"](3)
+
+
+def test_no_cache_replaces_what_was_kept(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.magics.replay = "record"
+    shell.run(f"%%holysheep\n{HELLO}")
+    shell.run(f"%%holysheep --no-cache\n{HELLO}")
+    file = AnswerFile("answers.jsonl")
+    assert (relay.stats.requests, len(file.path.read_text("utf-8").splitlines()), len(file)) == (2, 2, 1)
+    assert "keeps the new answer instead" in " ".join(shell.run("%holysheep ask --help").out.split())
+
+
+@pytest.mark.parametrize(
+    ("base_url", "mode", "free"),
+    [
+        ("http://127.0.0.1:8787/v1", "record", True),
+        ("https://api.holysheep.ai/v1", "record", False),
+        ("https://api.holysheep.ai/v1", "replay", True),
+    ],
+)
+def test_a_real_relay_is_asked_what_a_simulated_one_answered(
+    base_url: str, mode: Any, free: bool, relay: EmbeddedRelay, tmp_path: Path
+) -> None:
+    file = AnswerFile(tmp_path / "answers.jsonl")
+    request = ChatRequest.of("gpt-4.1", [{"role": "user", "content": HELLO}])
+    simulated = HolySheep(KEY, base_url=relay.base_url, replay=Replay(file))
+    assert simulated.ask(HELLO, model="gpt-4.1").receipt.simulated
+    assert simulated.asynchronous.is_free(request)
+    client = HolySheep(KEY, base_url=base_url, replay=Replay(file, mode)).asynchronous
+    assert client.is_free(request) is free
+    plain = HolySheep(KEY, base_url=base_url).asynchronous
+    assert plain.replaying(Replay(file, mode)).is_free(request) is free
 
 
 def test_the_key_is_never_in_the_file(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Question:
 
     def client(self) -> AsyncHolySheep:
         """Return the client that it is sent by."""
-        return self.magics.replays.client(self.options.base_url, cache=self.options.cache)
+        options = self.options
+        return self.magics.replays.client(options.base_url, cache=options.cache, accepts=self.form.keeps)
 
     def limit(self, request: ChatRequest, client: AsyncHolySheep, charged: Decimal) -> Limit | None:
         """Return what a request may cost where the cell has cost so much already; raises `BudgetError`."""

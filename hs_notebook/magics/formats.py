@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("markdown", "text", "code", "json")
 AS_IS = "as-is"  # the language of a fence whose lines wrap and that has no frame: no model names it
 
+_AGAIN = "Answer again, with one JSON object and nothing else"
 _LANGUAGES = {"text": AS_IS, "json": "json"}
 _SYSTEM = {
     "code": "Answer with code alone, in one fenced block and without explanations: Python, unless another "
@@ -92,10 +93,23 @@ class Form:
         if self.name != "json" or answer.tool_calls:
             return
         try:
-            answer.parsed = self.schema.read(answer.text) if self.schema else parse_json(answer.text)
+            answer.parsed = self._parsed(answer.text)
         except SchemaError as error:
             error.answer = answer
             raise
+
+    def _parsed(self, text: str) -> Any:
+        return self.schema.read(text) if self.schema else parse_json(text)
+
+    def keeps(self, answer: Answer) -> bool:
+        """Tell whether an answer is to be given again from a file: it fits, or is one that is repaired."""
+        if self.name != "json" or answer.tool_calls:
+            return True
+        try:
+            self._parsed(answer.text)
+        except SchemaError:
+            return self.repair and _AGAIN not in str(answer.messages[-2]["content"])
+        return True
 
     def follower(self, say: Callable[[str], None]) -> Follow:
         """Return what reads each answer, and asks once more where one does not fit and that is wanted."""
@@ -118,7 +132,7 @@ class Form:
     def _once_more(self, request: ChatRequest, answer: Answer, error: SchemaError) -> ChatRequest:
         # With the schema, since some servers let response_format go unheard.
         fitting = f" that fits this schema: {json.dumps(self.schema.json_schema)}" if self.schema else ""
-        turn = f"{error.message} Answer again, with one JSON object and nothing else{fitting}"
+        turn = f"{error.message} {_AGAIN}{fitting}"
         said = {"role": "assistant", "content": answer.text}
         messages = [*request.messages, said, {"role": "user", "content": turn}]
         return ChatRequest.of(request.model, messages, request.params)

@@ -6,17 +6,15 @@ import argparse
 import difflib
 import json
 import keyword
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing.limit import amount
+from hs_notebook.settings import KEY_SHAPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
-
-KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 
 
 class HelpRequested(Exception):  # noqa: N818 - it is no error
@@ -181,13 +179,19 @@ def _answer(group: argparse._ArgumentGroup) -> None:
 
 def _call(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--max-cost", type=_usd, metavar="USD", help="refuse or stop the call where it would cost more")
+    add(
+        "--max-cost",
+        type=_usd,
+        metavar="USD",
+        help="refuse or stop the call where it would cost more; of several models each may cost so much",
+    )
     add("--dry-run", action="store_true", help="show what would be sent and cost, and send nothing")
     add("--bg", action="store_true", help="go on at once; the answer arrives in the background")
     add(
         "--cache",
         action=argparse.BooleanOptionalAction,
-        help="answer from the file beside the notebook where this was asked before",
+        help="answer from the file beside the notebook where this was asked before; --no-cache asks anew, "
+        "and where replay is 'record' keeps the new answer instead",
     )
     add("--tools", metavar="F,G", help="functions of the notebook that the model may ask to be called")
     add("--allow-tools", action="store_true", help="call them without asking you each time")

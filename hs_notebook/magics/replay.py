@@ -15,6 +15,9 @@ from hs_notebook.replay import AnswerFile, Replay
 from hs_notebook.settings import without_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hs_notebook.answers import Answer
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.replay import Mode
 
@@ -57,21 +60,28 @@ class Replays:
                 "--no-cache would ask, and in the mode replay nothing is asked.",
                 hint="Take it away, or set %config HolySheepMagics.replay = 'record'.",
             )
-        if mode == _OFF or cache is False:
+        if mode == _OFF:
             return "record" if cache else None
         return "replay" if mode == "replay" else "record"
 
     def client(
-        self, base_url: str | None = None, *, cache: bool | None = None, file: AnswerFile | None = None
+        self,
+        base_url: str | None = None,
+        *,
+        cache: bool | None = None,
+        file: AnswerFile | None = None,
+        accepts: Callable[[Answer], bool] = lambda _answer: True,
     ) -> AsyncHolySheep:
         """Return the client for a line: it needs no key where nothing is asked.
 
-        With a `file` answers are kept there, whatever the settings say.
+        With a `file` answers are kept there, whatever the settings say. What `accepts` does not take is asked
+        anew, and not kept.
         """
         mode = self.mode(True if file is not None else cache)
         if mode is None:
             return self._magics.client(base_url)
-        replay = Replay(self.file if file is None else file, mode)
+        place = self.file if file is None else file
+        replay = Replay(place, mode, accepts=accepts, anew=cache is False)
         if mode == "record":
             return self._magics.client(base_url).replaying(replay)
         credentials = without_key(base_url or self._magics.relay)

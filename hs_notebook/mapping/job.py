@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
-from hs_notebook.exchange import replayed
 from hs_notebook.magics import loaded
 from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.mapping.price import Pot, price_of
 from hs_notebook.mapping.run import Run
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import ipython, somebody_is_there
-from hs_notebook.replay import AnswerFile, Replay
+from hs_notebook.replay import AnswerFile, Replay, replayed
 
 if TYPE_CHECKING:
     import os

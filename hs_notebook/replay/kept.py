@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hs_notebook.answers import Answer, Cost, Receipt
+from hs_notebook.pricing.money import money
 from hs_notebook.types import FunctionCall, State, ToolCall, Usage
+from hs_notebook.wire.assembler import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hs_notebook.answers import Answer
     from hs_notebook.types import ChatRequest
 
 
@@ -84,3 +86,28 @@ def key_of(request: ChatRequest, occurrence: int = 0) -> str:
         asked["occurrence"] = occurrence
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def replayed(kept: KeptAnswer, request: ChatRequest, note: str = "") -> Answer:
+    """Return the answer that was kept to a request, with a receipt that says so."""
+    cost = f" for {money(kept.cost)}" if kept.cost is not None and not kept.simulated else ""
+    cut = CUT.get(kept.finish_reason or "", "") if kept.state == "truncated" else ""
+    receipt = Receipt(
+        request_model=request.model,
+        response_model=kept.response_model,
+        state=kept.state,
+        usage=kept.usage,
+        costs=Cost.nothing(),
+        finish_reason=kept.finish_reason,
+        simulated=kept.simulated,
+        replayed=True,
+        note="; ".join(filter(None, (cut, f"asked on {kept.when[:10]}{cost}", note))),
+    )
+    return Answer(
+        kept.text,
+        receipt,
+        messages=request.messages,
+        reasoning=kept.reasoning,
+        tool_calls=kept.tool_calls,
+        alternatives=kept.alternatives,
+    )
