@@ -12,18 +12,22 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError
+from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
+
+if TYPE_CHECKING:
+    from hs_notebook.types import ChatRequest
 
 DEFAULT_BASE_URL = "https://api.holysheep.ai/v1"
 DEFAULT_MODEL = "gpt-4.1"
 KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
+KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 _SHORTEST = 8
 _HOST = re.compile(r"[\w.:-]+")
 Prompt = Callable[[str], str]
@@ -65,6 +69,13 @@ class Credentials(msgspec.Struct, frozen=True):
     def odd(self) -> bool:
         """Whether the key lacks the prefix that the relay's keys have; it may be right all the same."""
         return self.base_url == DEFAULT_BASE_URL and not self.key.reveal().startswith("cr_")
+
+
+def refuse_key(request: ChatRequest, key: Secret) -> None:
+    """Raise `UsageError` for a request that holds the key."""
+    sent = request.body(stream=False, usage=False).decode()
+    if key.scrub(sent) != sent:
+        raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
 
 
 def find_credentials(

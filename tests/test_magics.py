@@ -301,17 +301,44 @@ def test_a_cell_that_holds_something_like_a_key_is_warned_of(shell: Shell) -> No
 
 
 @pytest.mark.parametrize(
+    "cell",
+    [
+        "%%holysheep\n[simulate tokens=5 speed=inf] {key}",
+        "%%holysheep\n[simulate tokens=5 speed=inf] {keys['a']} and {key}",
+        "%%holysheep gpt-4.1,deepseek-v3.2\n[simulate tokens=5 speed=inf] {key}",
+        "%%holysheep --dry-run\n{key}",
+        "%%holysheep --bg\n[simulate tokens=5 speed=inf] {key}",
+        "%%holysheep --chat\n[simulate tokens=5 speed=inf] {key}",
+        "%%holysheep\n[simulate tokens=5 speed=inf] sk-abcdefghijklmnop1234 {key}",
+        "%holysheep ask gpt-4.1 '[simulate tokens=5 speed=inf] sk-abcdefghijklmnop1234'",
+    ],
+)
+def test_a_variable_that_holds_something_like_a_key_is_warned_of_once(cell: str, shell: Shell) -> None:
+    shell.run("key = 'sk-' + 'abcdefghijklmnop1234'; keys = {'a': key}")
+    ran = shell.run(cell)
+    assert ran.error is None
+    assert ran.err.count("looks like a key") == 1
+    assert "sk-abc" not in ran.err
+
+
+def test_two_keys_are_two_warnings(shell: Shell) -> None:
+    shell.run("key = 'sk-' + 'ponmlkjihgfedcba4321'")
+    ran = shell.run("%%holysheep\n[simulate tokens=5 speed=inf] sk-abcdefghijklmnop1234 {key}")
+    assert ran.err.count("looks like a key") == 2
+
+
+@pytest.mark.parametrize(
     "code",
     [
         f"%%holysheep\nMy key is {KEY}.",
         f"%%holysheep -s {KEY}\nHello",
         f"%%holysheep -p user={KEY}\nHello",
-        "%%holysheep\n{os.environ}",
-        "%%holysheep\n{os.environ['HOLYSHEEP_API_KEY']}",
+        "%%holysheep\n{environ}",
+        "%%holysheep\n{variables['HOLYSHEEP_API_KEY']}",
     ],
 )
 def test_the_key_is_not_sent_as_text(code: str, shell: Shell, relay: EmbeddedRelay) -> None:
-    shell.run("import os")
+    shell.run("from os import environ\nvariables = dict(environ)")
     ran = shell.run(code)
     assert ran.out == "UsageError: The prompt or an option holds your key; nothing was sent. Take it out.\n"
     assert relay.stats.requests == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
 from hs_notebook.fences import fenced
-from hs_notebook.magics.parser import KEY_SHAPED
+from hs_notebook.settings import KEY_SHAPED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,11 +9,11 @@ from hs_notebook.asking import Asking
 from hs_notebook.background import Background
 from hs_notebook.interpolation import interpolate
 from hs_notebook.magics.attachments import with_attachments
-from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.tools import Rounds, Tools
 from hs_notebook.portal import wait
 from hs_notebook.prompt import somebody_is_there
+from hs_notebook.settings import refuse_key
 from hs_notebook.types import ChatRequest, prompt_messages
 
 if TYPE_CHECKING:

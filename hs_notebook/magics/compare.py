@@ -10,9 +10,9 @@ from hs_notebook.call import Interrupted, settled
 from hs_notebook.compared import Answers
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.magics.cell import Task
-from hs_notebook.magics.dry_run import refuse_key
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import somebody_is_there
+from hs_notebook.settings import refuse_key
 
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer

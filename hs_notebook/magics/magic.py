@@ -16,13 +16,13 @@ from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.interpolation import HISTORIES
 from hs_notebook.magics import commands
-from hs_notebook.magics.ask import ask
+from hs_notebook.magics.ask import ask, warn_of_key
 from hs_notebook.magics.completion import attach
 from hs_notebook.magics.configuration import Configuration
 from hs_notebook.magics.fix import Mishap, watch
 from hs_notebook.magics.manual import manual
 from hs_notebook.magics.options import parse
-from hs_notebook.magics.parser import KEY_SHAPED, HelpRequested
+from hs_notebook.magics.parser import HelpRequested
 from hs_notebook.magics.purse import Purse
 from hs_notebook.magics.replay import Replays
 from hs_notebook.magics.short import shorten
@@ -67,8 +67,8 @@ class HolySheepMagics(Configuration):
         try:
             if cell is None:
                 return commands.run(self, line)
-            self._warn_of_keys(line + cell)
-            ask(self, parse(line), cell)
+            warn_of_key(line + cell)
+            ask(self, parse(line), cell, typed=line + cell)
         except HelpRequested as request:
             sys.stdout.write(request.text)
         except (HolySheepError, KeyboardInterrupt) as error:
@@ -170,13 +170,6 @@ class HolySheepMagics(Configuration):
             from hs_notebook.magics.nested import patch
 
             patch(loop)
-
-    def _warn_of_keys(self, text: str) -> None:
-        if KEY_SHAPED.search(text):
-            sys.stderr.write(
-                "This cell holds something that looks like a key. It would stay in the notebook and its "
-                "history: take it out, and renew the key if it is one.\n"
-            )
 
     def show_answers(self) -> None:
         """Show an answer, or several, at the end of a cell as a picture, and in a terminal as text."""

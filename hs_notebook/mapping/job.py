@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
 from hs_notebook.magics import loaded
-from hs_notebook.magics.dry_run import refuse_key
+from hs_notebook.settings import refuse_key
 from hs_notebook.mapping.price import Pot, price_of
 from hs_notebook.mapping.run import Run
 from hs_notebook.pricing.limit import amount
