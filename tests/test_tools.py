@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import jsonschema
 import msgspec
 import pytest
-from shell import KEY, Reply, Server, Shell, settings, sse
+from shell import KEY, Reply, Server, Shell, said, settings, sse
 
-from hs_notebook.errors import ToolError, UsageError
+from hs_notebook.errors import BadRequestError, ToolError, UsageError
 from hs_notebook.tools import Tool, shown_call
 
 if TYPE_CHECKING:
@@ -306,6 +306,40 @@ def test_where_nobody_is_nothing_runs(shell: Shell, relay: EmbeddedRelay) -> Non
     assert shell.names["ran"] == []
     assert "Not run: nobody is here to allow it. --allow-tools runs functions without asking." in ran.out
     assert json.loads(relay.stats.seen[-1].body)["messages"][-1]["content"] == "Not run: nobody allowed it."
+
+
+def test_what_was_said_before_a_call_is_a_part_of_the_answer(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.run(DEFINED)
+    call = {"index": 0, "id": "c", "function": {"name": "add", "arguments": '{"x": 2}'}}
+    first = sse(
+        {"model": "m", "choices": [{"index": 0, "delta": {"content": "Let me see."}}]},
+        {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]},
+    )
+    with Server([first, said("It is 3."), Reply(status=500)]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        shell.run("%%holysheep --tools add --allow-tools --chat -o reply\nHow much?")
+        failed = shell.run("%%holysheep --chat\nAnd?")
+    assert shell.names["reply"] == "Let me see.\n\nIt is 3."
+    assert failed.error is not None
+    (turn,) = shell.magics.conversations.find("").turns
+    assert turn.answer is shell.names["reply"]
+
+
+def test_an_error_after_a_call_marks_the_turn(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run(DEFINED)
+    with Server([asks("add"), Reply(status=400)]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        ran = shell.run("%%holysheep --tools add --allow-tools --chat -o reply\nHow much?")
+    assert isinstance(ran.error, BadRequestError)
+    assert shell.names["reply"].state == "error"
+    assert "error: m (asked for gpt-4.1) · " in ran.out
+    assert "(error): " in shell.run("%holysheep history").out
+    assert "add(x=2)" in shell.names["reply"].shown
+    assert shell.magics.session.last is shell.names["reply"]
 
 
 def test_rounds_are_bounded_and_what_came_is_kept(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
