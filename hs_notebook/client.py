@@ -17,7 +17,7 @@ from hs_notebook.exchange import Exchange, Replaying, Screen
 from hs_notebook.net.calls import Calls
 from hs_notebook.net.nowhere import Nowhere
 from hs_notebook.net.transport import Auth, Timeouts, Transport
-from hs_notebook.portal import portal
+from hs_notebook.portal import in_thread, portal
 from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.prompt import hidden_prompt
@@ -148,7 +148,10 @@ class AsyncHolySheep:
         if error is not None and answer.state == "error":
             error.answer = answer
             raise error
-        return answer if form is None else form.fill(answer)
+        if form is None:
+            return answer
+        # A validator of the user's may take long or ask with this very client: not on the loop.
+        return await in_thread(lambda: form.fill(answer))
 
     def exchange(self, request: ChatRequest, *, limit: Limit | None = None, occurrence: int = 0) -> Exchange:
         """Return a question that is ready to be asked; `occurrence` counts it among its likes in `replay`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
-import sys
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,12 +12,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
 
-# A lock cannot be interrupted on Windows: there the waiting thread looks up ten times a second.
-POLL_SECONDS = 0.1 if sys.platform == "win32" else None
+# The waiting thread looks up ten times a second: on Windows a lock cannot be interrupted, and elsewhere an
+# interrupt that comes in the instant before it is held is not heard.
+POLL_SECONDS = 0.1
 _CLOSING_SECONDS = 1.0
 _ONE_AT_A_TIME = threading.Lock()  # else two threads that begin together get a portal each
 
@@ -28,8 +29,15 @@ class Portal:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._kept: set[asyncio.Task[Any]] = set()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="hs_notebook", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="hs_notebook", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            # These two a task raises through the loop as well: who waits for it gets them, the others go on.
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
+                return
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin `work` on the loop; cancelling the future cancels the task."""
@@ -87,9 +95,30 @@ class _Job(Generic[T]):
         self._work.close()  # what was cancelled before its first step was never begun
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do on a thread of its own what may take long or wait for the loop, however many of its kind wait."""
+    outcome: Future[T] = Future()
+    context = contextvars.copy_context()
+    threading.Thread(
+        target=context.run, args=(_do, work, outcome), name="hs_notebook work", daemon=True
+    ).start()
+    return await asyncio.wrap_future(outcome)
+
+
+def _do(work: Callable[[], T], outcome: Future[T]) -> None:
+    if not outcome.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(result)
+
+
 def wait(future: Future[T]) -> T:
     """Return a future's result, interruptible on every platform."""
-    while POLL_SECONDS is not None and not future.done():
+    while not future.done():
         with suppress(TimeoutError):
             return future.result(POLL_SECONDS)
     return future.result()

@@ -84,9 +84,11 @@ class Schema:
         """Return the object that a text holds, also in a Markdown fence; raises `SchemaError`."""
         try:
             return self._read(unfenced(text))
-        except Exception as error:  # noqa: BLE001 - validators of the user's raise what they like
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - validators of the user's raise what they like
             parse_json(text)
-            raise SchemaError(f"The answer does not fit {self.name}: {_reason(error)}") from None
+            raise SchemaError(f"The answer does not fit {self.name}: {_said(error)}") from None
 
 
 def parse_json(text: str) -> Any:
@@ -240,7 +242,17 @@ def _found(key: str, schema: Any) -> Iterator[Any]:
 # --- what does not fit ---------------------------------------------------------------------------
 
 
-def _reason(error: Exception) -> str:
+def _said(error: BaseException) -> str:
+    """Return what a validator says, or its kind where it cannot be made to say anything."""
+    try:
+        return _reason(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - an error of the user's may raise another one
+        return type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
     """Return what a validator says in one line, with the place first."""
     if hasattr(error, "json_path"):
         return _misfit(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pandas as pd
+import pydantic
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from kernels import DEFAULT_KERNEL
@@ -26,6 +28,7 @@ from shell import KEY, WIDGET, Shell, kernel, manager, settings
 
 import hs_notebook
 from hs_notebook import HolySheep
+from hs_notebook.answers import Cost
 from hs_notebook.errors import (
     APIConnectionError,
     APIStatusError,
@@ -39,17 +42,19 @@ from hs_notebook.errors import (
     SchemaError,
     UsageError,
 )
+from hs_notebook.mapping import Mapped
+from hs_notebook.mapping.price import Pot
 from hs_notebook.mapping.rows import fill_in, read_rows
+from hs_notebook.mapping.run import Run
 from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.replay import AnswerFile
+from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from hs_notebook.mapping import Mapped
 
 SAY = "[simulate text]\nAnswer to {number}."  # the relay says just what follows
 
@@ -110,6 +115,8 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - as users make them
         ([{"a": 1}], "{{a}} {a} {other}", ["{{a}} 1 {other}"]),
         ([{"a": "{b}", "b": "{a}"}], "{a}{b}", ["{b}{a}"]),  # what was filled in is not looked at again
         ([{"row": "mine", "a": 1}], "{row} {a}", ["mine 1"]),
+        ([{"a": 1}], '{"like": {a: 5}} {{a.b}} {a}', ['{"like": {a: 5}} {{a.b}} 1']),
+        ([{"a": "long " * 10_000}], "{a}", ["long " * 10_000]),  # paid for as it is, never cut in silence
         ([], "{a}", []),
     ],
 )
@@ -132,7 +139,14 @@ def test_rows_into_prompts(rows: Any, template: str, filled: list[str]) -> None:
     ],
 )
 def test_nothing_is_evaluated(attack: str) -> None:
-    assert fill_in("{a} " + attack, [{"a": "value"}]) == [f"value {attack}"]
+    try:
+        filled = fill_in("{a} " + attack, [{"a": "value"}])
+    except UsageError:
+        assert (
+            "{a" in attack or "{row" in attack
+        )  # with more behind a column
+    else:
+        assert filled == [f"value {attack}"]
     assert fill_in("{a}", [{"a": attack, "b": 1}]) == [attack]
 
 
@@ -150,6 +164,24 @@ def test_nothing_is_evaluated(attack: str) -> None:
         ([{"review": 1, "b": 2}], "{reveiw} {b}", "There is no column reveiw. Did you mean {review}?"),
         ([{"a": 1}, {"b": 1}], "{a}", "Row 1 has no a."),
         ([{"a": 1}], " ", "The template is empty."),
+        (
+            [{"a": 1.5}],
+            "Price {a:.2f}?",
+            "{a} has a format behind it",
+        ),
+        ([{"a": 1.5}], "{a} {a!r}", "{a} has a format behind it, and nothing is evaluated here. Format the "),
+        ([{"a": 1}], '{"like": {a: 5}}', "The template names no column"),
+        ([{"a": 1}], "{a} {a.nosuch}", "{a.nosuch} names nothing in row 0;"),
+        ([{"a": {"x": 1}}, {"a": {}}], '{a["x"]}', '{a["x"]} names nothing in row 1;'),
+        ([{"a": 1}], "{row['b']}", "{row['b']} names nothing in row 0;"),
+        ([{"a": 1}], "{a.bit_length()}", "{a.bit_length()} names nothing in row 0;"),
+        ([{"a": len}], "{a}", "{a} names nothing in row 0;"),
+        ([{"_a": 1}], "{_a}", "{_a} names nothing in row 0;"),
+        (
+            pd.DataFrame([[1, 2]], columns=["a", "a"]),
+            "{a}",
+            "Several columns are named a. Rename all but",
+        ),
         ([{"a": " "}], "{a}", "The prompt is empty."),
         ([{"a": KEY}], "{a}", "The prompt or an option holds your key; nothing was sent."),
     ],
@@ -437,6 +469,59 @@ def test_an_interrupt_before_anything_came_is_one() -> None:
         until_idle(relay)
 
 
+class Gone(io.StringIO):
+    """A screen that nobody reads after so many words."""
+
+    def __init__(self, words: int) -> None:
+        super().__init__()
+        self._left = words
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+@pytest.mark.parametrize("words", [0, 1, 12])
+def test_a_screen_that_is_gone_costs_no_answer(
+    words: int, client: HolySheep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Gone(words))
+    is_whole(ask(numbers(30), client=client, progress=True), 30)
+
+
+def test_whatever_ends_the_waiting_ends_the_run() -> None:
+    class Broken:
+        def show(self, done: int, failed: int, spent: str) -> None:  # noqa: ARG002
+            raise ZeroDivisionError
+
+    with EmbeddedRelay() as relay:
+        client = client_of(relay).asynchronous
+        rows = numbers(200)
+        mapped = Mapped(rows, model="gpt-4.1", resume=lambda _mapped, _cost: None)
+        text = "[simulate ttft=50 tokens=5 tps=100]"
+        request = ChatRequest.of("gpt-4.1", prompt_messages(text, None), {})
+        run = Run(
+            client,
+            [(request, 0)] * 200,
+            mapped,
+            pot=Pot(None, client.quotes, name="max_cost"),
+            schema=None,
+            concurrency=2,
+            charge=lambda _exchange: None,
+        )
+        with pytest.raises(ZeroDivisionError):
+            run.wait(Broken())
+        until_idle(relay)
+        asked = relay.stats.requests
+        time.sleep(0.5)  # several answers long
+        assert relay.stats.requests == asked < 200
+
+
 # --- money ---------------------------------------------------------------------------------------
 
 FIVE = "[simulate tokens=500] {number}"  # 500 tokens out: $0.004 at 8 USD per million
@@ -476,6 +561,46 @@ def test_a_row_that_would_pass_the_limit_alone_is_stopped_at_it(client: HolyShee
     assert str(mapped.errors[0]).startswith("The answer was stopped at the max_cost of $0.01.")
     assert mapped.cost is not None
     assert mapped.cost <= Decimal("0.0101")
+
+
+HUNDRED = "[simulate tokens=100] {number}"  # 100 tokens out: $0.0008
+
+
+@pytest.mark.parametrize(("max_cost", "whole"), [(0.002, 2), (0.001, 1), (0.005, 4)])
+def test_a_small_limit_answers_as_many_rows_as_it_can(
+    max_cost: float, whole: int, fast: EmbeddedRelay, client: HolySheep
+) -> None:
+    mapped = ask(numbers(4), HUNDRED, client=client, max_cost=max_cost)
+    assert 4 - len(mapped.missing) == whole
+    assert mapped.cost is not None
+    assert mapped.cost <= Decimal(str(max_cost))
+    assert fast.stats.requests == whole
+
+
+def test_a_share_is_not_taken_for_the_limit(client: HolySheep) -> None:
+    rows = [{"tokens": 100}, *[{"tokens": 5000}] * 3]
+    mapped = ask(rows, "[simulate tokens={tokens}]", client=client, max_cost=0.02)
+    share = "stopped at the max_cost of $0.02, of which one row has a share of $0.00"
+    assert any(share in str(error) for error in mapped.errors.values())
+    assert mapped.cost is not None
+    assert mapped.cost <= Decimal("0.0201")
+
+
+@pytest.mark.parametrize(
+    ("output", "rows", "said"),
+    [
+        ("0.000806", 20, "at least $0.01"),  # $0.01612, which is less than two cents
+        ("0.00000123456", 1, "at least $0.000001234"),
+        ("1.239", 1, "at least $1.23"),
+        ("0.01", 1, "at least $0.01"),
+        (None, 1, "unknown"),
+    ],
+)
+def test_at_least_is_never_more(output: str | None, rows: int, said: str) -> None:
+    mapped = Mapped(numbers(rows), model="gpt-4.1", resume=lambda _mapped, _cost: None)
+    for row in range(rows):
+        mapped.charge(row, Cost(output=None if output is None else Decimal(output)))
+    assert mapped.spent == said
 
 
 @pytest.mark.parametrize(
@@ -569,6 +694,76 @@ def test_each_answer_is_read_by_the_schema(fast: EmbeddedRelay, client: HolyShee
     assert fast.stats.requests == before + 1
     assert again[3] is not None
     assert again[3].parsed == Rating(3, "warm")
+
+
+FITTING = "[simulate text]\n{number}"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, "unprintable"])
+def test_a_validator_may_raise_what_it_likes(
+    kind: Any, keep: bool, client: HolySheep, tmp_path: Path
+) -> None:
+    class UnprintableError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
+    class Odd(pydantic.RootModel[int]):
+        @pydantic.field_validator("root")
+        @classmethod
+        def even(cls, number: int) -> int:
+            if number % 2:
+                raise UnprintableError if kind == "unprintable" else kind
+            return number
+
+    mapped = ask(
+        numbers(6), FITTING, client=client, schema=Odd, keep=tmp_path / "kept.jsonl" if keep else None
+    )
+    assert list(mapped) == ["0", "1", "2", "3", "4", "5"]
+    assert {row: type(error) for row, error in mapped.errors.items()} == dict.fromkeys([1, 3, 5], SchemaError)
+    assert client.ask(SAY, model="gpt-4.1").state == "complete"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_validator_may_ask_with_the_same_client(keep: bool, client: HolySheep, tmp_path: Path) -> None:
+    class Twice(pydantic.RootModel[int]):
+        @pydantic.field_validator("root")
+        @classmethod
+        def asked(cls, number: int) -> int:
+            return number + int(client.ask("[simulate text]\n100", model="gpt-4.1"))
+
+    mapped = ask(
+        numbers(40),
+        FITTING,
+        client=client_of_many(client),
+        schema=Twice,
+        keep=tmp_path / "kept.jsonl" if keep else None,
+        concurrency=40,  # more than any pool of threads
+    )
+    assert mapped.errors == {}
+    assert [answer.parsed.root for answer in mapped if answer] == [100 + number for number in range(40)]
+
+
+def client_of_many(client: HolySheep) -> HolySheep:
+    """One with room for many answers at a time: those that are read wait for others."""
+    return HolySheep(
+        KEY, base_url=client.base_url, requests_per_minute=10**6, concurrent_streams=100, prices=load_book()
+    )
+
+
+def test_an_interrupt_out_of_a_validator_ends_the_run(client: HolySheep) -> None:
+    class Cross(pydantic.RootModel[int]):
+        @pydantic.field_validator("root")
+        @classmethod
+        def three(cls, number: int) -> int:
+            if number == 3:
+                raise KeyboardInterrupt
+            return number
+
+    mapped = ask(numbers(50), FITTING, client=client, schema=Cross, concurrency=1)
+    assert isinstance(mapped.ended, KeyboardInterrupt)
+    assert list(mapped)[:3] == ["0", "1", "2"]
+    assert client.ask(SAY, model="gpt-4.1").state == "complete"
 
 
 # --- what comes of it ----------------------------------------------------------------------------

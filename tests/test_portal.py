@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hs_notebook.portal import Portal, portal, wait
+from hs_notebook.portal import Portal, in_thread, portal, wait
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -59,6 +59,53 @@ def test_errors_come_out() -> None:
         portal().run(fail())
     with pytest.raises(TimeoutError):  # one of the work's own, which is not the portal's
         wait(portal().start(asyncio.wait_for(asyncio.sleep(5), 0.01)))
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_would_end_the_loop_ends_only_the_work_that_raised_it(kind: type[BaseException]) -> None:
+    async def end() -> None:
+        raise kind
+
+    home = Portal()
+    waiting = home.start(asyncio.sleep(0.2, "done"))
+    with pytest.raises(kind):
+        home.start(end()).result(10)
+    home.loop.call_soon_threadsafe(_raise, kind)
+    assert waiting.result(10) == "done"
+    assert home.start(where()).result(10)[1] is home.loop
+
+
+def _raise(kind: type[BaseException]) -> None:
+    raise kind
+
+
+def test_work_in_threads_may_wait_for_the_loop_however_much_of_it_there_is() -> None:
+    home = Portal()
+
+    def ask() -> int:
+        return home.start(where()).result(10)[0]
+
+    async def many() -> list[int]:
+        return await asyncio.gather(*[in_thread(ask) for _ in range(100)])
+
+    thread, _ = home.start(where()).result(10)
+    assert home.start(many()).result(20) == [thread] * 100
+
+
+def test_work_in_a_thread_raises_where_it_is_awaited_and_may_be_left() -> None:
+    ended, entered = threading.Event(), threading.Event()
+
+    def work() -> None:
+        entered.set()
+        ended.wait(20)
+
+    with pytest.raises(ZeroDivisionError):
+        portal().run(in_thread(lambda: 1 // 0))
+    future = portal().start(in_thread(work))
+    assert entered.wait(10)
+    future.cancel()
+    assert portal().run(in_thread(lambda: 5)) == 5
+    ended.set()
 
 
 def test_many_threads_at_a_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -164,6 +165,31 @@ def test_a_validator_of_the_user_s() -> None:
     with pytest.raises(SchemaError, match="division"):
         Schema.of(Even).read('{"n": 3}')
     assert Schema.of(Even).read('{"n": 4}').n == 4
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, UnprintableError, asyncio.CancelledError])
+def test_a_validator_that_raises_what_is_no_error(kind: type[BaseException]) -> None:
+    with pytest.raises(SchemaError, match=f"^The answer does not fit Raising: {kind.__name__}$"):
+        raising(kind).read('{"n": 3}')
+    with pytest.raises(KeyboardInterrupt):  # which is the user's own
+        raising(KeyboardInterrupt).read('{"n": 3}')
+
+
+def raising(kind: type[BaseException]) -> Schema:
+    class Raising(pydantic.BaseModel):
+        n: int
+
+        @pydantic.field_validator("n")
+        @classmethod
+        def never(cls, n: int) -> int:  # noqa: ARG003
+            raise kind
+
+    return Schema.of(Raising)
 
 
 @pytest.mark.parametrize(

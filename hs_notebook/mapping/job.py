@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, TextIO
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
 from hs_notebook.magics import loaded
-from hs_notebook.settings import refuse_key
 from hs_notebook.mapping.price import Pot, price_of
 from hs_notebook.mapping.run import Run
+from hs_notebook.mapping.watched import Watched
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import ipython, somebody_is_there
 from hs_notebook.replay import AnswerFile, Replay, replayed
+from hs_notebook.settings import refuse_key
 
 if TYPE_CHECKING:
     import os
@@ -156,10 +158,8 @@ class Job:
     # --- while it runs, and after --------------------------------------------------------------------
 
     def _watch(self, run: Run, total: int) -> None:
-        from hs_notebook.display.progress import Progress, Unseen
-
         watched = somebody_is_there() or self._file.isatty()
-        watch = Progress(total, self._file, watched=watched, shell=self._page) if self._progress else Unseen()
+        watch = Watched(total, self._file if self._progress else None, watched=watched, shell=self._page)
         try:
             if self._magics is None:
                 run.wait(watch)
@@ -193,5 +193,6 @@ class Job:
         return sys.stdout if self._in_kernel else sys.stderr  # a page shows standard error in red
 
     def _say(self, line: str) -> None:
-        self._file.write(f"{line}\n")
-        self._file.flush()
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it: no answer may be lost for that
+            self._file.write(f"{line}\n")
+            self._file.flush()

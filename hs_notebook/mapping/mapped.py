@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     Resume = Callable[["Mapped", Any], None]
 
+_CENT = Decimal("0.01")
 _SHOWN = 5  # errors in the notes of a table
 
 
@@ -94,6 +97,21 @@ class Mapped(Sequence["Answer | None"]):
     def spent(self) -> str:
         """What all rows have cost, in words: a part of which is unknown is never shown as the whole."""
         return money(self._known) if not self._unknown else _at_least(self._known)
+
+    @property
+    def text(self) -> str:
+        """The rows and beside them their answers as CSV, which a prompt may hold."""
+        taken = {name for row in self.rows for name in row}
+        rows = []
+        for row, answer in zip(self.rows, self._answers, strict=True):
+            fields = self._fields(answer).items()
+            rows.append({**row, **{f"holysheep_{name}" if name in taken else name: v for name, v in fields}})
+        written = io.StringIO()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(written, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return written.getvalue()
 
     def resume(self, *, max_cost: Decimal | float | str | None = None) -> Mapped:
         """Ask the rows that are missing, and return the same object; nothing that is there is asked again.
@@ -222,7 +240,9 @@ def as_fields(value: Any) -> dict[str, Any] | None:
 
 
 def _at_least(known: Decimal) -> str:
-    return f"at least {money(known)}" if known else "unknown"
+    """Return a part of a cost in words, rounded down: rounded up it would not be true."""
+    step = _CENT if known >= _CENT else Decimal(1).scaleb(known.adjusted() - 3)
+    return f"at least {money(known.quantize(step, ROUND_FLOOR))}" if known else "unknown"
 
 
 def _rows(number: int) -> str:

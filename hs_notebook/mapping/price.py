@@ -65,8 +65,9 @@ def _sent(request: ChatRequest, calibration: Calibration | None) -> Estimate:
 class Pot:
     """What the questions of a run may cost together, in USD; None is any amount.
 
-    Each gets a share before it is sent, and its answer is held to that: all together never come to more. For
-    use on one event loop.
+    Each gets a share before it is sent, and its answer is held to that: all together never come to more.
+    While nobody knows what a row costs, and no longest answer is named, one is asked alone with all of it.
+    For use on one event loop.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Pot:
         self._quotes = quotes
         self._calibration = calibration
         self._shares: dict[int, Decimal] = {}
-        self._dearest = Decimal(0)
+        self._dearest: Decimal | None = None  # that a row has cost; None while none is known
         self._given_back = asyncio.Event()
 
     async def take(self, row: int, request: ChatRequest, *, slots: int) -> Limit | None:
@@ -93,8 +94,7 @@ class Pot:
                 limit.check(streaming=True)
             except BudgetError:
                 if self._shares:
-                    self._given_back.clear()
-                    await self._given_back.wait()
+                    await self._change()
                     continue
                 if self.spent:
                     raise BudgetError(f"The {self.name} of {exactly(self.usd)} is used up.") from None
@@ -104,15 +104,25 @@ class Pot:
             return limit
         return None
 
+    async def _change(self) -> None:
+        self._given_back.clear()
+        await self._given_back.wait()
+
     def _share(self, request: ChatRequest, left: Decimal, slots: int) -> Decimal:
         if longest_answer(request) is not None:
             return left  # it takes no more than that needs
+        if self._dearest is None:
+            return left if not self._shares else Decimal(0)  # the first shows what a row costs
         if left < self._dearest:
             return Decimal(0)  # it would be stopped in the middle
-        return max(left / max(1, slots), self._dearest)
+        # Answers differ in length: as many at a time as leave each twice what the dearest was.
+        fit = int(left / (2 * self._dearest)) if self._dearest else slots
+        return left / max(1, min(slots, fit))
 
     def _limit(self, request: ChatRequest, share: Decimal, left: Decimal) -> Limit:
-        name = self.name if share == left else f"row's share of the {self.name}"
+        name = self.name
+        if self.usd is not None and share != left:
+            name = f"{name} of {exactly(self.usd)}, of which one row has a share"
         return limit_for(request, self._quotes, share, name=name, calibration=self._calibration)
 
     def give_back(self, row: int, receipt: Receipt | None) -> None:
@@ -123,5 +133,6 @@ class Pot:
             self._quotes.charge(msgspec.structs.replace(receipt, simulated=False)) if receipt else Decimal(0)
         )
         self.spent += cost
-        self._dearest = max(self._dearest, cost)
+        if receipt is not None and not receipt.replayed:
+            self._dearest = max(self._dearest or cost, cost)
         self._given_back.set()

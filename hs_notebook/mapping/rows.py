@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
-from hs_notebook.interpolation import interpolate
+from hs_notebook.interpolation import FIELD, HISTORIES, MISSING, holds_nothing, interpolate, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROW = "row"  # stands for the row itself, where no column has that name
 _ROOT = re.compile(r"(?<!\{)\{([^\W\d]\w*)")
+_FIELD = re.compile(r"(?<!\{)\{([^\W\d]\w*)(?:[.\[][^{}\n]*)?\}")
+_FORMAT = re.compile(r"(?<!\{)\{([^\W\d]\w*)(?:![rsa][:}]|:[^\s{}\[\"'][^{}\n]*\})")  # as in an f-string
 _SHOWN = 8  # columns in a message
 
 
@@ -25,6 +27,9 @@ def read_rows(rows: Any) -> list[dict[Any, Any]]:
     What is no mapping is the column `row`. Raises `UsageError` for what has no rows.
     """
     if _is_frame(rows, "pandas"):
+        if not rows.columns.is_unique:
+            twice = rows.columns[rows.columns.duplicated()][0]
+            raise UsageError(f"Several columns are named {twice}.", hint="Rename all but one.")
         return [dict(row) for row in rows.to_dict("records")]
     if _is_frame(rows, "polars"):
         return [dict(row) for row in rows.to_dicts()]
@@ -55,21 +60,30 @@ def fill_in(template: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     if not isinstance(template, str) or not template.strip():
         raise UsageError("The template is empty.", hint="Write the question, with {column} for a value.")
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
-    named = dict.fromkeys(_ROOT.findall(template))
     if rows:
-        _check(named, columns)
-    _check_each(named, columns, rows)
-    return [interpolate(template, {ROW: row, **row}) for row in rows]
+        _check(template, columns)
+    fields = {field[0]: field[1] for field in _FIELD.finditer(template) if field[1] in {*columns, ROW}}
+    prompts = []
+    for number, row in enumerate(rows):
+        names = {ROW: row, **row}
+        _check_row(fields, names, number)
+        prompts.append(interpolate(template, names, longest=None))
+    return prompts
 
 
-def _check(named: Iterable[str], columns: Sequence[str]) -> None:
+def _check(template: str, columns: Sequence[str]) -> None:
     """Refuse a template that would ask the same of every row, or that has a name misspelt."""
     known = {*columns, ROW}
-    unknown = [name for name in named if name not in known]
-    for name in unknown:
-        if near := difflib.get_close_matches(name, columns, 1, cutoff=0.75):
+    for name in dict.fromkeys(_ROOT.findall(template)):
+        if name not in known and (near := difflib.get_close_matches(name, columns, 1, cutoff=0.75)):
             raise UsageError(f"There is no column {name}.", hint=f"Did you mean {{{near[0]}}}?")
-    if known.isdisjoint(named):
+    for field in _FORMAT.finditer(template):
+        if field[1] in known:
+            raise UsageError(
+                f"{{{field[1]}}} has a format behind it, and nothing is evaluated here.",
+                hint="Format the column first.",
+            )
+    if known.isdisjoint(_FIELD.findall(template)):
         more = ", …" if len(columns) > _SHOWN else ""
         raise UsageError(
             "The template names no column, so all rows would be asked the same.",
@@ -78,9 +92,21 @@ def _check(named: Iterable[str], columns: Sequence[str]) -> None:
         )
 
 
-def _check_each(named: Iterable[str], columns: Sequence[str], rows: Sequence[Mapping[Any, Any]]) -> None:
-    wanted = [name for name in named if name in columns]
-    for number, row in enumerate(rows):
-        for name in wanted:
-            if name not in row:
-                raise UsageError(f"Row {number} has no {name}.", hint="Give every row the same columns.")
+def _check_row(fields: Mapping[str, str], names: Mapping[Any, Any], number: int) -> None:
+    """Refuse a field that a row has nothing for: its braces would be sent, and paid for."""
+    for field, root in fields.items():
+        if root not in names:
+            raise UsageError(f"Row {number} has no {root}.", hint="Give every row the same columns.")
+        if not _names_something(field, names):
+            raise UsageError(
+                f"{field} names nothing in row {number}; nothing is called or evaluated.",
+                hint="Write {name}, {name.attribute}, {name['key']} or {row['a name']}.",
+            )
+
+
+def _names_something(field: str, names: Mapping[Any, Any]) -> bool:
+    whole = FIELD.fullmatch(field)
+    if whole is None or whole[1] in HISTORIES:
+        return False
+    value = look_up(whole[1], names)
+    return value is not MISSING and not holds_nothing(value)

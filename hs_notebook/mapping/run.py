@@ -22,7 +22,7 @@ from hs_notebook.errors import (
     UsageError,
 )
 from hs_notebook.exchange import Screen
-from hs_notebook.portal import portal
+from hs_notebook.portal import in_thread, portal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,12 +82,14 @@ class Run:
             while not future.done():
                 concurrent.futures.wait([future], timeout=_LOOKS)
                 watch.show(self.done, self.failed, self._mapped.spent)
-        except KeyboardInterrupt as interrupt:
-            self._mapped.ended = interrupt
-            self.stop()
-            _settle(future)
-        else:
             future.result()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                self._mapped.ended = error
+            self.stop()  # whatever it was, nobody is waiting any more: nothing may go on spending
+            _settle(future)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
 
     def stop(self) -> None:
         """End the run: close what is under way, and ask no further."""
@@ -103,7 +105,7 @@ class Run:
         slots = min(self._concurrency, self._total)
         self._tasks = [asyncio.ensure_future(self._work()) for _ in range(slots)]
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                 raise outcome
 
     async def _work(self) -> None:
@@ -112,7 +114,9 @@ class Run:
                 if self._mapped.ended is not None:
                     return
                 await self._ask(row)
-        except Exception:  # none that is ours: the others must not wait for what never comes
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # none that is ours: the others must not wait for what never comes
             self._cancel()
             raise
 
@@ -140,7 +144,7 @@ class Run:
             self._mapped.charge(row, answer.receipt.costs)
             if answer.state == "stopped" and isinstance(self._mapped.ended, KeyboardInterrupt):
                 return  # as good as not asked, but for its cost
-            error = error or self._flaw(answer)
+            error = error or await self._flaw(answer)
             if error is not None:
                 error.answer = answer
         self._mapped.put(row, answer, error)
@@ -156,14 +160,19 @@ class Run:
         if alike or isinstance(error, _OF_ALL) or _is_final(error):
             self._end(error)
 
-    def _flaw(self, answer: Answer) -> HolySheepError | None:
+    async def _flaw(self, answer: Answer) -> HolySheepError | None:
         """Return what an answer lacks, and read it by the schema."""
         if answer.state == "stopped":
             return BudgetError(f"The answer was {answer.receipt.note}.")
-        if self._schema is None:
+        if (schema := self._schema) is None:
             return None
+        # On its own thread: a validator of the user's may take long, or ask and wait for this very loop.
+        reading = asyncio.ensure_future(in_thread(lambda: schema.fill(answer)))
         try:
-            self._schema.fill(answer)
+            try:
+                await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                await reading  # it is paid for
         except SchemaError as misfit:
             return misfit
         return None
