@@ -162,11 +162,13 @@ def settled(future: Future[Answer]) -> Answer:
     """Return an answer that was stopped, also to somebody who interrupts again."""
     deadline = time.monotonic() + _STOP_SECONDS
     while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            try:
-                return future.result(max(0.0, deadline - time.monotonic()))
-            except TimeoutError:
-                raise StreamTruncatedError("The answer could not be stopped in time.") from None
+        try:
+            return future.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            raise StreamTruncatedError("The answer could not be stopped in time.") from None
+        except KeyboardInterrupt as interrupt:
+            if future.done() and future.exception() is interrupt:
+                raise  # it is what the answer ended in
 
 
 class OnLoop(Screen):

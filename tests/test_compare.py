@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 TWO = "gpt-4.1,deepseek-v3.2"
 SHORT = "[simulate text speed=inf]\nYes."
+SIX = '{"n": 6}'
 SLOW = "[simulate tokens=3000 tps=60 ttft=100]\nTell me."
 
 
@@ -160,6 +161,26 @@ def test_where_all_fail_the_first_error_is_raised(shell: Shell) -> None:
     assert "nonsense-8" in str(ran.error)
     assert list(shell.names["none"].errors) == ["nonsense-8", "nonsense-9"]
     assert "Traceback" not in ran.out
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+def test_a_schema_whose_code_raises_what_is_no_error_leaves_the_others(kind: str, shell: Shell) -> None:
+    first = "seen.append(n) or len(seen) == 1"
+    shell.run(
+        "import pydantic\nseen = []\nclass Cross(pydantic.BaseModel):\n    n: int\n"
+        "    @pydantic.field_validator('n')\n    @classmethod\n    def first(cls, n):\n"
+        f"        if {first}: raise {kind}\n        return n"
+    )
+    ran = shell.run(
+        f"%%holysheep gpt-4.1,gpt-5.4,deepseek-v3.2 --schema Cross -o three\n[simulate text speed=inf]\n{SIX}"
+    )
+    assert ran.error is None
+    three = shell.names["three"]
+    assert [said.text for said in three.values()] == [SIX] * 3
+    (failed,) = three.errors
+    assert {model: said.parsed.n for model, said in three.items() if model != failed} == dict.fromkeys(
+        set(three) - {failed}, 6
+    )
 
 
 @pytest.mark.parametrize(

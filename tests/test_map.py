@@ -142,9 +142,7 @@ def test_nothing_is_evaluated(attack: str) -> None:
     try:
         filled = fill_in("{a} " + attack, [{"a": "value"}])
     except UsageError:
-        assert (
-            "{a" in attack or "{row" in attack
-        )  # with more behind a column
+        assert "{a" in attack or "{row" in attack  # with more behind a column
     else:
         assert filled == [f"value {attack}"]
     assert fill_in("{a}", [{"a": attack, "b": 1}]) == [attack]

@@ -104,15 +104,24 @@ class Comparison:
                     try:
                         self._answers[model] = wait(running.future)
                         continue
-                    except KeyboardInterrupt:
+                    except KeyboardInterrupt as interrupt:
+                        if running.done and running.future.exception() is interrupt:
+                            raise  # code of the user's raised it while it read the answer
                         interrupted = True
                         self.stop()
                 self._answers[model] = settled(running.future)
-            except HolySheepError as error:
-                self._errors[model] = error
-                if error.answer is not None:
-                    self._answers[model] = error.answer
+            except BaseException as error:  # noqa: BLE001 - the answers of the others are paid for, too
+                self._fail(model, error)
         return interrupted
+
+    def _fail(self, model: str, error: BaseException) -> None:
+        answer = getattr(error, "answer", None)
+        if not isinstance(error, HolySheepError):
+            cause, error = error, HolySheepError(f"{model} ended in {type(error).__name__}.")
+            error.__cause__, error.answer = cause, answer
+        self._errors[model] = error
+        if answer is not None:
+            self._answers[model] = answer
 
 
 def compare(question: Question, models: list[str]) -> Answers:
