@@ -11,7 +11,6 @@ import msgspec
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
-from hs_notebook.pricing.money import exactly
 from hs_notebook.replay import replayed
 from hs_notebook.types import Usage
 from hs_notebook.wire.assembler import Assembler
@@ -146,7 +145,7 @@ class Exchange:
         if self._limit is None:
             return ""
         if self._over_limit:
-            return f"stopped at the {self._limit.name} of {exactly(self._limit.usd)}"
+            return f"stopped at the {self._limit.words}"
         return self._limit.passed(receipt.costs.known or Decimal(0))
 
 

@@ -65,8 +65,13 @@ class Session:
 
         One that is still arriving counts with the most that its limit allows.
         """
+        return self._settled + self.held[1]
+
+    @property
+    def held(self) -> tuple[int, Decimal]:
+        """How many answers are still arriving, and the most that they may cost, in USD."""
         with self._lock:
-            return self._settled + sum(call.worst for call in self._calls)
+            return len(self._calls), sum((call.worst for call in self._calls), Decimal(0))
 
     def credentials(
         self, base_url: str | None = None, *, ask: bool = True, named_by: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hs_notebook.relay.serve import EmbeddedRelay
@@ -119,6 +122,45 @@ def test_the_notebook_s_budget(shell: Shell, notebook: str, monkeypatch: pytest.
     assert ledger(shell).spent(notebook=notebook).charged > 3
 
 
+@pytest.fixture
+def _somebody_is_there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A terminal to sit before: else the background is waited for."""
+    master, slave = os.openpty()
+    with os.fdopen(slave) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        yield
+    os.close(master)
+
+
+@pytest.mark.usefixtures("_somebody_is_there")
+def test_what_is_held_for_an_answer_is_not_spent(shell: Shell) -> None:
+    shell.magics.budget_usd = 0.05
+    shell.run("%%holysheep --bg -o later\n[simulate tokens=6000 tps=100 ttft=1]")
+    assert shell.names["later"].state == "streaming"
+    assert shell.run(f"%%holysheep\n{SHORT}").out == (
+        "BudgetError: The rest of the notebook's budget of $0.05 is held for an answer still arriving. "
+        "Wait for it, or give it --max-tokens.\n"
+    )
+    shell.names["later"].stop()
+    assert shell.run(f"%%holysheep\n{SHORT}").error is None
+
+
+@pytest.mark.usefixtures("_somebody_is_there")
+def test_no_more_is_held_than_the_model_can_say(shell: Shell) -> None:
+    shell.magics.budget_usd = 1  # the longest answer is $0.27
+    shell.run("%%holysheep --bg -o later\n[simulate tokens=6000 tps=100 ttft=1]")
+    assert shell.run(f"%%holysheep\n{SHORT}").error is None
+    shell.names["later"].stop()
+
+
+def test_the_limit_is_named_in_a_later_round(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([billed(4000)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        told = shell.run("%%holysheep -f json --repair --max-cost 0.0081\nHello").out
+    assert len(server.asked) == 1
+    assert re.search(r"above the \$0\.0000\d+ left of the limit of \$0\.0081; nothing was sent\.", told)
+
+
 def test_the_budget_outlives_the_kernel(shell: Shell, notebook: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the price of the input is unknown, and counts at the maker's list."""
     shell.magics.prices = []
@@ -207,6 +249,19 @@ def test_a_dry_run_sends_nothing(shell: Shell, relay: EmbeddedRelay, monkeypatch
     assert [message.strip() for message in messages] == ["[system]\nBe brief.", "[user]\nHello world"]
     assert relay.stats.requests == 0
     assert list(ledger(shell).rows()) == []
+
+
+def test_a_dry_run_looks_at_what_is_kept(shell: Shell) -> None:
+    shell.run(f"%%holysheep --cache\n{SHORT}")
+    assert "price  " in shell.run(f"%%holysheep --dry-run\n{SHORT}").out
+    told = shell.run(f"%%holysheep --dry-run --cache --max-cost 0\n{SHORT}").out
+    assert "\ncost   $0, answered from answers.jsonl\n\n[user]" in told
+    shell.magics.replay = "record"
+    assert "\nprice  " in shell.run(f"%%holysheep --dry-run --no-cache\n{SHORT}").out
+    assert "\nprice  " in shell.run("%%holysheep --dry-run\nHello").out
+    shell.magics.replay = "replay"
+    told = shell.run("%%holysheep --dry-run\nHello").out
+    assert "\ncost   $0: answers.jsonl has no answer, and nothing is asked in the mode replay\n\n" in told
 
 
 def test_a_dry_run_names_what_it_does_not_know(shell: Shell) -> None:

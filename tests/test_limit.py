@@ -59,6 +59,21 @@ def test_before_sending(usd: str, longest: int | None, streaming: bool, said: st
         checked.check(streaming=streaming)
 
 
+@pytest.mark.parametrize(
+    ("usd", "longest", "worst"),
+    [("1", 100, "0.0028"), ("0.001", 100, "0.001"), ("1", None, "0.010"), ("0.009", None, "0.009")],
+)
+def test_the_most_that_it_may_cost(usd: str, longest: int | None, worst: str) -> None:
+    """Where no length is asked for it is the model's longest answer."""
+    assert limit(usd, longest=longest).worst == Decimal(worst)
+
+
+def test_what_is_left_of_a_limit() -> None:
+    rest = Limit(Decimal("0.0001"), ROW, sent=1000, of=Decimal("0.0101"))
+    with pytest.raises(BudgetError, match=r"above the \$0\.0001 left of the limit of \$0\.0101; nothing was"):
+        rest.check(streaming=True)
+
+
 def test_an_answer_in_one_piece_needs_a_length() -> None:
     row = Price(**{name: getattr(ROW, name) for name in Price.__struct_fields__} | {"largest_output": None})
     with pytest.raises(BudgetError, match=r"in one piece cannot be held to the limit of .* Give max_tokens"):

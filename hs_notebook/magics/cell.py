@@ -59,9 +59,8 @@ class Question:
         """Return what a request may cost where the cell has cost so much already; raises `BudgetError`."""
         if client.is_free(request):
             return None
-        most = self.options.max_cost
-        left = None if most is None else most - charged
-        return self.magics.purse.limit(request, client.quotes, left, among=self.among)
+        most, purse = self.options.max_cost, self.magics.purse
+        return purse.limit(request, client.quotes, most, charged=charged, among=self.among)
 
     def begin(self, speaker: object) -> None:
         """Take the word in the conversation, and begin it anew where that was asked for; may be refused."""

@@ -9,30 +9,39 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hs_notebook.display.visible import visible
-from hs_notebook.errors import BudgetError, MissingKeyError, UsageError
+from hs_notebook.errors import BudgetError, MissingKeyError
 from hs_notebook.pricing.cost import MILLION
 from hs_notebook.pricing.limit import longest_answer
-from hs_notebook.pricing.money import at_most, exactly, money
+from hs_notebook.pricing.money import at_most, money
 from hs_notebook.pricing.price import KINDS
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.pricing.tokens import estimate_messages
-from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url
+from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url, refuse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from hs_notebook.answers import Answer
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.magics.options import Options
     from hs_notebook.pricing.price import Price
     from hs_notebook.pricing.tokens import Estimate
-    from hs_notebook.settings import Secret
+    from hs_notebook.replay import Replay
     from hs_notebook.types import ChatRequest
 
 _SHOWN = 20_000  # characters of a message
 
 
-def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> str:
-    """Return in words what `request` would send and cost."""
+def dry_run(
+    magics: HolySheepMagics,
+    request: ChatRequest,
+    options: Options,
+    accepts: Callable[[Answer], bool] = lambda _answer: True,
+) -> str:
+    """Return in words what `request` would send and cost.
+
+    An answer that is kept costs nothing, where `accepts` takes it.
+    """
     base_url = _base_url(magics, request, options.base_url)
     quotes = Quotes(magics.purse.book, urlsplit(base_url).hostname or "")
     counted = estimate_messages(request.messages, request.model)
@@ -43,21 +52,27 @@ def dry_run(magics: HolySheepMagics, request: ChatRequest, options: Options) -> 
         "to": f"{request.model} at {base_url}",
         **({"with": json.dumps(request.params, ensure_ascii=False)} if request.params else {}),
         "input": f"≈{sent.tokens:,} tokens (estimated: {sent.low:,} to {sent.high:,}; {sent.method})",
-        "cost": "; ".join(costs(sent, price, ceiling, longest_answer(request))),
-        "price": _price(price, quotes.seller),
-        **_limit(magics, request, quotes, options),
     }
+    if kept := _from_file(magics.replays.replay(cache=options.cache, accepts=accepts), request, base_url):
+        rows["cost"] = kept
+    else:
+        rows["cost"] = "; ".join(costs(sent, price, ceiling, longest_answer(request)))
+        rows["price"] = _price(price, quotes.seller)
+        rows |= _limit(magics, request, quotes, options)
     head = "".join(f"{name:<6} {value}\n" for name, value in rows.items())
     turns = ((turn.get("role", ""), _content(turn.get("content"))) for turn in request.messages)
     messages = "".join(f"\n[{role}]\n{content}\n" for role, content in turns)
     return visible(f"Dry run: nothing was sent.\n{head}{messages}")
 
 
-def refuse_key(request: ChatRequest, key: Secret) -> None:
-    """Raise `UsageError` for a request that holds the key."""
-    sent = request.body(stream=False, usage=False).decode()
-    if key.scrub(sent) != sent:
-        raise UsageError("The prompt or an option holds your key; nothing was sent.", hint="Take it out.")
+def _from_file(replay: Replay | None, request: ChatRequest, base_url: str) -> str:
+    """Say what a request costs that is not asked; nothing of one that is."""
+    if replay is None or not (replay := replay.before(base_url)).is_free(request):
+        return ""
+    name = replay.file.path.name
+    if replay.has(request):
+        return f"$0, answered from {name}"
+    return f"$0: {name} has no answer, and nothing is asked in the mode replay"
 
 
 def _base_url(magics: HolySheepMagics, request: ChatRequest, named: str | None) -> str:
@@ -79,7 +94,7 @@ def _limit(magics: HolySheepMagics, request: ChatRequest, quotes: Quotes, option
         limit.check(streaming=options.stream)
     except BudgetError as error:
         return {"limit": f"it would be refused: {error}"}
-    return {"limit": f"the {limit.name} of {exactly(limit.usd)} has room for {limit.room:,} output tokens"}
+    return {"limit": f"the {limit.words} has room for {limit.room:,} output tokens"}
 
 
 def costs(sent: Estimate, price: Price | None, ceiling: Price | None, longest: int | None) -> list[str]:

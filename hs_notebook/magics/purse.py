@@ -73,27 +73,48 @@ class Purse:
         return max(session, self._recorded(ledger)) if ledger and self.notebook != NO_NOTEBOOK else session
 
     def limit(
-        self, request: ChatRequest, quotes: Quotes, max_cost: Decimal | None, *, among: int = 1
+        self,
+        request: ChatRequest,
+        quotes: Quotes,
+        max_cost: Decimal | None,
+        *,
+        charged: Decimal = Decimal(0),
+        among: int = 1,
     ) -> Limit | None:
         """Return what a call may cost: `max_cost`, or what is left of the budget where that is less.
 
-        What is left is divided `among` so many calls that are still to be sent.
+        Of `max_cost` so much is `charged` already, and what is left of the budget is divided `among` so many
+        calls that are still to be sent.
         Raises `BudgetError` where nothing is left, or no price is known to hold a limit to.
         """
-        name, usd = "limit", max_cost
+        name, usd, of = "limit", max_cost, None
+        if max_cost is not None and charged:
+            usd, of = max(Decimal(0), max_cost - charged), max_cost
         if (budget := self.budget) is not None:
             left = budget - self.spent()
             if left <= 0:
-                raise BudgetError(
-                    f"The notebook's budget of {exactly(budget)} is spent.",
-                    hint="Raise it with %config HolySheepMagics.budget_usd, or lift it with None.",
-                )
+                raise self._nothing_left(budget, left)
             if usd is None or left / among < usd:
                 name, usd = f"{'share' if among > 1 else 'rest'} of the notebook's budget", left / among
+                of = None
         if usd is None:
             return None
         calibration = self._magics.session.calibration
-        return limit_for(request, quotes, usd, name=name, calibration=calibration)
+        return limit_for(request, quotes, usd, name=name, of=of, calibration=calibration)
+
+    def _nothing_left(self, budget: Decimal, left: Decimal) -> BudgetError:
+        number, held = self._magics.session.held
+        if left + held > 0:
+            answers, them = ("an answer", "it") if number == 1 else (f"{number} answers", "them")
+            rest = f"The rest of the notebook's budget of {exactly(budget)}"
+            return BudgetError(
+                f"{rest} is held for {answers} still arriving.",
+                hint=f"Wait for {them}, or give {them} --max-tokens.",
+            )
+        return BudgetError(
+            f"The notebook's budget of {exactly(budget)} is spent.",
+            hint="Raise it with %config HolySheepMagics.budget_usd, or lift it with None.",
+        )
 
     def _recorded(self, ledger: Ledger) -> Decimal:
         try:

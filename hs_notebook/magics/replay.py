@@ -64,6 +64,19 @@ class Replays:
             return "record" if cache else None
         return "replay" if mode == "replay" else "record"
 
+    def replay(
+        self,
+        *,
+        cache: bool | None = None,
+        file: AnswerFile | None = None,
+        accepts: Callable[[Answer], bool] = lambda _answer: True,
+    ) -> Replay | None:
+        """Return where a line's answers come from and are kept; None is nowhere. As `client`."""
+        mode = self.mode(True if file is not None else cache)
+        if mode is None:
+            return None
+        return Replay(self.file if file is None else file, mode, accepts=accepts, anew=cache is False)
+
     def client(
         self,
         base_url: str | None = None,
@@ -77,12 +90,10 @@ class Replays:
         With a `file` answers are kept there, whatever the settings say. What `accepts` does not take is asked
         anew, and not kept.
         """
-        mode = self.mode(True if file is not None else cache)
-        if mode is None:
+        replay = self.replay(cache=cache, file=file, accepts=accepts)
+        if replay is None:
             return self._magics.client(base_url)
-        place = self.file if file is None else file
-        replay = Replay(place, mode, accepts=accepts, anew=cache is False)
-        if mode == "record":
+        if replay.mode == "record":
             return self._magics.client(base_url).replaying(replay)
         credentials = without_key(base_url or self._magics.relay)
         return self._magics.purse.equip(AsyncHolySheep(credentials=credentials, replay=replay))

@@ -27,7 +27,8 @@ class Limit:
     """Holds one call under `usd`.
 
     `price` knows input and output, `sent` is the most input tokens that the request may have, `longest` the
-    most output tokens that it asks for, None if it names no number. `name` says in words whose limit it is.
+    most output tokens that it asks for, None if it names no number. `name` says in words whose limit it is;
+    `of` is what it was before a part of it was spent.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Limit:
         longest: int | None = None,
         several: int = 1,
         name: str = "limit",
+        of: Decimal | None = None,
     ) -> None:
         self.usd = usd
-        self.name = name
+        self.words = _in_words(usd, name, of)
         self._longest = longest
         self._largest = price.largest_output and several * price.largest_output
         self._input = sent * (price.input or Decimal(0)) / MILLION
@@ -57,22 +59,21 @@ class Limit:
         longest = self._longest or (1 if streaming else self._largest)
         if longest is None:
             raise BudgetError(
-                f"An answer in one piece cannot be held to the {self.name} of {exactly(self.usd)}.",
+                f"An answer in one piece cannot be held to the {self.words}.",
                 hint="Give max_tokens, or let it stream.",
             )
         worst = self._input + longest * self._output / MILLION
         if worst > self.usd:
             raise BudgetError(
-                f"The call may cost {at_most(worst)}, above the {self.name} of {exactly(self.usd)}; "
-                "nothing was sent.",
+                f"The call may cost {at_most(worst)}, above the {self.words}; nothing was sent.",
                 hint="Shorten the prompt, lower max_tokens, or raise the limit.",
             )
 
     @property
     def worst(self) -> Decimal:
         """What the call may cost in USD at most, as far as it can be held."""
-        asked = self._input + (self._longest or 0) * self._output / MILLION
-        return min(asked, self.usd) if self._longest else self.usd
+        longest = self._longest or self._largest
+        return min(self._input + longest * self._output / MILLION, self.usd) if longest else self.usd
 
     @property
     def room(self) -> int:
@@ -101,7 +102,7 @@ class Limit:
         if cost <= self.usd:
             return ""
         return (
-            f"came to {money(cost)}, above the {self.name} of {exactly(self.usd)}: what is not streamed, "
+            f"came to {money(cost)}, above the {self.words}: what is not streamed, "
             "such as hidden reasoning, cannot be stopped"
         )
 
@@ -112,19 +113,28 @@ def limit_for(
     usd: Decimal,
     *,
     name: str = "limit",
+    of: Decimal | None = None,
     calibration: Calibration | None = None,
 ) -> Limit:
-    """Return the limit of `usd` for a request; raises `BudgetError` where no price is known to hold it to."""
+    """Return the limit of `usd` for a request, or of what is left `of` one.
+
+    Raises `BudgetError` where no price is known to hold it to.
+    """
     sent = most_sent(request, calibration)
     price = quotes.ceiling(request.model, today(), input_tokens=sent)
     if price is None:
         raise BudgetError(
-            f"The price of {request.model} at {quotes.seller} is unknown, so the {name} of {exactly(usd)} "
-            "cannot be kept.",
+            f"The price of {request.model} at {quotes.seller} is unknown, so the "
+            f"{_in_words(usd, name, of)} cannot be kept.",
             hint=f"Name it in %config HolySheepMagics.prices with seller {quotes.seller!r}, or lift it.",
         )
     longest = longest_answer(request)
-    return Limit(usd, price, sent=sent, longest=longest, several=_several(request), name=name)
+    return Limit(usd, price, sent=sent, longest=longest, several=_several(request), name=name, of=of)
+
+
+def _in_words(usd: Decimal, name: str, of: Decimal | None) -> str:
+    limit = f"{name} of {exactly(usd if of is None else of)}"
+    return limit if of is None else f"{exactly(usd)} left of the {limit}"
 
 
 def most_sent(request: ChatRequest, calibration: Calibration | None = None) -> int:

@@ -61,7 +61,11 @@ class Replay:
 
     def is_free(self, request: ChatRequest) -> bool:
         """Tell whether a request will not be sent."""
-        return self.mode == "replay" or self._find(request, 0) is not None
+        return self.mode == "replay" or self.has(request)
+
+    def has(self, request: ChatRequest) -> bool:
+        """Tell whether a request is answered from the file."""
+        return self._find(request, 0) is not None
 
     def find(self, request: ChatRequest, occurrence: int = 0) -> KeptAnswer | None:
         """Return the answer that is kept; None where the question is to be asked.
