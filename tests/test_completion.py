@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 import time
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from kernels import KERNEL_NAMES
 from shell import Reply, Server, kernel, settings
 from test_terminal import Terminal
 
+from hs_notebook.magics import candidates
 from hs_notebook.magics.commands import COMMANDS, HELP
 from hs_notebook.magics.manual import purposes
 from hs_notebook.magics.parser import HelpRequested
@@ -97,7 +100,7 @@ def test_models_come_first_with_their_prices_and_then_the_options(shell: Shell) 
     assert [completion.text for completion in found][:4] == MODELS
     assert all(completion.text.startswith("--") for completion in found[4:])
     assert found[0].type.startswith("8.00 $/MTok out")  # later it says that it retires
-    assert found[3].type == "0.42 $/MTok out, retires 2026-07-24"
+    assert found[3].type == "0.42 $/MTok out, retired 2026-07-24"
     assert len(found) > 15
 
 
@@ -112,6 +115,18 @@ def test_what_the_relay_offers_is_known_once_it_was_asked_and_never_asked_for(
         shell.run("%holysheep models")
         assert offered(shell, "%%holysheep gpt-5") == ["gpt-5.4", "gpt-5.5"]
         assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("day", "shown"),
+    [("2026-11-29", "retires"), ("2026-11-30", "retired"), ("2027-11-30", "retired")],
+)
+def test_a_model_retires_and_then_has_retired(
+    day: str, shown: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "today", lambda: date.fromisoformat(day))
+    (found,) = completions(shell, "%%holysheep claude-sonnet-4.5")
+    assert found.type == f"15.00 $/MTok out, {shown} 2026-11-30"
 
 
 def test_own_prices_count(shell: Shell) -> None:
@@ -328,7 +343,7 @@ def test_a_page_asks_a_kernel(name: str, relay: EmbeddedRelay, tmp_path: Path) -
         assert (reply["cursor_start"], reply["cursor_end"]) == (20, 23)
         (kind,) = reply["metadata"]["_jupyter_types_experimental"]
         shown = kind["type"].replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
-        assert shown == "15.00 $/MTok out, retires 2026-11-30"
+        assert re.fullmatch(r"15\.00 \$/MTok out, retire[sd] 2026-11-30", shown)
         reply = running.complete("%%holysheep gpt-4.1\nSay {rows[0]['")
         assert reply["matches"] == ["'id']"]
         assert running.complete("%%holysheep gpt-4.1 --max-cost ")["matches"] == []

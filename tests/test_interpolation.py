@@ -25,6 +25,7 @@ from hs_notebook.background import Background
 from hs_notebook.compared import Answers
 from hs_notebook.errors import UsageError
 from hs_notebook.interpolation import as_text, interpolate
+from hs_notebook.mapping import Mapped
 
 ran: list[str] = []  # of what must never run
 
@@ -402,6 +403,19 @@ def test_an_answer_that_still_arrives_says_so() -> None:
         go_on.set()
     handle.wait(30)
     assert interpolate("{later} {later.text}", {"later": handle}) == "come come"
+
+
+def test_a_run_over_rows_is_its_rows_and_their_answers() -> None:
+    def resume(_mapped: Mapped, _max_cost: Any) -> None: ...
+
+    mapped = Mapped([{"a b": "x", "answer": 1}, {"a b": "y, z", "answer": 2}], model="m", resume=resume)
+    mapped.put(0, answer('said "so"'))
+    assert interpolate("{mapped}", {"mapped": mapped}) == (
+        'a b,answer,holysheep_answer\nx,1,"said ""so"""\n"y, z",2,\n'
+    )
+    mapped.put(1, answer("{}", parsed=Record(3)))
+    assert interpolate("{mapped}", {"mapped": mapped}) == 'a b,answer,x,y\nx,1,,\n"y, z",2,3,default\n'
+    assert interpolate("{mapped[0].text}", {"mapped": mapped}) == 'said "so"'
 
 
 def test_text_that_cannot_be_made_stops_before_anything_is_sent() -> None:

@@ -62,7 +62,7 @@ def told(relay: EmbeddedRelay) -> list[str]:
 def test_a_click_runs_the_function_in_the_cell(running: Kernel, relay: EmbeddedRelay) -> None:
     cell = start(running)
     (asked,) = questions(cell)
-    assert asked["question"] == "Run add(x=2)?"
+    assert asked["question"] == "Run add(x=2)? The cell waits for your click, or an interrupt."
     assert cell.painted == "```call\nadd(x=2)\n```\n\n", "what is asked about is on the screen"
     running.page_says(f"run {asked['number'] + 1}", cell.stream_id)  # of another question
     running.page_says("run", cell.stream_id)

@@ -41,8 +41,9 @@ def _price(quotes: Quotes, model: str, at: Any) -> str:
     known = f"{price.output:.2f} $/MTok out"
     if price.input is not None:
         known = f"{price.input:.2f} in, {known}"
-    warned = price.retires_on is not None and price.warning(at)
-    return f"{known}, retires {price.retires_on}" if warned else known
+    if price.retires_on is None or not price.warning(at):
+        return known
+    return f"{known}, {'retired' if at >= price.retires_on else 'retires'} {price.retires_on}"
 
 
 def options(parser: argparse.ArgumentParser, given: list[str]) -> list[Item]:

@@ -28,6 +28,7 @@ _NOBODY = f"nobody is here to allow it. {_WAY_OUT}"
 _NO_BUTTONS = f"this page has no buttons to allow it. {_WAY_OUT}"
 _REFUSED = "you did not allow it."
 _STOPPED = "the answer was stopped."
+_WAITS = "The cell waits for your click, or an interrupt."  # also where the page was closed
 
 
 @runtime_checkable
@@ -150,7 +151,8 @@ class Rounds:
         if not somebody_is_there():
             return _NOBODY
         if isinstance(self._display, Asks):
-            said = self._display.ask(f"Run {_in_one_line(call)}?", lambda: self._asking().stopped)
+            question = f"Run {_in_one_line(call)}? {_WAITS}"
+            said = self._display.ask(question, lambda: self._asking().stopped)
             nobody = _STOPPED if self._asking().stopped else _NO_BUTTONS
             return {True: "", False: _REFUSED, None: nobody}[said]
         return _NO_BUTTONS if self._in_page else _by_prompt(call)
