@@ -65,7 +65,8 @@ class Session:
 
         One that is still arriving counts with the most that its limit allows.
         """
-        return self._settled + self.held[1]
+        with self._lock:
+            return self._settled + sum(call.worst for call in self._calls)
 
     @property
     def held(self) -> tuple[int, Decimal]:
