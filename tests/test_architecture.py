@@ -251,6 +251,12 @@ def test_the_notebook_s_side_and_the_relay_know_nothing_of_each_other() -> None:
     assert known <= RELAY_KNOWS
 
 
+def test_rows_are_asked_without_the_magics() -> None:
+    """It works in any Python; the package alone tells whether a notebook has them loaded."""
+    taken = {i.target for i in imports() if unit(i.source) == "mapping" and unit(i.target) == "magics"}
+    assert taken <= {"hs_notebook.magics"}
+
+
 def test_the_relay_is_imported_late() -> None:
     for module in KNOW_THE_RELAY:
         tree = ast.parse(modules()[f"{PACKAGE}.{module}"].read_text("utf-8"))

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hs_notebook.display.visible import visible
 from hs_notebook.errors import BudgetError, MissingKeyError
-from hs_notebook.pricing.cost import MILLION
+from hs_notebook.pricing.forecast import costs
 from hs_notebook.pricing.limit import longest_answer
-from hs_notebook.pricing.money import at_most, money
 from hs_notebook.pricing.price import KINDS
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.pricing.tokens import estimate_messages
 from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url, refuse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from hs_notebook.answers import Answer
     from hs_notebook.magics.magic import HolySheepMagics
     from hs_notebook.magics.options import Options
     from hs_notebook.pricing.price import Price
-    from hs_notebook.pricing.tokens import Estimate
     from hs_notebook.replay import Replay
     from hs_notebook.types import ChatRequest
 
@@ -95,35 +92,6 @@ def _limit(magics: HolySheepMagics, request: ChatRequest, quotes: Quotes, option
     except BudgetError as error:
         return {"limit": f"it would be refused: {error}"}
     return {"limit": f"the {limit.words} has room for {limit.room:,} output tokens"}
-
-
-def costs(sent: Estimate, price: Price | None, ceiling: Price | None, longest: int | None) -> list[str]:
-    if price is None:
-        return ["unknown"]
-    return [_input(sent, price, ceiling), *_output(sent, price, longest)]
-
-
-def _input(sent: Estimate, price: Price, ceiling: Price | None) -> str:
-    known = price.input
-    if known is None and ceiling is not None:
-        known = ceiling.input
-    if known is None:
-        return "input unknown"
-    low, likely, high = (money(tokens * known / MILLION) for tokens in (sent.low, sent.tokens, sent.high))
-    if price.input is None:
-        return f"input unknown; at the maker's list, as limits count it, ≈{likely} ({low} to {high})"
-    return f"input ≈{likely} ({low} to {high})"
-
-
-def _output(sent: Estimate, price: Price, longest: int | None) -> Iterator[str]:
-    longest, why = (longest, "") if longest else (price.largest_output, ", the model's longest answer")
-    if price.output is None or longest is None:
-        yield "output unknown"
-        return
-    yield f"output at most {at_most(longest * price.output / MILLION)} ({longest:,} tokens{why})"
-    if price.input is not None:
-        worst = (sent.high * price.input + Decimal(longest) * price.output) / MILLION
-        yield f"together at most {at_most(worst)}"
 
 
 def _price(price: Price | None, seller: str) -> str:

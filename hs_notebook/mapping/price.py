@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hs_notebook.errors import BudgetError
-from hs_notebook.magics.dry_run import costs
+from hs_notebook.pricing.forecast import costs
 from hs_notebook.pricing.limit import Limit, limit_for, longest_answer
 from hs_notebook.pricing.money import exactly
 from hs_notebook.pricing.quotes import today
