@@ -145,7 +145,7 @@ def _attribute(value: Any, name: str) -> Any:
         found = inspect.getattr_static(value, name, MISSING)
         if not computed(found):
             return found
-        return found.__get__(value, kind) if not is_class and _is_plain(found, value) else MISSING
+        return found.__get__(value, kind) if is_readable(found, value) else MISSING
     except Exception:  # noqa: BLE001 - also a library's object may raise anything; then it names nothing
         return MISSING
 
@@ -155,9 +155,13 @@ def computed(held: Any) -> bool:
     return any("__get__" in _DICT(kind) for kind in _MRO(type(held)))
 
 
-def _is_plain(held: Any, value: Any) -> bool:
-    """Tell whether reading a computed attribute runs nothing but Python's own code."""
+def is_readable(held: Any, value: Any) -> bool:
+    """Tell whether a prompt reads what a value's class holds, when it is asked for a value."""
     kind = type(held)
+    if issubclass(type(value), type):
+        return False
+    if _maker(type(value)) in _TRUSTED:
+        return True
     if kind is types.GetSetDescriptorType:
         return _maker(held.__objclass__) in _TRUSTED | {"builtins"}
     if kind is enum.property:  # the name and the value of a member

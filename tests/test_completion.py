@@ -198,7 +198,7 @@ def test_names_of_conversations(line: str, shell: Shell) -> None:
         ("{rows[|]}", ["0", "1"]),
         ("{rows[0].", []),
         ("{settings[", ["'a']", "7]"]),
-        ("{place.", ["name", "size", "twice"]),
+        ("{place.", ["name", "size"]),  # a property would not be filled in
         ("{place.na", ["name"]),
         ("{place._", []),
         ("{nothing.", []),
@@ -247,12 +247,23 @@ def test_nothing_of_the_user_s_runs(shell: Shell) -> None:
         "    __hash__ = None\n"
         "    @property\n    def __class__(self): ran.append('class'); return int\n"
         "    @property\n    def danger(self): ran.append('danger'); return self\n"
+        "class Hidden:\n    @property\n    def __dict__(self): ran.append('dict'); return {}\nhidden = Hidden()\n"
         "class Slots:\n    __slots__ = ('a',)\nslots = Slots(); slots.a = Spy()\n"
         "spy = Spy()"
     )
     ran = shell.names["ran"]
     ran.clear()
-    for end in ("sp", "spy.", "spy.danger.", "spy.a.b.", "spy['", "spy[0].", "slots.a.", "slots.a.danger."):
+    for end in (
+        "sp",
+        "spy.",
+        "spy.danger.",
+        "spy.a.b.",
+        "spy['",
+        "spy[0].",
+        "slots.a.",
+        "slots.a.danger.",
+        "hidden.",
+    ):
         offered(shell, "%%holysheep gpt-4.1\n{" + end) if end != "spy[0]." else None
     for option in ("--schema ", "--image ", "--tools "):
         offered(shell, "%%holysheep " + option)

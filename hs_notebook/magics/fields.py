@@ -13,7 +13,7 @@ import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hs_notebook.interpolation import INNARDS, MISSING, computed, holds_nothing, look_up
+from hs_notebook.interpolation import INNARDS, MISSING, computed, holds_nothing, is_readable, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -91,12 +91,16 @@ def _attributes(value: Any) -> dict[str, str]:
         held = inspect.getattr_static(value, name, MISSING)
         if name.startswith("_") or holds_nothing(held) or held is MISSING:
             continue
+        if computed(held) and not is_readable(held, value):
+            continue
         found[name] = "attribute" if computed(held) else kind_of(held)
     return found
 
 
 def _static_names(value: Any) -> Iterable[str]:
     names = {name for kind in type(value).__mro__ if kind is not object for name in vars(kind)}
+    if "__dict__" in names and type(inspect.getattr_static(value, "__dict__", None)) is property:
+        return names
     try:
         own = object.__getattribute__(value, "__dict__")
     except AttributeError:
