@@ -11,6 +11,7 @@ import msgspec
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
+from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
 from hs_notebook.types import Usage
 from hs_notebook.wire.assembler import Assembler
@@ -194,8 +195,9 @@ class Replaying(Exchange):
         if self._kept is not None:
             return replayed(self._kept, self.request, note)
         answer = await super().finish(stopped=stopped, error=error, note=note)
-        trouble = await asyncio.to_thread(
-            self._replay.keep, self.request, self._occurrence, answer, self._scrub
+        # In a thread of its own: what tells whether it fits may be the user's, and ask by itself.
+        trouble = await in_thread(
+            lambda: self._replay.keep(self.request, self._occurrence, answer, self._scrub)
         )
         if trouble:
             answer.receipt = msgspec.structs.replace(

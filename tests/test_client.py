@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pydantic
 import pytest
 from loopback import END, FINISH, HELLO, SSE, Loopback, frame, hello_page, page, replies, say_hello
 
@@ -732,6 +733,19 @@ def test_text_before_a_break_is_delivered(shared: EmbeddedRelay) -> None:
         with pytest.raises(StreamTruncatedError):
             chunks.extend(stream)
     assert sum(bool(text([chunk])) for chunk in chunks) == 20
+
+
+def test_a_schema_s_own_code_may_ask_with_the_same_client(shared: EmbeddedRelay) -> None:
+    with blocking(shared.base_url) as client:
+
+        class Doubled(pydantic.RootModel[int]):
+            @pydantic.field_validator("root")
+            @classmethod
+            def asked(cls, number: int) -> int:
+                return number * int(client.ask("[simulate text speed=inf]\n2", model="gpt-4.1"))
+
+        said = client.ask("[simulate text speed=inf]\n21", model="gpt-4.1", schema=Doubled)
+    assert said.parsed.root == 42
 
 
 def test_two_calls_at_once_from_two_threads(shared: EmbeddedRelay) -> None:

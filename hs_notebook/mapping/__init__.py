@@ -38,11 +38,13 @@ def map(  # noqa: A001 - what it does is called so everywhere
 
     `rows` is a pandas or polars DataFrame, a list of dicts, or any other iterable, whose values are then
     the column `row`. In `template` `{column}` stands for a row's value (`{row['a name']}` where the name
-    holds a space); nothing is evaluated, and braces that name no column stay. With a `schema`, a class or a
-    JSON schema, each answer is read into its `.parsed`. `params` go with every request.
+    holds a space); nothing is evaluated, and braces that name no column stay. Those that begin with a column
+    and name nothing in a row, as with a format, are refused: they would be sent as they are. With a `schema`,
+    a class or a JSON schema, each answer is read into its `.parsed`. `params` go with every request.
 
     What it may cost is said before it starts, and with `dry_run` nothing else is done: `.resume()` starts
-    it. `max_cost` in USD holds for all rows together; where it is reached no more are asked.
+    it. `max_cost` in USD holds for all rows together; where it is reached no more are asked. Without a
+    `max_tokens` among `params` the first row is then asked alone: it shows what a row costs.
 
     `concurrency` rows are asked at a time, within the limits of `client`: by default the notebook's own, with
     its prices, ledger, budget and replay, or else one made as `HolySheep()` is.
