@@ -247,24 +247,16 @@ def test_nothing_of_the_user_s_runs(shell: Shell) -> None:
         "    __hash__ = None\n"
         "    @property\n    def __class__(self): ran.append('class'); return int\n"
         "    @property\n    def danger(self): ran.append('danger'); return self\n"
-        "class Hidden:\n    @property\n    def __dict__(self): ran.append('dict'); return {}\nhidden = Hidden()\n"
+        "class Hidden:\n    @property\n    def __dict__(self): ran.append('dict'); return {}\n"
+        "hidden = Hidden()\n"
         "class Slots:\n    __slots__ = ('a',)\nslots = Slots(); slots.a = Spy()\n"
         "spy = Spy()"
     )
     ran = shell.names["ran"]
     ran.clear()
-    for end in (
-        "sp",
-        "spy.",
-        "spy.danger.",
-        "spy.a.b.",
-        "spy['",
-        "spy[0].",
-        "slots.a.",
-        "slots.a.danger.",
-        "hidden.",
-    ):
-        offered(shell, "%%holysheep gpt-4.1\n{" + end) if end != "spy[0]." else None
+    ends = ("sp", "spy.", "spy.danger.", "spy.a.b.", "spy['", "slots.a.", "slots.a.danger.", "hidden.")
+    for end in ends:
+        offered(shell, "%%holysheep gpt-4.1\n{" + end)
     for option in ("--schema ", "--image ", "--tools "):
         offered(shell, "%%holysheep " + option)
     assert ran == []
