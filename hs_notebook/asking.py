@@ -128,6 +128,11 @@ class Asking:
         return self._stopped
 
     @property
+    def unread(self) -> bool:
+        """Whether nobody reads any more what it shows."""
+        return self._screen.gone
+
+    @property
     def text(self) -> str:
         """What it has said so far."""
         call = self._call

@@ -123,11 +123,14 @@ def ask(options: argparse.Namespace) -> int:
     limit = (
         limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost is not None else None
     )
+    asking = Asking(session, client, request, TerminalDisplay(), limits=lambda *_: limit)
     try:
-        Asking(session, client, request, TerminalDisplay(), limits=lambda *_: limit).run()
+        asking.run()
     finally:
         if warning := ledger.warning():
             sys.stderr.write(f"{warning}\n")
+    if asking.unread:
+        raise BrokenPipeError  # the answer is stopped and kept; `main` ends quietly
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -180,7 +179,7 @@ class Replaying(Exchange):
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Take the answer from the file, or read it as it arrives; return the error that ended it."""
         try:
-            self._kept = await asyncio.to_thread(self._replay.find, self.request, self._occurrence)
+            self._kept = await in_thread(lambda: self._replay.find(self.request, self._occurrence))
         except HolySheepError as error:
             return error
         if self._kept is None:
