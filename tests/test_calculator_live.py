@@ -128,24 +128,25 @@ def test_what_is_no_set_of_inputs_at_all_does_no_harm(running: Kernel, inputs: o
 
 
 def test_the_code_is_sent_while_a_cell_runs(running: Kernel) -> None:
-    _, calculator = shown(running)
-    cell = running.start("import time; time.sleep(1.5)")
-    running.rest(cell, 0.2)
+    cell, calculator = shown(running)
+    busy = running.start("import time; time.sleep(1.5)")
+    running.rest(busy, 0.2)
     running.page_says("code", calculator["calculator_id"])
     running.until(cell, lambda cell: cell.custom)
-    assert not cell.ended
+    assert not busy.ended
     assert cell.custom[0]["type"] == "code"
     assert "hs-calc" in cell.custom[0]["style"]
-    running.wait(cell)
+    running.wait(busy)
 
 
 @on_one_kernel
 def test_the_oldest_closes_and_leaves_its_picture(running: Kernel) -> None:
-    _, oldest = shown(running)
+    first, oldest = shown(running)
     cell = running.run("many = [calc(calls=n + 1) for n in range(20)]")
     running.until(cell, lambda cell: len(opened(cell)) == 20)
     running.rest(cell, 0.2)
-    closed = [said.content["comm_id"] for said in cell.said if said.kind == "comm_close"]
+    heard = [*first.said, *cell.said]
+    closed = [said.content["comm_id"] for said in heard if said.kind == "comm_close"]
     assert oldest["comm_id"] in closed
     assert not {calculator["comm_id"] for calculator in opened(cell)} & set(closed)
     assert len(cell.shown) == 20
