@@ -22,7 +22,7 @@ def test_a_tool_runs_after_a_yes_alone(key, ran, open_asking, relay):
     notebook.run(1)
     notebook.start_all()
     question(notebook, 2).get_by_text("Run add(x=2)?").wait_for()
-    assert "add(x=2)" in notebook.text(2, BODY)
+    notebook.wait_until("the call", lambda: "add(x=2)" in notebook.text(2, BODY))
     assert relay.stats.requests == 1
     if key is None:
         question(notebook, 2).get_by_role("button", name="Run", exact=True).click()

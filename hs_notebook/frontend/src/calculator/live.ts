@@ -122,8 +122,10 @@ export class Live {
   }
 
   #take(message: Message): void {
-    if (message.type === "shown") this.#check();
-    else if (message.type === "problems") {
+    if (message.type === "shown") {
+      this.#check();
+      this.#renew();
+    } else if (message.type === "problems") {
       for (const calculator of this.#shown) calculator.refuse(message.problems as Problems);
     } else if (message.type === "picture") rewrite(this.#model.widget_manager, this.#id, message.data);
   }
@@ -135,6 +137,12 @@ export class Live {
       const isOld = [...this.#over.keys()].some((host) => !this.#isCurrent(host));
       if (isOld) this.#link.send("picture");
     }, ARRIVES);
+  }
+
+  /** Inputs may reach the kernel after the picture was asked for: ipywidgets holds them back while others are under way. */
+  #renew(): void {
+    const left = [...this.#instead.keys()].some(({ node }) => !node.contains(document.activeElement));
+    if (left) this.#link.sendByWidget("picture");
   }
 
   #isCurrent(host: HTMLElement): boolean {

@@ -191,6 +191,18 @@ describe("as a widget's view", () => {
     expect(of.asked).toEqual([{ way: "widget", action: "picture" }]);
   });
 
+  test("inputs that reach the kernel after that renew it again, and none while the focus is within", () => {
+    const of = world();
+    const el = mount(of);
+    el.querySelector<HTMLElement>(".hs-calc-number")!.focus();
+    of.say({ type: "shown" });
+    expect(of.asked).toEqual([]);
+    (document.activeElement as HTMLElement).blur();
+    of.asked.length = 0;
+    of.say({ type: "shown" });
+    expect(of.asked).toEqual([{ way: "widget", action: "picture" }]);
+  });
+
   test("a lost kernel leaves the picture", () => {
     const of = world();
     const el = mount(of);
