@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
@@ -92,6 +93,8 @@ class Shell:
     def close(self) -> None:
         self.ip.run_line_magic("unload_ext", "hs_notebook")
         self.ip.restore_sys_module_state()
+        # Else each waits for the end of the process, to collect garbage there for a good part of a second.
+        atexit.unregister(self.ip.atexit_operations)
 
 
 # --- kernels -------------------------------------------------------------------------------------
