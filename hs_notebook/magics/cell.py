@@ -199,8 +199,10 @@ def in_background(question: Question, model: str) -> Background[Answer]:
     magics = question.magics
     task = Task(question, model, magics.display_for(model, in_background=True)).begin()
     try:
+        task.send()  # here, so that what it may cost is held before the next cell asks
         handle = Background(model, task.run, task.stop, lambda: task.text)
     except BaseException:
+        task.stop()
         task.leave()
         raise
     magics.put(question.options.out, handle)
