@@ -6,7 +6,7 @@ import pytest
 
 from browser.answers import BODY, WORDS, asking, receipt, spoken
 
-COMPUTE = "import time\nuntil = time.time() + 2\nwhile time.time() < until: pass\nprint('computed')"
+COMPUTE = "import time\nuntil = time.time() + 3\nwhile time.time() < until: pass\nprint('computed')"
 
 
 def in_background(text: str, how: str) -> str:
