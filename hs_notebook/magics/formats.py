@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hs_notebook.answers import Answer
+    from hs_notebook.asking import Follow
     from hs_notebook.display import Display
     from hs_notebook.magics.options import Options
-
-    Follow = Callable[[ChatRequest, Answer], ChatRequest | None]
 
 FORMATS = ("markdown", "text", "code", "json")
 AS_IS = "as-is"  # the language of a fence whose lines wrap and that has no frame: no model names it
