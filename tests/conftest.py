@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from shell import Shell
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +46,7 @@ def _stranger_to_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def relay() -> Iterator[EmbeddedRelay]:
     """A simulated relay on loopback, fresh for this test: `.base_url`, `.stats`."""
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
     with EmbeddedRelay() as running:
         yield running

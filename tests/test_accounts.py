@@ -23,7 +23,7 @@ from hs_notebook.pricing.files import builtin
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 
 def spent(ledger: Ledger, model: str, cost: str | None, **more: Any) -> None:

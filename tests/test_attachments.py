@@ -21,7 +21,7 @@ from hs_notebook.errors import UsageError
 from hs_notebook.magics.attachments import LARGEST_IMAGE, LONGEST_FILE, file_block, image_part
 
 if TYPE_CHECKING:
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 ASK = "[simulate tokens=3 speed=inf]\nWhat is this?"
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 LONG = "[simulate tokens=2000 tps=2000]"
 SHORT = "[simulate text speed=inf] Yes."

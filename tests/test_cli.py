@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 KEY = "cr_0123456789abcdef"
 COMMAND = [sys.executable, "-m", "hs_notebook.cli"]

@@ -22,7 +22,7 @@ from hs_notebook.display.comparison.page import PageComparison
 from hs_notebook.display.comparison.picture import comparison_bundle
 from hs_notebook.errors import NotFoundError
 from hs_notebook.relay import EmbeddedRelay
-from hs_notebook.relay.models import MODELS
+from hs_notebook.relay.simulation.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from shell import Shell
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 MODELS = ["gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2"]
 OURS = "hs_notebook"

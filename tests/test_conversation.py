@@ -14,7 +14,7 @@ from hs_notebook.errors import UsageError
 if TYPE_CHECKING:
     from shell import Shell
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 
 def said(text: str) -> str:

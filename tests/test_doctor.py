@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from shell import Shell
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
     Rows = dict[str, tuple[str, str]]
 

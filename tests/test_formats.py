@@ -15,7 +15,7 @@ from hs_notebook.display.page import answer_bundle
 from hs_notebook.errors import SchemaError, UsageError
 
 if TYPE_CHECKING:
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 MODEL = """
 import pydantic

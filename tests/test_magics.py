@@ -14,7 +14,7 @@ from hs_notebook.answers import Answer
 from hs_notebook.magics.commands import COMMANDS
 
 if TYPE_CHECKING:
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 
 # --- answers -------------------------------------------------------------------------------------

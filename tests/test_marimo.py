@@ -13,7 +13,7 @@ from shell import settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 NOTEBOOK = """
 import marimo

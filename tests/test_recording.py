@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 MODEL = "gpt-4.1"
 SHORT = [{"role": "user", "content": "[simulate tokens=20 speed=inf]"}]

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hs_notebook.relay import EmbeddedRelay, Simulation
-from hs_notebook.relay.article import quote, tokenize, write
+from hs_notebook.relay.simulation.article import quote, tokenize, write
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -184,9 +184,9 @@ def test_the_same_question_has_the_same_answer_and_another_has_another(client: h
 
 def test_the_answer_does_not_depend_on_the_process(client: httpx.Client) -> None:
     code = (
-        "from hs_notebook.relay import requests, models, simulated\n"
+        "from hs_notebook.relay.simulation import requests, models, answering\n"
         'body = requests.parse_body(b\'{"model":"gpt-4.1","messages":[{"role":"user","content":"Why?"}]}\')\n'
-        "simulator = simulated.Simulator(settings=simulated.Simulation())\n"
+        "simulator = answering.Simulator(settings=answering.Simulation())\n"
         "directives = requests.parse_directives(body.prompt)\n"
         "print(simulator.answer(body, models.find('gpt-4.1'), directives).text, end='')"
     )

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from hs_notebook.relay import EmbeddedRelay, Simulation
-from hs_notebook.relay.faults import FAULTS
+from hs_notebook.relay.simulation.faults import FAULTS
 from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
 
 if TYPE_CHECKING:

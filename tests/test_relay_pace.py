@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from hs_notebook.relay import EmbeddedRelay, Simulation
-from hs_notebook.relay.models import find
+from hs_notebook.relay.simulation.models import find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ LATE = 0.025  # seconds that a busy machine of two cores may add to the first to
 
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
-    command = [sys.executable, "-m", "hs_notebook.relay"]
+    command = [sys.executable, "-m", "hs_notebook.relay.simulation"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""`python -m hs_notebook.relay`, as a process of its own."""
+"""`python -m hs_notebook.relay.simulation`, as a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hs_notebook.relay import EmbeddedRelay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = [sys.executable, "-m", "hs_notebook.relay"]
+COMMAND = [sys.executable, "-m", "hs_notebook.relay.simulation"]
 ENDLESS = {
     "model": "gpt-4.1",
     "messages": [{"role": "user", "content": "[simulate tokens=100000]"}],
@@ -122,7 +122,7 @@ def test_it_ends_with_its_parent() -> None:
     code = (
         "import os, subprocess, sys\n"
         "child = subprocess.Popen(\n"
-        "    [sys.executable, '-m', 'hs_notebook.relay', '--parent', str(os.getpid())],\n"
+        "    [sys.executable, '-m', 'hs_notebook.relay.simulation', '--parent', str(os.getpid())],\n"
         "    stdout=subprocess.PIPE,\n"
         ")\n"
         "print(child.stdout.readline().decode(), end='', flush=True)\n"

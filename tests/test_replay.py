@@ -31,7 +31,7 @@ from hs_notebook.types import ChatRequest, FunctionCall, ToolCall, Usage
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 HELLO = "Hello [simulate tokens=12 speed=inf]"
 

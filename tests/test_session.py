@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Answer
     from hs_notebook.display import Stop
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 PRICED = {"model": "m", "input": 2.0, "output": 8.0}
 

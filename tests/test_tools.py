@@ -21,7 +21,7 @@ from hs_notebook.tools import Tool, shown_call
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hs_notebook.relay.serve import EmbeddedRelay
+    from hs_notebook.relay import EmbeddedRelay
 
 
 @dataclass

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
-
-from hs_notebook.relay.frames import compact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,11 @@ def error(
     """Return an error reply; `kind` is what OpenAI calls its `type`."""
     content = error_object(message, kind=kind, code=code, param=param)
     return CompactJSONResponse(content, status, {"x-request-id": request_id(), **(headers or {})})
+
+
+def compact(value: object) -> str:
+    """Return `value` as JSON without spaces, non-ASCII characters as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def request_id() -> str:

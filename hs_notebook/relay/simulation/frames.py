@@ -8,6 +8,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from hs_notebook.relay.replies import compact
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
@@ -122,11 +123,6 @@ class ResponsesFrames:
 def _call(name: str, arguments: str) -> dict[str, object]:
     function = {"name": name, "arguments": arguments}
     return {"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
-
-
-def compact(value: object) -> str:
-    """Return `value` as JSON without spaces, non-ASCII characters as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
 """The ASGI application of the simulated relay: OpenAI's routes, and one with the relay's own statistics.
 
 `POST /v1/chat/completions`, `GET /v1/models`, `GET /v1/simulation/stats` (counters only, no key needed).
-What a prompt can ask of the simulation stands in `hs_notebook.relay.requests`.
+What a prompt can ask of the simulation stands in `hs_notebook.relay.simulation.requests`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hs_notebook.relay import models
-from hs_notebook.relay.faults import FAULTS, NO_FAULT, Fault, Script
-from hs_notebook.relay.frames import Frames, ResponsesFrames, Writer
 from hs_notebook.relay.replies import CompactJSONResponse, error
-from hs_notebook.relay.requests import BadRequestError, ChatBody, Directives, parse_body, parse_directives
-from hs_notebook.relay.simulated import Answer, Simulation, Simulator
-from hs_notebook.relay.stats import SeenRequest, Stats
-from hs_notebook.relay.stream import Performances, ScriptReply
+from hs_notebook.relay.simulation import models
+from hs_notebook.relay.simulation.answering import Answer, Simulation, Simulator
+from hs_notebook.relay.simulation.faults import FAULTS, NO_FAULT, Fault, Script
+from hs_notebook.relay.simulation.frames import Frames, ResponsesFrames, Writer
+from hs_notebook.relay.simulation.requests import (
+    BadRequestError,
+    ChatBody,
+    Directives,
+    parse_body,
+    parse_directives,
+)
+from hs_notebook.relay.simulation.stats import SeenRequest, Stats
+from hs_notebook.relay.simulation.stream import Performances, ScriptReply
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from hs_notebook.relay.models import Model
+    from hs_notebook.relay.simulation.models import Model
 
 BODY_LIMIT = 2 * 1024 * 1024  # bytes
 _READ_LIMIT = 8 * BODY_LIMIT  # so far a body that is refused is still read: who is cut off early sees no 413

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hs_notebook.relay.faults import End, Script
 from hs_notebook.relay.replies import request_id
+from hs_notebook.relay.simulation.faults import End, Script
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from hs_notebook.relay.simulated import Pace
-    from hs_notebook.relay.stats import Stats
+    from hs_notebook.relay.simulation.answering import Pace
+    from hs_notebook.relay.simulation.stats import Stats
 
 _BREATH = 64  # frames after which even a hurrying stream lets the others run
 

@@ -1,16 +1,18 @@
-"""`python -m hs_notebook.relay`: the simulated relay in the foreground."""
+"""`python -m hs_notebook.relay.simulation`: the simulated relay in the foreground."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from hs_notebook.relay.serve import run
+from hs_notebook.relay.simulation.serve import run
 
 
 def main() -> int:
     """Read the command line and run until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m hs_notebook.relay", description="The simulated relay.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hs_notebook.relay.simulation", description="The simulated relay."
+    )
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="times as fast; inf does not wait")
     parser.add_argument("--parent", type=int, metavar="PID", help="stop when this process is gone (POSIX)")

@@ -12,7 +12,7 @@ from itertools import chain, count, islice
 from random import Random
 from typing import TYPE_CHECKING
 
-from hs_notebook.relay.passages import CLOSINGS, OPENINGS, PASSAGES
+from hs_notebook.relay.simulation.passages import CLOSINGS, OPENINGS, PASSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

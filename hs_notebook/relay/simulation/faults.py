@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from hs_notebook.relay.frames import DONE, compact
-from hs_notebook.relay.replies import error, error_object
+from hs_notebook.relay.replies import compact, error, error_object
+from hs_notebook.relay.simulation.frames import DONE
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ A directive steers the simulation for one request. It is the first `[simulate â€
 `speed=X`       X times as fast as the model (`inf`: no waiting)
 `ttft=MS`       time to the first token in milliseconds, before `speed`
 `tps=X`         tokens per second, before `speed`
-`fault=NAME`    go wrong in this way, see `hs_notebook.relay.faults`; `NAME-once`: only the first time
+`fault=NAME`    go wrong in this way, see `.faults`; `NAME-once`: only the first time
 `after=N`       the token (default 5) at which a fault in mid-stream strikes
 `tool=NAME`     first asks for this function to be called, where the request offers it and brings no
                 result yet; several have commas between them

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.relay import article
-from hs_notebook.relay.requests import BadRequestError, ChatBody, Directives, Part
-from hs_notebook.relay.sample import sample
+from hs_notebook.relay.simulation import article
+from hs_notebook.relay.simulation.requests import BadRequestError, ChatBody, Directives, Part
+from hs_notebook.relay.simulation.sample import sample
 
 if TYPE_CHECKING:
-    from hs_notebook.relay.models import Model
+    from hs_notebook.relay.simulation.models import Model
 
 _IMAGE = 85  # tokens; OpenAI's price of a small one
 _TURN = 4  # tokens that frame a message
