@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import warnings
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,11 @@ class Recorder:
         self._host = host
         self._notebook = notebook
 
-    async def begin(self, request: ChatRequest, *, charge: Decimal | None = None) -> Entry:
-        """Write down that a call is about to be sent; `charge` is what it may cost at most, in USD."""
+    async def begin(self, request: ChatRequest, *, charge: Decimal | None = None, user: str = "") -> Entry:
+        """Write down that a call is about to be sent.
+
+        `charge` is what it may cost at most, in USD, and `user` who asks, where a relay serves several.
+        """
         asked = request.params.get("max_completion_tokens", request.params.get("max_tokens"))
         prompt = json.dumps(request.messages, ensure_ascii=False) if self.ledger.keep_text else None
         opening = Opening(
@@ -90,6 +94,7 @@ class Recorder:
             notebook=self.scrub(self._notebook),
             prompt=None if prompt is None else self.scrub(prompt),
             charge=charge,
+            user=user,
         )
         writing = asyncio.ensure_future(asyncio.to_thread(self.ledger.begin, opening))
         try:
@@ -126,13 +131,19 @@ class Entry:
         """Pass on the chunks of a stream that nobody assembles, and estimate their tokens."""
         async for batch in batches:
             for chunk in batch:
-                for choice in chunk.choices:
-                    said = f"{choice.delta.content or ''}{choice.delta.reasoning_content or ''}"
-                    self._said += estimate_tokens(said)
+                self.add(chunk)
             yield batch
 
-    async def settle_stream(self, ending: Ending) -> None:
-        """Write down how a stream ended whose chunks went to somebody else."""
+    def add(self, chunk: ChatCompletionChunk) -> None:
+        """Estimate the tokens of a chunk that goes to somebody else."""
+        for choice in chunk.choices:
+            said = f"{choice.delta.content or ''}{choice.delta.reasoning_content or ''}"
+            self._said += estimate_tokens(said)
+
+    async def settle_stream(
+        self, ending: Ending, *, ttft: float = math.nan, duration: float = math.nan
+    ) -> Decimal:
+        """Write down how a stream ended whose chunks went to somebody else; return its charge in USD."""
         chunk = ending.telling or ChatCompletionChunk()
         usage = chunk.usage if chunk.usage and chunk.usage.tells else self._estimate()
         model = chunk.model or self._request.model
@@ -145,8 +156,12 @@ class Entry:
             costs=self._recorder.quotes.cost(model, usage),
             finish_reason=ending.finish_reason,
             simulated=(chunk.system_fingerprint or "").startswith(SIMULATED),
+            ttft=ttft,
+            duration=duration,
         )
-        await self._settle(receipt)
+        charge = self._recorder.quotes.charge(receipt)
+        await self._settle(receipt, charge=charge)
+        return charge
 
     async def settle_unknown(self) -> None:
         """Write down that nobody waited for the answer: what it came to is unknown."""

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "portal", "prompt", "fences", "interpolation"),
+    ("types", "portal", "prompt", "fences", "interpolation", "watchdog"),
     ("answers", "schemas"),
     ("compared",),
     ("tools",),
@@ -46,7 +46,7 @@ PURE = {"errors", "types", "fences", "interpolation", "answers", "schemas", "too
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.
-RELAY_KNOWS = {"errors", "types", "wire"}
+RELAY_KNOWS = {"errors", "types", "pricing", "wire", "watchdog", "ledger", "recording"}
 KNOW_THE_RELAY = {"cli"}
 
 # Where a library may be imported: modules, or packages with all that is in them.
@@ -55,6 +55,9 @@ ROOMS = {
     "anyio": {"net.transport"},
     "starlette": {"relay"},
     "uvicorn": {"relay"},
+    "prometheus_client": {"relay.metrics"},
+    "redis": {"relay.state"},
+    "limits": {"relay.state"},
     "anywidget": {"widgets"},
     "ipywidgets": {"widgets"},
     "traitlets": {"widgets", "magics"},
@@ -119,7 +122,8 @@ PARTS_OF_THE_MAGIC = {
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.
 LATE = {
     "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jsonschema",
-    "jupyterlab", "keyring", "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs", "pygments",
+    "jupyterlab", "keyring", "limits", "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs",
+    "prometheus_client", "pygments", "redis",
     "splintr", "sqlite3", "starlette", "tqdm", "uvicorn",
 }  # fmt: skip
 

@@ -27,8 +27,8 @@ from hs_notebook.errors import (
 from hs_notebook.net.flow import Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
-from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.types import ChatRequest, Usage
+from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire.assembler import Assembler, Ending
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.sse import encode

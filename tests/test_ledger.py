@@ -71,6 +71,7 @@ def test_a_call_is_pending_then_settled(ledger: Ledger) -> None:
         "simulated": False,
         "server_address": "api.example",
         "notebook": "work/a.ipynb",
+        "user_name": "",
         "host_name": pending["host_name"],
         "process_id": os.getpid(),
     }

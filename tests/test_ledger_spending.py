@@ -333,7 +333,7 @@ def test_a_hundred_thousand_calls_add_up_at_once(full: Ledger, by: By) -> None:
     odd = Decimal("0.0000000000001") * (ROWS // 50)
     pretended = Decimal(sum(n for n in range(10, ROWS + 1, 10) if n % 50)).scaleb(-6)
     assert spending.total.simulated_cost == pretended + odd
-    assert len(spending.rows) == {"model": 4, "day": 348, "notebook": 40}[by]
+    assert len(spending.rows) == {"model": 4, "day": 348, "notebook": 40, "user": 1}[by]
 
 
 def test_the_status_line_is_quick(full: Ledger) -> None:

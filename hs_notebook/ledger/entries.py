@@ -31,7 +31,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """A call about to be sent.
 
     `charge` is what it may cost at most, in USD: so much counts against a budget until its outcome is known.
-    `prompt` is kept only by a ledger that keeps text.
+    `user` is the name of the relay's key that asks, empty where there is no relay between. `prompt` is kept
+    only by a ledger that keeps text.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     seller: str = ""
     notebook: str = ""
+    user: str = ""
     simulated: bool = False
     charge: Decimal | None = None
     prompt: str | None = None
@@ -60,6 +62,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
             "server_address": _name(self.server_address),
             "seller": _name(self.seller),
             "notebook": plain(self.notebook),
+            "user_name": plain(self.user),
             "simulated": int(self.simulated),
             **_charged(_money(self.charge)),
         }

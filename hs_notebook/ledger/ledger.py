@@ -31,11 +31,11 @@ _INSERT = """
     INSERT INTO calls (
         state, host_name, process_id, started_at, local_day, gen_ai_operation_name, gen_ai_provider_name,
         gen_ai_request_model, gen_ai_request_max_tokens, gen_ai_request_temperature, server_address, seller,
-        notebook, simulated, charged_usd, charged_pico
+        notebook, user_name, simulated, charged_usd, charged_pico
     ) VALUES (
         'pending', :host_name, :process_id, :started_at, :local_day, :gen_ai_operation_name,
         :gen_ai_provider_name, :gen_ai_request_model, :gen_ai_request_max_tokens, :gen_ai_request_temperature,
-        :server_address, :seller, :notebook, :simulated, :charged_usd, :charged_pico
+        :server_address, :seller, :notebook, :user_name, :simulated, :charged_usd, :charged_pico
     )
 """
 # Only by the process that began it, and only once: a forked child, or a file put in this one's place, changes
@@ -104,14 +104,19 @@ class Ledger:
             return self._warnings.popleft()
         return None
 
-    def spending(self, by: By = "model", *, since: Since = None, notebook: str | None = None) -> Spending:
-        """Add up the calls that began since a moment (or within a span of time), of one notebook or all."""
-        with self._file.reading() as connection:
-            return spending(connection, by, since, notebook)
+    def spending(
+        self, by: By = "model", *, since: Since = None, notebook: str | None = None, user: str | None = None
+    ) -> Spending:
+        """Add up the calls that began since a moment (or within a span of time).
 
-    def spent(self, *, since: Since = None, notebook: str | None = None) -> Spent:
+        Of one `notebook` or all, and of one `user` of a relay or all.
+        """
+        with self._file.reading() as connection:
+            return spending(connection, by, since, notebook=notebook, user=user)
+
+    def spent(self, *, since: Since = None, notebook: str | None = None, user: str | None = None) -> Spent:
         """Add up all of it in one figure."""
-        return self.spending("notebook", since=since, notebook=notebook).total
+        return self.spending("notebook", since=since, notebook=notebook, user=user).total
 
     def usage_of(self, notebook: str | None = None) -> Usual | None:
         """Return what the calls of a notebook, or of all, are like; None where there are none."""

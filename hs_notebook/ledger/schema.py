@@ -70,7 +70,18 @@ _INDEXES = (
     "CREATE INDEX calls_pending ON calls (id) WHERE state = 'pending'",
 )
 
-STEPS: tuple[Sequence[str], ...] = ((_CALLS, _TEXTS, *_INDEXES),)
+# Who asked, where a relay serves several: OpenTelemetry's `user.name`.
+_USERS = (
+    "ALTER TABLE calls ADD COLUMN user_name TEXT NOT NULL DEFAULT ''",
+    f"CREATE INDEX calls_by_user ON calls (user_name, simulated, {_SUMMED})",
+    "DROP INDEX calls_of_odd_cost",
+    f"""CREATE INDEX calls_of_odd_cost ON calls (
+        started_at, local_day, notebook, user_name, {_MODEL}, simulated, cost_pico, cost_usd, cost_known_usd,
+        charged_pico, charged_usd
+    ) WHERE cost_pico < 0 OR charged_pico < 0""",
+)
+
+STEPS: tuple[Sequence[str], ...] = ((_CALLS, _TEXTS, *_INDEXES), _USERS)
 """What leads from each version to the next; the first from an empty file. What was released never changes."""
 
 COLUMNS = (
@@ -80,7 +91,7 @@ COLUMNS = (
     "gen_ai_usage_input_tokens", "gen_ai_usage_output_tokens", "gen_ai_usage_cache_read_input_tokens",
     "gen_ai_usage_cache_creation_input_tokens", "gen_ai_usage_reasoning_output_tokens", "usage_estimated",
     "cost_usd", "cost_known_usd", "charged_usd", "seller", "simulated", "time_to_first_token", "duration",
-    "error_type", "server_address", "notebook", "host_name", "process_id",
+    "error_type", "server_address", "notebook", "user_name", "host_name", "process_id",
 )  # fmt: skip
 """What is shown of a call, in this order; the rest of the columns serve the sums alone."""
 TEXTS = ("prompt", "answer")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from sqlite3 import Connection
 
-By: TypeAlias = Literal["model", "day", "notebook"]
+By: TypeAlias = Literal["model", "day", "notebook", "user"]
 Since: TypeAlias = "datetime | timedelta | None"
 
 # No sum of what the ledger keeps has more digits, so nothing is rounded.
@@ -81,6 +81,7 @@ _GROUPS: dict[By, str] = {
     "model": "gen_ai_response_model, gen_ai_request_model",
     "day": "local_day",
     "notebook": "notebook",
+    "user": "user_name",
 }
 _NAMES: dict[By, str] = _GROUPS | {"model": "COALESCE(gen_ai_response_model, gen_ai_request_model)"}
 # Money is added in whole and broken millionths of a dollar: no sum of theirs overflows 64 bits. The marks of
@@ -97,12 +98,21 @@ _SUMS = """
 """
 
 
-def spending(connection: Connection, by: By, since: Since = None, notebook: str | None = None) -> Spending:
-    """Add up the calls that began since a moment, of one notebook or all."""
+def spending(
+    connection: Connection,
+    by: By,
+    since: Since = None,
+    *,
+    notebook: str | None = None,
+    user: str | None = None,
+) -> Spending:
+    """Add up the calls that began since a moment, of one notebook or all, of one user or all."""
     if by not in _GROUPS:
         raise UsageError(f"Spending is not told by {by!a}.", hint=f"Ask by {', '.join(_GROUPS)}.")
-    values = {"since": since_stamp(since), "notebook": None if notebook is None else plain(notebook)}
-    where = "started_at >= :since" + ("" if notebook is None else " AND notebook = :notebook")
+    only = {"notebook": notebook, "user_name": user}
+    values = {name: plain(value) for name, value in only.items() if value is not None}
+    where = "".join(["started_at >= :since", *(f" AND {name} = :{name}" for name in values)])
+    values["since"] = since_stamp(since)
     rows: dict[str, Spent] = {}
     for part in (*_sums(connection, by, where, values), *_odd_amounts(connection, by, where, values)):
         before = rows.get(part.name)

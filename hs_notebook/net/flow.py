@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from hs_notebook.net.pace import Pace
-    from hs_notebook.net.watchdog import Watchdog
     from hs_notebook.types import ChatCompletionChunk
+    from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.sse import ServerSentEvent
 
 LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire

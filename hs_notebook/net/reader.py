@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.pace import Pace
-    from hs_notebook.net.watchdog import Watchdog
+    from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.assembler import Ending
 
 
@@ -24,7 +24,7 @@ class Reader:
         self.batches = flow.batches()
         self._close = close
         self._leave: Callable[[], None] = _nothing
-        self.after: Callable[[Ending], Awaitable[None]] | None = None  # who wants to know how it ended
+        self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended
         self._closed = False
         self._watchdog = watchdog
         self._pace = pace

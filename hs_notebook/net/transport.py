@@ -23,8 +23,8 @@ from hs_notebook.net.flow import LONGEST_ANSWER, Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.unreachable import unreachable
-from hs_notebook.net.watchdog import Watchdog
 from hs_notebook.settings import Credentials, is_loopback
+from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
 from hs_notebook.wire.whole import as_chunk

@@ -50,3 +50,17 @@ def error_object(
 ) -> dict[str, object]:
     """Return the JSON object of an error."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class Refused(Exception):  # noqa: N818 - it is no error of ours
+    """A request that is answered with an error; the arguments are those of `error`."""
+
+    def __init__(self, status: int, message: str, **shape: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.shape = shape
+
+    def reply(self) -> Response:
+        """Return the reply."""
+        return error(self.status, self.message, **self.shape)

@@ -1,0 +1,76 @@
+"""The relay server as an ASGI application."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hs_notebook.relay.authority import authorise
+from hs_notebook.relay.chat import Chat, as_reply
+from hs_notebook.relay.replies import Refused, error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from hs_notebook.relay.gateway import Gateway
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """Return the application; its lifespan opens and closes the gateway."""
+    chat = Chat(gateway=gateway)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await gateway.open()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    async def models(request: Request) -> Response:
+        authorise(request.scope["headers"], gateway.keys)
+        reply = await gateway.upstream.models()
+        body = b"".join([data async for data in reply.chunks])
+        return Response(body, reply.status, media_type="application/json")
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat.completions, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/api/chat/stream", chat.stream, methods=["POST"]),
+        ],
+        lifespan=lifespan,
+        exception_handlers={
+            HTTPException: _not_served,
+            Refused: _refuse,
+            ClientDisconnect: _nobody,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _refuse(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Refused)  # noqa: S101 - registered for nothing else
+    return as_reply(problem)
+
+
+def _nobody(_request: Request, _problem: Exception) -> Response:
+    return Response(status_code=400)  # the client is gone: nobody reads it
+
+
+def _not_served(request: Request, problem: Exception) -> Response:
+    status = problem.status_code if isinstance(problem, HTTPException) else 500
+    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
+    headers = problem.headers if isinstance(problem, HTTPException) else None
+    return error(
+        status, f"{request.method} {request.url.path} is not served here.", code=code, headers=headers
+    )

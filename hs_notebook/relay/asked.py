@@ -1,0 +1,61 @@
+"""What a client asks for, as far as the relay must know it: the rest is the upstream's affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from hs_notebook.relay.replies import Refused
+from hs_notebook.types import ChatRequest
+
+_DEFAULTS = {"temperature": 0.7, "max_tokens": 2000}  # of the vendor's article, for its own endpoint alone
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A chat completion: `body` is what goes upstream, `request` the same for pricing and the ledger."""
+
+    body: bytes
+    request: ChatRequest
+    stream: bool
+
+
+def read_asked(body: bytes) -> Asked:
+    """Return what a body asks for, which goes upstream as it is. Raises `Refused` with 400."""
+    fields = _fields(body)
+    return Asked(body=body, request=_request(fields), stream=fields.get("stream") is True)
+
+
+def read_asked_in_short(body: bytes) -> Asked:
+    """Return what a body asks for that leaves `stream`, `temperature` and `max_tokens` to the relay."""
+    given = _fields(body)
+    limits = {"max_tokens"} if "max_completion_tokens" in given else set()
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in limits}
+    fields = defaults | given | {"stream": True}
+    return Asked(body=msgspec.json.encode(fields), request=_request(fields), stream=True)
+
+
+def _fields(body: bytes) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _refused(f"The body is no JSON: {error}.") from None
+    if not isinstance(fields, dict):
+        raise _refused("The body is no JSON object.")
+    return fields
+
+
+def _request(fields: dict[str, Any]) -> ChatRequest:
+    model, messages = fields.get("model"), fields.get("messages")
+    if not isinstance(model, str) or not model.strip():
+        raise _refused("The body names no model.", "model")
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        raise _refused("The body holds no list of messages.", "messages")
+    params = {name: value for name, value in fields.items() if name not in {"model", "messages", "stream"}}
+    return ChatRequest(model=model.strip(), messages=tuple(messages), params=params)
+
+
+def _refused(message: str, param: str | None = None) -> Refused:
+    return Refused(400, message, code="bad_request", param=param)

@@ -1,0 +1,87 @@
+"""Reading along what passes through, for the ledger and the budget; it changes nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from hs_notebook.errors import HolySheepError
+from hs_notebook.wire.assembler import Ending
+from hs_notebook.wire.chunks import decode_chunk, decode_completion
+from hs_notebook.wire.sse import SSEDecoder
+from hs_notebook.wire.whole import as_chunk
+
+if TYPE_CHECKING:
+    from hs_notebook.pricing.limit import Limit
+    from hs_notebook.recording import Entry
+
+_DONE = "[DONE]"
+_LARGEST_BODY = 16 * 1024 * 1024  # bytes of a whole reply that are looked at
+
+
+class Meter:
+    """Counts one answer. `entry` is its row in the ledger, `limit` what it may cost, where there are any."""
+
+    def __init__(self, entry: Entry | None, limit: Limit | None) -> None:
+        self.ending = Ending()
+        self.bytes = 0
+        self.first: float | None = None  # when the answer began, `time.perf_counter()`
+        self._entry = entry
+        self._limit = limit
+        self._decoder = SSEDecoder()
+        self._lost = False  # it is no stream that can be read: no figures are better than wrong ones
+        self._started = time.perf_counter()
+
+    def feed(self, data: bytes) -> bool:
+        """Look at the next bytes of a stream; tell whether the answer must end here."""
+        self.bytes += len(data)
+        if self._lost or self.ending.done:
+            return False
+        over = False
+        try:
+            for event in self._decoder.feed(data):
+                if event.data == _DONE:
+                    self.ending.done = True
+                    break
+                chunk = decode_chunk(event.data)
+                self.ending.see(chunk)
+                if self._entry is not None:
+                    self._entry.add(chunk)
+                over = over or (self._limit is not None and self._limit.reached([chunk]))
+        except HolySheepError:
+            self._lost = self.ending.broken = True
+        if self.first is None and self.ending.begun:
+            self.first = time.perf_counter()
+        return over and not self.ending.whole
+
+    def take(self, body: bytes) -> None:
+        """Look at a reply that is no stream."""
+        self.first = time.perf_counter()
+        self.bytes += len(body)
+        if len(body) > _LARGEST_BODY:
+            self._lost = self.ending.broken = True
+            return
+        try:
+            chunk = as_chunk(decode_completion(body))
+            self.ending.see(chunk)
+            self.ending.done = True
+            if self._entry is not None:
+                self._entry.add(chunk)
+        except HolySheepError:
+            self._lost = self.ending.broken = True
+
+    async def settle(self) -> Decimal:
+        """Write down how it ended, and return what it is charged, in USD."""
+        if self._entry is None:
+            return Decimal(0)
+        now = time.perf_counter()
+        ttft = math.nan if self.first is None else self.first - self._started
+        return await self._entry.settle_stream(self.ending, ttft=ttft, duration=now - self._started)
+
+    async def fail(self, error_type: str) -> Decimal:
+        """Write down that there was no answer, which costs nothing."""
+        if self._entry is not None:
+            await self._entry.fail(error_type)
+        return Decimal(0)

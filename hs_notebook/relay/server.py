@@ -1,0 +1,50 @@
+"""A relay server put together from its settings, and one beside other code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hs_notebook.pricing.quotes import Quotes
+from hs_notebook.recording import Recorder
+from hs_notebook.relay.app import create_app
+from hs_notebook.relay.gateway import Gateway
+from hs_notebook.relay.keys import KeyFile
+from hs_notebook.relay.serving import Embedded
+from hs_notebook.relay.state.memory import MemoryState
+from hs_notebook.relay.upstream import Upstream
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from hs_notebook.ledger import Ledger
+    from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.relay.settings import RelaySettings
+
+
+def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gateway:
+    """Return a gateway that prices by `prices` and writes each call into `ledger`."""
+    host = urlsplit(settings.upstream).hostname or ""
+
+    def scrub(text: str) -> str:
+        return text.replace(settings.key, "[key]") if len(settings.key) >= 8 else text
+
+    def spent(user: str, since: datetime) -> Decimal:
+        return ledger.spent(since=since, user=user).charged
+
+    return Gateway(
+        settings=settings,
+        keys=KeyFile(settings.keys),
+        state=MemoryState(spent),
+        upstream=Upstream(settings),
+        recorder=Recorder(ledger, Quotes(prices, host), host=host, notebook="", scrub=scrub),
+    )
+
+
+class RelayServer(Embedded):
+    """A relay server on a loopback port, in a daemon thread: a context manager with `base_url` and `port`."""
+
+    def __init__(self, settings: RelaySettings, *, ledger: Ledger, prices: PriceBook, port: int = 0) -> None:
+        self.gateway = build(settings, ledger=ledger, prices=prices)
+        super().__init__(create_app(self.gateway), port=port, lifespan="on")

@@ -1,0 +1,162 @@
+"""The one server that requests are handed on to: the only file of the relay that imports httpx."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from hs_notebook.relay.replies import Refused
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+    from hs_notebook.relay.settings import RelaySettings
+
+Headers = list[tuple[bytes, bytes]]
+
+STREAM = "text/event-stream"
+# What of a reply's headers reaches the client. The upstream's own limits are the relay's affair.
+_PASSED_ON = ("content-type", "retry-after", "retry-after-ms", "x-request-id", "openai-processing-ms")
+_LONGEST_PAGE = 64 * 1024  # bytes read of an error
+
+
+class UpstreamReply:
+    """A reply of 2xx as it arrives: `headers` are fit for the client, `chunks` are bytes untouched.
+
+    `failures` are the errors of a connection that breaks off.
+    """
+
+    def __init__(self, response: httpx.Response, failures: tuple[type[Exception], ...]) -> None:
+        self.failures = failures
+        self._response = response
+        self.status = response.status_code
+        self.kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.headers = _passed_on(response)
+        # What `aiter_raw` iterates, with a layer less for each chunk.
+        self.chunks: AsyncIterator[bytes] = aiter(cast("httpx.AsyncByteStream", response.stream))
+
+    async def close(self) -> None:
+        """Close the connection where the reply is not over; the upstream stops."""
+        with suppress(Exception):  # it is gone one way or the other
+            await self._response.aclose()
+
+
+class Upstream:
+    """Connections to a base URL with its key, which no client sees."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
+        self._key = settings.key.encode()
+
+    async def open(self) -> None:
+        """Make the HTTP client, on the loop that will use it."""
+        import httpx
+
+        url, times = self._settings.upstream, self._settings
+        tls = await asyncio.to_thread(httpx.create_ssl_context) if url.startswith("https:") else None
+        # A connection that could not be made brought nothing to the upstream, so it may be tried once more.
+        # Nothing else is ever sent twice. Time is looked after for a whole reply, not for each read.
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(
+                verify=cast("ssl.SSLContext", tls),
+                retries=1,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+            ),
+            timeout=httpx.Timeout(None, connect=times.connect),
+            follow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def chat(self, body: bytes) -> UpstreamReply:
+        """Post a chat completion; raises `Refused` for every reply that is not 2xx."""
+        return await self._send("POST", "/chat/completions", body)
+
+    async def models(self) -> UpstreamReply:
+        """Ask which models there are; raises `Refused` likewise."""
+        return await self._send("GET", "/models", None)
+
+    async def _send(self, method: str, path: str, body: bytes | None) -> UpstreamReply:
+        import httpx
+
+        headers = {"authorization": f"Bearer {self._settings.key}", "accept-encoding": "identity"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        request = self._http.build_request(
+            method, self._settings.upstream + path, content=body, headers=headers
+        )
+        try:
+            async with asyncio.timeout(self._settings.idle):
+                response = await self._http.send(request, stream=True)
+        except (TimeoutError, httpx.TimeoutException):
+            raise Refused(
+                504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout"
+            ) from None
+        except httpx.HTTPError as error:
+            said = f"The upstream cannot be reached: {type(error).__name__}."
+            raise _bad_gateway(said, "upstream_unreachable") from None
+        return await self._judged(response)
+
+    async def _judged(self, response: httpx.Response) -> UpstreamReply:
+        import httpx
+
+        if not response.is_success:
+            raise await self._refusal(response)
+        if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            await response.aclose()
+            raise _bad_gateway(
+                "The upstream's reply has an encoding that was not asked for.", "upstream_encoding"
+            )
+        reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError))
+        if reply.kind not in {STREAM, "application/json"}:
+            await reply.close()
+            raise _bad_gateway(
+                f"The upstream answered with {reply.kind or 'no content type'}.", "upstream_kind"
+            )
+        return reply
+
+    async def _refusal(self, response: httpx.Response) -> Refused:
+        page = await self._page(response)
+        status = response.status_code
+        if status in {401, 403}:
+            # It is the relay's own key that was refused: no client can mend that.
+            said = "The upstream refuses the relay's own key: tell who runs the relay."
+            return _bad_gateway(said, "upstream_auth")
+        if status < 400:
+            return _bad_gateway("The upstream redirects, which is never followed.", "upstream_redirect")
+        return RefusedUpstream(status, page, _passed_on(response))
+
+    async def _page(self, response: httpx.Response) -> bytes:
+        page = bytearray()
+        with suppress(Exception):  # part of a page is better than none
+            async with asyncio.timeout(self._settings.idle):
+                async for data in response.aiter_raw():
+                    page += data
+                    if len(page) > _LONGEST_PAGE:
+                        break
+        await response.aclose()
+        return bytes(page).replace(self._key, b"[key]") if self._key else bytes(page)
+
+
+class RefusedUpstream(Refused):
+    """An error of the upstream's, whose body and headers go to the client as they are."""
+
+    def __init__(self, status: int, page: bytes, headers: Headers) -> None:
+        super().__init__(status, f"The upstream answered {status}.")
+        self.page = page
+        self.headers = headers
+
+
+def _passed_on(response: httpx.Response) -> Headers:
+    found = ((name, response.headers.get(name)) for name in _PASSED_ON)
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in found if value is not None]
+
+
+def _bad_gateway(message: str, code: str) -> Refused:
+    return Refused(502, message, kind="server_error", code=code)
