@@ -29,7 +29,7 @@ help: ## Show this list
 lab: .venv/installed ## Open JupyterLab on the notebooks; without HOLYSHEEP_API_KEY on a simulated relay
 	$(BIN)/hs-notebook lab $(ARGS)
 
-test: .venv/installed .venv/browser .kernels/installed $(FRONTEND)/node_modules/.complete ## Run all tests; ARGS="-k stop" goes to pytest
+test: .venv/installed .venv/browser .venv/redis .kernels/installed $(FRONTEND)/node_modules/.complete ## Run all tests; ARGS="-k stop" goes to pytest
 	cd $(FRONTEND) && npm --silent test
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -41,7 +41,7 @@ lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and typ
 
 check: lint test ## What CI runs
 
-bench: .venv/installed ## Measure the client against its transport and its peers
+bench: .venv/installed ## Measure the client and the relay against their transport and the peers
 	$(BIN)/python benchmarks/client.py $(ARGS)
 
 lock: $(UV) ## Pin what pyproject.toml allows; ARGS="--upgrade" takes the newest
@@ -68,6 +68,11 @@ $(UV): | $(BIN)/python
 
 .venv/browser: tests/browser/chromium.py | .venv/installed
 	$(BIN)/python tests/browser/chromium.py
+	@touch $@
+
+# Where none can be installed, this says so and the tests with a Redis are skipped.
+.venv/redis: tests/redis_server.py | .venv/installed
+	$(BIN)/python tests/redis_server.py
 	@touch $@
 
 .kernels/installed: tests/kernels.py .venv/installed

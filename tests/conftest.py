@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from redis_server import RedisServer
     from shell import Shell
 
     from hs_notebook.relay import EmbeddedRelay
@@ -41,6 +42,17 @@ def _stranger_to_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis on loopback that all tests share: each asks for a `.database()` of its own."""
+    from redis_server import NONE_TO_BE_HAD, RedisServer, find
+
+    if find() is None:
+        pytest.skip(NONE_TO_BE_HAD)
+    with RedisServer() as running:
+        yield running
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import system_packages
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NONE_TO_BE_HAD = (
@@ -50,29 +53,12 @@ def install() -> None:
 
 
 def _install_from_system() -> bool:
-    if shutil.which("apt-get") is None:
-        return False
-    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if sudo and shutil.which("sudo") is None:
-        return False
-    steps = (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-liberation"],
-    )
-    return all(_succeeds([*sudo, *step]) for step in steps) and shutil.which("chromium") is not None
+    return system_packages.install("chromium", "fonts-liberation") and shutil.which("chromium") is not None
 
 
 def _install_from_playwright() -> bool:
-    return _succeeds([sys.executable, "-m", "playwright", "install", "chromium"]) and find() is not None
-
-
-def _succeeds(command: list[str]) -> bool:
-    print("Installing a headless browser:", " ".join(command), file=sys.stderr)  # noqa: T201
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(
-        command, env=os.environ | quiet, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False, timeout=900
-    )
-    return done.returncode == 0
+    playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
+    return system_packages.succeeds(playwright) and find() is not None
 
 
 if __name__ == "__main__":

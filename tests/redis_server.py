@@ -1,0 +1,107 @@
+"""A real Redis for the tests, on loopback.
+
+`python tests/redis_server.py` installs one where the system has none and its package manager may be asked;
+where it may not, that says so, and the tests that need one are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Self
+
+from system_packages import install
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+NONE_TO_BE_HAD = "there is no redis-server, and the system's package manager could not install one"
+
+_DATABASES = 512
+_PATIENCE = 20.0  # seconds for a start
+
+
+class RedisServer:
+    """A redis-server of its own that keeps nothing: a context manager.
+
+    `port` is taken at the first start, so that clients find it there again after `stop()` and `start()`.
+    """
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = iter(range(1, _DATABASES))
+
+    def database(self) -> str:
+        """Return the URL of a database that nobody has used."""
+        return f"redis://127.0.0.1:{self.port}/{next(self._databases)}"
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        program = shutil.which("redis-server")
+        assert program, NONE_TO_BE_HAD
+        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
+        options |= {"databases": _DATABASES, "dir": self._folder.name, "logfile": ""}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        # Where the tests are killed it dies with them.
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        self._process = subprocess.Popen([*leash, program, *words], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            assert self._process.poll() is None, "redis-server did not start"
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End it at once; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it answer nothing, with its connections open, until `thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def find() -> str | None:
+    """Where the system's redis-server is."""
+    return shutil.which("redis-server")
+
+
+if __name__ == "__main__" and find() is None:
+    # Debian starts the server that it installs as a service, which nobody here asked for.
+    os.environ["RUNLEVEL"] = "1"
+    if not install("redis-server") or find() is None:
+        print(f"Tests with a Redis are skipped: {NONE_TO_BE_HAD}.", file=sys.stderr)  # noqa: T201
