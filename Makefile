@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+BENCH ?= client relay
 
 BIN := .venv/bin
 UV := $(BIN)/uv
@@ -41,8 +42,8 @@ lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and typ
 
 check: lint test ## What CI runs
 
-bench: .venv/installed ## Measure the client and the relay against their transport and the peers
-	$(BIN)/python benchmarks/client.py $(ARGS)
+bench: .venv/installed ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
+	for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
 lock: $(UV) ## Pin what pyproject.toml allows; ARGS="--upgrade" takes the newest
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' | \
