@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from hs_notebook.errors import ConfigurationError
 from hs_notebook.relay.replies import Refused
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def authorise(headers: Iterable[tuple[bytes, bytes]], keys: KeyFile) -> Client:
-    """Return who holds the key of a request; raises `Refused` with 401.
+    """Return who holds the key of a request; raises `Refused` with 401, or 503 without a key file to look at.
 
     Both headers at once, or one of them twice, are refused: what stands before a relay may have looked at
     the other one.
@@ -30,7 +32,13 @@ def authorise(headers: Iterable[tuple[bytes, bytes]], keys: KeyFile) -> Client:
             raise _refused("MISSING_AUTH", "The header Authorization holds no bearer token.")
     if not (key := value.strip()):
         raise _refused("MISSING_AUTH", "The key is empty.")
-    if (client := keys.holder(key)) is None:
+    try:
+        client = keys.holder(key)
+    except ConfigurationError as error:
+        logging.getLogger(__name__).warning("%s", error)
+        said = "The relay cannot read its keys: tell who runs it."
+        raise Refused(503, said, kind="server_error", code="keys_unreadable") from None
+    if client is None:
         raise _refused("INVALID_KEY", "The relay does not know this key.")
     return client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -9,7 +10,7 @@ import re
 import secrets
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003 - msgspec reads the annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -21,18 +22,25 @@ if TYPE_CHECKING:
 PER_MINUTE = 60
 CONCURRENT = 5
 
-_NAME = re.compile(r"[\w.@-]{1,64}")
+_PREFIX = "sk-hs-"
+_SHAPED = re.compile(_PREFIX + r"[\w-]{16,}", re.ASCII)
+_NAME = re.compile(r"[\w.@][\w.@-]{0,63}")
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds a key: `per_minute` requests, `concurrent` at a time, `budget` in USD a month if any."""
 
     name: str
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     created: datetime
-    per_minute: int = PER_MINUTE
-    concurrent: int = CONCURRENT
+    per_minute: _Positive = PER_MINUTE
+    concurrent: _Positive = CONCURRENT
     budget: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not (self.budget.is_finite() and self.budget >= 0):
+            raise ValueError("a budget is an amount of 0 or more")
 
 
 class _Revoked(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +48,16 @@ class _Revoked(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+def without_keys(text: str) -> str:
+    """Return `text` without what is shaped like a key of a relay: a client may put his own anywhere."""
+    return _SHAPED.sub("[key]", text)
+
+
 class KeyFile:
-    """A file of one line for each key given out or revoked. It only grows, so that nobody's line is lost."""
+    """A file of one line for each key given out or revoked. It only grows, so that nobody's line is lost.
+
+    What reads raises `ConfigurationError` where the file cannot be read, or holds what is no key.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,29 +73,30 @@ class KeyFile:
         budget: Decimal | None = None,
     ) -> str:
         """Give out a key and return it: nobody can tell it again. Raises `UsageError` for a name in use."""
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or _SHAPED.search(name):
             raise UsageError(f"{name!a} is no name for a key.", hint="Use letters, digits, . _ - and @.")
         if per_minute < 1 or concurrent < 1:
             raise UsageError("The limits of a key are at least 1.")
-        if name in {client.name for client in self.clients()}:
-            raise UsageError(f"There is a key named {name}.", hint="Revoke it first, or use another name.")
-        key = f"sk-hs-{secrets.token_urlsafe(32)}"
-        self._append(
-            Client(
-                name=name,
-                sha256=hashlib.sha256(key.encode()).hexdigest(),
-                created=datetime.now(UTC),
-                per_minute=per_minute,
-                concurrent=concurrent,
-                budget=budget,
-            )
+        if name in self._named():
+            raise _in_use(name)
+        key = _PREFIX + secrets.token_urlsafe(32)
+        client = Client(
+            name=name,
+            sha256=_digest(key.encode()),
+            created=datetime.now(UTC),
+            per_minute=per_minute,
+            concurrent=concurrent,
+            budget=budget,
         )
+        self._append(client)
+        if self._named().get(name) != client:  # somebody else wrote the same name at the same moment
+            raise _in_use(name)
         return key
 
     def revoke(self, name: str) -> None:
         """Take a key back; a relay that runs notices with the next request. Raises `UsageError`."""
-        if name not in {client.name for client in self.clients()}:
-            raise UsageError(f"There is no key named {name}.", hint="See hs-notebook relay keys list.")
+        if name not in self._named():
+            raise UsageError(f"There is no key named {name!a}.", hint="See hs-notebook relay keys list.")
         self._append(_Revoked(revoked=name, at=datetime.now(UTC)))
 
     def clients(self) -> tuple[Client, ...]:
@@ -89,7 +106,7 @@ class KeyFile:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise self._unreadable(error) from None
+            raise self._unreadable(error.strerror) from None
         seen = (found.st_ino, found.st_size, found.st_mtime_ns)
         if seen != self._seen:
             self._clients, self._seen = self._read(), seen
@@ -97,35 +114,59 @@ class KeyFile:
 
     def holder(self, key: bytes) -> Client | None:
         """Return who holds a key; the time it takes tells nothing of the keys there are."""
-        digest = hashlib.sha256(key).hexdigest()
+        digest = _digest(key)
         holders = [client for client in self.clients() if hmac.compare_digest(client.sha256, digest)]
         return holders[0] if holders else None
+
+    def _named(self) -> dict[str, Client]:
+        return {client.name: client for client in self.clients()}
 
     def _read(self) -> dict[str, Client]:
         clients: dict[str, Client] = {}
         try:
-            for line in self.path.read_bytes().splitlines():
-                if b'"revoked"' in line:
-                    clients.pop(msgspec.json.decode(line, type=_Revoked).revoked, None)
-                elif line.strip():
-                    client = msgspec.json.decode(line, type=Client)
-                    clients[client.name] = client
-        except (OSError, msgspec.DecodeError, UnicodeError) as error:
-            raise self._unreadable(error) from None
+            lines = self.path.read_bytes().splitlines()
+        except OSError as error:
+            raise self._unreadable(error.strerror) from None
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip():
+                    _apply(line, clients)
+            except (msgspec.DecodeError, UnicodeError):
+                raise self._unreadable(f"line {number} is no key") from None
         return clients
 
     def _append(self, entry: Client | _Revoked) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 os.chmod(self.path, 0o600)  # noqa: PTH101 - one that was there may have been open to others
-                os.write(file, msgspec.json.encode(entry) + b"\n")
+                # One piece, with a line end at both ends: where an editor left the last line open, or the
+                # disk was full in the middle of one, this line is whole.
+                line = b"\n%s\n" % msgspec.json.encode(entry)
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}.") from None
 
-    def _unreadable(self, error: Exception) -> ConfigurationError:
-        reason = error.strerror if isinstance(error, OSError) else "a line of it is no key"
+    def _unreadable(self, reason: str | None) -> ConfigurationError:
         return ConfigurationError(f"The keys in {self.path} cannot be read: {reason}.")
+
+
+def _apply(line: bytes, clients: dict[str, Client]) -> None:
+    fields = msgspec.json.decode(line)
+    if isinstance(fields, dict) and "revoked" in fields:
+        clients.pop(msgspec.convert(fields, _Revoked).revoked, None)
+    else:
+        client = msgspec.convert(fields, Client)
+        clients.setdefault(client.name, client)  # of two at once the first holds the name
+
+
+def _digest(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()
+
+
+def _in_use(name: str) -> UsageError:
+    return UsageError(f"There is a key named {name}.", hint="Revoke it first, or use another name.")
