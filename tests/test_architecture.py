@@ -55,6 +55,7 @@ ROOMS = {
     "anyio": {"net.transport"},
     "starlette": {"relay"},
     "uvicorn": {"relay"},
+    "h11": {"relay.protocol"},
     "prometheus_client": {"relay.metrics"},
     "redis": {"relay.state"},
     "limits": {"relay.state"},
@@ -121,7 +122,7 @@ PARTS_OF_THE_MAGIC = {
 
 # Never a part of loading: `import hs_notebook` is to cost little, and no server comes with it.
 LATE = {
-    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "jsonschema",
+    "IPython", "anyio", "anywidget", "dotenv", "httpx", "ipywidgets", "genai_prices", "h11", "jsonschema",
     "jupyterlab", "keyring", "limits", "markdown_it", "nest_asyncio", "numpy", "pandas", "platformdirs",
     "prometheus_client", "pygments", "redis",
     "splintr", "sqlite3", "starlette", "tqdm", "uvicorn",

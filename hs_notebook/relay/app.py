@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
 from hs_notebook.relay.authority import authorise
 from hs_notebook.relay.chat import Chat, as_reply
+from hs_notebook.relay.guard import Guard
 from hs_notebook.relay.replies import Refused, error
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def create_app(gateway: Gateway) -> Starlette:
             Route("/v1/models", models),
             Route("/api/chat/stream", chat.stream, methods=["POST"]),
         ],
+        middleware=[Middleware(Guard, gateway.settings)],
         lifespan=lifespan,
         exception_handlers={
             HTTPException: _not_served,
@@ -72,5 +75,5 @@ def _not_served(request: Request, problem: Exception) -> Response:
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
     headers = problem.headers if isinstance(problem, HTTPException) else None
     return error(
-        status, f"{request.method} {request.url.path} is not served here.", code=code, headers=headers
+        status, f"{request.method} {request.scope['path']} is not served here.", code=code, headers=headers
     )

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
+from hs_notebook.relay.protocol import KEEP_ALIVE, protocol_for
+from hs_notebook.relay.settings import LARGEST_HEAD
+
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from hs_notebook.relay.settings import RelaySettings
 
 _PATIENCE = 10.0  # seconds for a start or a stop
 _BACKLOG = 1024
@@ -91,10 +96,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def configuration(app: Any, **settings: Any) -> uvicorn.Config:
-    """Return what uvicorn is told; `settings` come on top."""
+def configuration(app: Any, relay: RelaySettings | None = None, **settings: Any) -> uvicorn.Config:
+    """Return what uvicorn is told: the bounds of `relay`, where it is one, and `settings` on top."""
     logging.getLogger("uvicorn.error").addFilter(_worth_logging)
-    plain = {
+    plain: dict[str, Any] = {
         "http": "h11",
         "ws": "none",
         "loop": "asyncio",
@@ -105,9 +110,18 @@ def configuration(app: Any, **settings: Any) -> uvicorn.Config:
         "server_header": False,
         "timeout_graceful_shutdown": 1,
     }
+    if relay is not None:
+        plain |= {
+            "http": protocol_for(relay),
+            "h11_max_incomplete_event_size": LARGEST_HEAD,
+            "timeout_keep_alive": KEEP_ALIVE,
+        }
     return uvicorn.Config(app, **(plain | settings))
 
 
 def _worth_logging(record: logging.LogRecord) -> bool:
-    """Leave out uvicorn's complaint about a reply that was dropped: here that is always meant."""
-    return record.msg != "ASGI callable returned without completing response."
+    """Leave out a reply that was dropped, which here is always meant, and what any stranger could cause."""
+    return record.msg not in {
+        "ASGI callable returned without completing response.",
+        "Invalid HTTP request received.",
+    }

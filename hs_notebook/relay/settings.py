@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MEMORY = "memory"
+LARGEST_HEAD = 32 * 1024  # bytes of a request's line and headers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,8 +19,9 @@ class RelaySettings:
     `hosts` are names that the relay is called by beside this machine's own, `origins` the pages of others
     that may call it from a browser. `state` is `memory` or the URL of a Redis. Times are seconds: `connect`
     to the upstream, `idle` without a byte from it, `total` for an answer; `headers` and `body` for a client
-    to send his request; `linger` for an upstream to go on whose client is away, `kept` for a stream's events
-    to be kept. `connections` is the most of one address, 0 any number; `largest_body` is in bytes.
+    to send his request, `stall` for one to read what he was sent; `linger` for an upstream to go on whose
+    client is away, `kept` for a stream's events to be kept. `connections` is the most of one address, 0 any
+    number; `largest_body` is in bytes.
     """
 
     upstream: str
@@ -33,6 +35,7 @@ class RelaySettings:
     total: float = 1800.0
     headers: float = 10.0
     body: float = 30.0
+    stall: float = 60.0
     linger: float = 60.0
     kept: float = 300.0
     connections: int = 100
