@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import ConfigurationError
-from hs_notebook.pricing.files import builtin, own_rows, user_rows
+from hs_notebook.pricing.files import builtin, own_rows, user_hosts, user_rows
 from hs_notebook.pricing.quotes import today
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def load_book(rows: Sequence[dict[str, Any]] = (), file: str = "") -> PriceBook:
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path
         raise ConfigurationError(f"The price file {place} cannot be read: {type(error).__name__}.") from None
     given = own_rows(list(rows), "%config HolySheepMagics.prices", today())
-    return (
-        builtin().with_rows([*given, *user_rows(text, place.name, today())]) if given or text else builtin()
-    )
+    if not (given or text):
+        return builtin()
+    kept = user_rows(text, place.name, today())
+    return builtin().with_rows([*given, *kept], user_hosts(text, place.name))
 
 
 def usual_file() -> Path:

@@ -8,16 +8,21 @@ from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hs_notebook.errors import ConfigurationError
+from hs_notebook.prices import load_book
 from hs_notebook.pricing.book import PriceBook
-from hs_notebook.pricing.files import builtin, own_rows, read_book, user_rows
+from hs_notebook.pricing.files import builtin, own_rows, read_book, user_hosts, user_rows
 from hs_notebook.pricing.names import plain_name
 from hs_notebook.pricing.price import AMOUNTS, ARTICLE, RELAY, Price
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = date(2026, 11, 24)
 ARTICLE_DAY = date(2026, 11, 23)
@@ -415,6 +420,23 @@ def test_a_wrong_file_is_told_in_one_line(name: str) -> None:
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_a_file_may_name_who_sells_at_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a relay of one's own under a name of its own."""
+    file = tmp_path / "mine.toml"
+    file.write_text('[seller]\nHolySheep = ["Relay.example.org"]\n', encoding="utf-8")
+    monkeypatch.setenv("HOLYSHEEP_PRICES", str(file))
+    book = load_book()
+    hosts = ("relay.example.org", "127.0.0.1", "example.org")
+    assert [book.seller_of(host) for host in hosts] == ["HolySheep", "HolySheep", ""]
+    assert book.find("gpt-4.1", RELAY, DAY) == builtin().find("gpt-4.1", RELAY, DAY)
+
+
+@pytest.mark.parametrize("text", ["seller = 1", "[seller]\nHolySheep = 'relay'", "[seller]\nHolySheep = [1]"])
+def test_a_seller_that_cannot_be_meant_is_told_in_one_line(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^mine\.toml: seller: Expected .*It looks like \[seller\]"):
+        user_hosts(text, "mine.toml")
 
 
 def test_a_price_may_be_checked_where_the_day_has_begun() -> None:

@@ -33,9 +33,10 @@ class PriceBook:
             for name in row.names:
                 self._by_name.setdefault(name, []).append(row)
 
-    def with_rows(self, rows: Iterable[Price]) -> PriceBook:
-        """Return a book in which `rows` stand, too."""
-        return PriceBook((*rows, *self.rows), speeds=self._speeds.values(), hosts=self._hosts)
+    def with_rows(self, rows: Iterable[Price], hosts: dict[str, str] | None = None) -> PriceBook:
+        """Return a book in which `rows` stand, too, and the sellers of `hosts`."""
+        both = self._hosts | (hosts or {})
+        return PriceBook((*rows, *self.rows), speeds=self._speeds.values(), hosts=both)
 
     def __iter__(self) -> Iterator[Price]:
         return iter(self.rows)

@@ -41,16 +41,27 @@ def read_book(text: str, name: str) -> PriceBook:
     file = _read(text, name)
     for number, row in enumerate(file.price, 1):
         _check(row, f"{name}: price {number}")
-    hosts = {host: seller for seller, hosts in file.seller.items() for host in hosts}
-    return PriceBook(file.price, speeds=file.speed, hosts=hosts)
+    return PriceBook(file.price, speeds=file.speed, hosts=_by_host(file.seller))
 
 
 def user_rows(text: str, name: str, today: date) -> list[Price]:
     """Return the rows of a user's own file: a `[[price]]` needs `model` and an amount, no more."""
     raw = _toml(text, name)
-    if unknown := set(raw) - {"price"}:
+    if unknown := set(raw) - {"price", "seller"}:
         raise ConfigurationError(f"{name}: nothing is called {shortened(min(unknown))} here.", hint=_EXAMPLE)
     return own_rows(raw.get("price", []), name, today)
+
+
+def user_hosts(text: str, name: str) -> dict[str, str]:
+    """Return who sells at which host by a user's own file: `[seller]` names hosts by seller."""
+    hint = 'It looks like [seller] with HolySheep = ["relay.example.org"].'
+    return _by_host(
+        _convert(_toml(text, name).get("seller", {}), dict[str, list[str]], f"{name}: seller", hint)
+    )
+
+
+def _by_host(sellers: dict[str, list[str]]) -> dict[str, str]:
+    return {host.lower(): seller for seller, hosts in sellers.items() for host in hosts}
 
 
 def own_rows(raw: Any, name: str, today: date) -> list[Price]:
@@ -99,11 +110,11 @@ def _toml(text: str, name: str) -> dict[str, Any]:
         raise ConfigurationError(f"{name} holds a number out of all bounds.", hint=_EXAMPLE) from None
 
 
-def _convert(raw: Any, kind: type[T], where: str) -> T:
+def _convert(raw: Any, kind: type[T], where: str, hint: str = _EXAMPLE) -> T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{where}: {error}.", hint=_EXAMPLE) from None
+        raise ConfigurationError(f"{where}: {error}.", hint=hint) from None
 
 
 def _check(row: Price, where: str) -> None:
