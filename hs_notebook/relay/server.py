@@ -11,16 +11,19 @@ from hs_notebook.relay.app import create_app
 from hs_notebook.relay.gateway import Gateway
 from hs_notebook.relay.keys import KeyFile
 from hs_notebook.relay.serving import Embedded
+from hs_notebook.relay.settings import MEMORY
 from hs_notebook.relay.state.memory import MemoryState
 from hs_notebook.relay.upstream import Upstream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.relay.settings import RelaySettings
+    from hs_notebook.relay.state import State
 
 
 def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gateway:
@@ -36,10 +39,22 @@ def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gate
     return Gateway(
         settings=settings,
         keys=KeyFile(settings.keys),
-        state=MemoryState(spent),
+        state=state_of(settings, spent),
         upstream=Upstream(settings),
         recorder=Recorder(ledger, Quotes(prices, host), host=host, notebook="", scrub=scrub),
     )
+
+
+def state_of(settings: RelaySettings, spent: Callable[[str, datetime], Decimal]) -> State:
+    """Return the state that the settings ask for; only one in memory needs to know what was `spent`.
+
+    Raises `ConfigurationError` for a URL that is of no use.
+    """
+    if settings.state == MEMORY:
+        return MemoryState(spent)
+    from hs_notebook.relay.state.shared import SharedState
+
+    return SharedState(settings.state)
 
 
 class RelayServer(Embedded):
@@ -47,4 +62,4 @@ class RelayServer(Embedded):
 
     def __init__(self, settings: RelaySettings, *, ledger: Ledger, prices: PriceBook, port: int = 0) -> None:
         self.gateway = build(settings, ledger=ledger, prices=prices)
-        super().__init__(create_app(self.gateway), port=port, lifespan="on")
+        super().__init__(create_app(self.gateway), port=port, relay=settings, lifespan="on")

@@ -29,7 +29,7 @@ class RelaySettings:
     keys: Path
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    state: str = MEMORY
+    state: str = field(default=MEMORY, repr=False)  # its URL may hold a password
     connect: float = 10.0
     idle: float = 120.0
     total: float = 1800.0

@@ -24,6 +24,9 @@ class State(Protocol):
     async def close(self) -> None:
         """End; what this worker holds is given back."""
 
+    async def check(self) -> None:
+        """Raise `Refused` where the state is not to be had."""
+
     async def left(self, client: Client) -> Decimal | None:
         """Return what is left of a client's budget this month; None where there is none."""
 

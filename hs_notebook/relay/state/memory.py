@@ -32,6 +32,9 @@ class MemoryState:
     async def close(self) -> None:
         """There is nothing to give back."""
 
+    async def check(self) -> None:
+        """It is always there."""
+
     async def left(self, client: Client) -> Decimal | None:
         if client.budget is None:
             return None

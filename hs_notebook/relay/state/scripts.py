@@ -1,0 +1,116 @@
+"""What a Redis does in one step for `shared`: admission, and the account of one client.
+
+Amounts are whole 1e-12 USD. The keys of a client are four: his `leases`, a sorted set by the time in ms at
+which each runs out; his `holds`, what each may cost; what ran out or was given back unknown (`lapsed`), so
+that what comes late is still right; and what was `spent` in each month. The clock is the Redis' own.
+"""
+
+from __future__ import annotations
+
+_LAPSED_FOR = 24 * 3600  # seconds that an answer may come late
+_SPENT_FOR = 40 * 24 * 3600  # seconds: a month and some
+
+_BEGIN = f"""
+local leases, holds, lapsed, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- The month of a moment, by Howard Hinnant's days_from_civil turned round: there is no calendar in here.
+local function month(ms)
+    local days = math.floor(ms / 86400000) + 719468
+    local era = math.floor(days / 146097)
+    local doe = days - era * 146097
+    local leaps = math.floor(doe / 1460) - math.floor(doe / 36524) + math.floor(doe / 146096)
+    local yoe = math.floor((doe - leaps) / 365)
+    local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+    local march = math.floor((5 * doy + 2) / 153)
+    local year = yoe + era * 400
+    if march < 10 then return string.format('%d-%02d', year, march + 3) end
+    return string.format('%d-%02d', year + 1, march - 9)
+end
+
+local function charge(amount, ms)
+    if amount ~= '0' and amount ~= '-0' then
+        redis.call('HINCRBY', spent, month(ms), amount)
+        redis.call('EXPIRE', spent, {_SPENT_FOR})
+    end
+end
+
+local function lapse(lease, hold)
+    redis.call('HSET', lapsed, lease, hold)
+    redis.call('EXPIRE', lapsed, {_LAPSED_FOR})
+end
+
+local function sum(amounts)
+    local total = 0
+    for _, amount in ipairs(amounts) do total = total + amount end
+    return total
+end
+
+-- What a worker that died was doing may have cost all that was held for it.
+local over = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES')
+for i = 1, #over, 2 do
+    local hold = redis.call('HGET', holds, over[i]) or '0'
+    redis.call('ZREM', leases, over[i])
+    redis.call('HDEL', holds, over[i])
+    lapse(over[i], hold)
+    charge(hold, tonumber(over[i + 1]))
+end
+"""
+
+#: lease, hold, budget (empty for none), concurrent, ms that the lease lasts → `in`, `many`, `dear` or `gone`.
+ENTER = (
+    _BEGIN
+    + f"""
+local lease, hold, budget = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('ZSCORE', leases, lease) then return 'in' end
+if redis.call('HEXISTS', lapsed, lease) == 1 then return 'gone' end
+if budget ~= '' then
+    local used = redis.call('HGET', spent, month(now)) or '0'
+    local left = budget - used - sum(redis.call('HVALS', holds))
+    if left <= 0 or tonumber(hold) > left then return 'dear' end
+end
+if redis.call('ZCARD', leases) >= tonumber(ARGV[4]) then return 'many' end
+redis.call('ZADD', leases, now + ARGV[5], lease)
+redis.call('HSET', holds, lease, hold)
+redis.call('EXPIRE', leases, {_SPENT_FOR})
+redis.call('EXPIRE', holds, {_SPENT_FOR})
+return 'in'
+"""
+)
+
+#: lease, charge. One that is not there may still be on its way: it must not come in any more.
+LEAVE = (
+    _BEGIN
+    + """
+local lease = ARGV[1]
+if redis.call('ZREM', leases, lease) == 1 then
+    redis.call('HDEL', holds, lease)
+    charge(ARGV[2], now)
+    return
+end
+local hold = redis.call('HGET', lapsed, lease)
+if hold and hold ~= '' then
+    charge('-' .. hold, now)
+    charge(ARGV[2], now)
+end
+lapse(lease, '')
+"""
+)
+
+#: → what was spent this month, and what is held.
+ACCOUNT = (
+    _BEGIN
+    + """
+local held = sum(redis.call('HVALS', holds))
+return {redis.call('HGET', spent, month(now)) or '0', string.format('%.0f', held)}
+"""
+)
+
+#: ms that they last, leases.
+RENEW = (
+    _BEGIN
+    + """
+for i = 2, #ARGV do redis.call('ZADD', leases, 'XX', now + ARGV[1], ARGV[i]) end
+"""
+)

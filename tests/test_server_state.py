@@ -1,0 +1,398 @@
+"""What the workers of a relay know together: in memory and in Redis alike, and what only Redis must do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import math
+import time
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from redis import Redis
+from redis_server import RedisServer
+
+from hs_notebook.errors import ConfigurationError
+from hs_notebook.ledger import Ledger
+from hs_notebook.prices import load_book
+from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.relay.keys import Client, KeyFile
+from hs_notebook.relay.replies import Refused
+from hs_notebook.relay.server import RelayServer
+from hs_notebook.relay.settings import RelaySettings
+from hs_notebook.relay.state.memory import MemoryState
+from hs_notebook.relay.state.scripts import ACCOUNT
+from hs_notebook.relay.state.shared import SharedState
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from hs_notebook.relay.state import State
+
+USD = Decimal
+
+
+def client(
+    name: str = "ann", *, per_minute: int = 1000, concurrent: int = 5, budget: str | None = None
+) -> Client:
+    return Client(
+        name=name,
+        sha256="",
+        created=datetime.now(UTC),
+        per_minute=per_minute,
+        concurrent=concurrent,
+        budget=None if budget is None else Decimal(budget),
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(*states: State) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        for state in states:
+            await state.open()
+            stack.push_async_callback(state.close)
+        yield
+
+
+@pytest.fixture(params=["memory", "redis"])
+def state(request: pytest.FixtureRequest) -> State:
+    if request.param == "memory":
+        return MemoryState(lambda _name, _since: Decimal(0))
+    return SharedState(request.getfixturevalue("redis_server").database())
+
+
+@pytest.fixture
+def database(redis_server: RedisServer) -> str:
+    return redis_server.database()
+
+
+def behave(state: State, steps: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(state):
+            await steps()
+
+    asyncio.run(run())
+
+
+async def refusal(entering: Awaitable[None]) -> Refused:
+    with pytest.raises(Refused) as raised:
+        await entering
+    return raised.value
+
+
+async def until(true: Callable[[], Awaitable[bool]], patience: float = 20.0) -> None:
+    deadline = time.monotonic() + patience
+    while not await true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_one_answer_too_many_waits_for_another_to_end(state: State) -> None:
+    ann = client(concurrent=2)
+
+    async def steps() -> None:
+        await state.enter(ann, "a", USD(0))
+        await state.enter(ann, "b", USD(0))
+        refused = await refusal(state.enter(ann, "c", USD(0)))
+        assert (refused.status, refused.shape["code"]) == (429, "concurrency_limit_exceeded")
+        assert refused.shape["headers"]["retry-after"] == "1"
+        await state.enter(client("bob"), "d", USD(0))
+        await state.leave(ann, "a", USD(0))
+        await state.enter(ann, "c", USD(0))
+
+    behave(state, steps)
+
+
+def test_the_rate_counts_what_was_let_in_alone(state: State) -> None:
+    ann = client(per_minute=3, concurrent=1, budget="1")
+
+    async def steps() -> None:
+        await state.enter(ann, "a", USD(0))
+        for n in range(5):
+            assert (await refusal(state.enter(ann, f"many{n}", USD(0)))).status == 429
+        await state.leave(ann, "a", USD(0))
+        for n in range(5):
+            assert (await refusal(state.enter(ann, f"dear{n}", USD(2)))).status == 402
+        for lease in "bc":
+            await state.enter(ann, lease, USD(0))
+            await state.leave(ann, lease, USD(0))
+        for n in range(5):  # what is refused holds no place
+            refused = await refusal(state.enter(ann, f"fast{n}", USD(1)))
+            assert (refused.status, refused.shape["code"]) == (429, "rate_limit_exceeded")
+            assert 50 <= int(refused.shape["headers"]["retry-after"]) <= 60
+        assert await state.left(ann) == 1
+
+    behave(state, steps)
+
+
+def test_a_budget_holds_what_is_under_way(state: State) -> None:
+    ann = client(budget="1.00")
+
+    async def steps() -> None:
+        assert await state.left(ann) == 1
+        await state.enter(ann, "a", USD("0.7"))
+        assert await state.left(ann) == USD("0.3")
+        refused = await refusal(state.enter(ann, "b", USD("0.300000000001")))
+        assert (refused.status, refused.shape["code"]) == (402, "BUDGET_EXCEEDED")
+        await state.enter(ann, "b", USD("0.3"))
+        assert (await refusal(state.enter(ann, "c", USD(0)))).status == 402
+        await state.leave(ann, "a", USD("0.100000000001"))
+        assert await state.left(ann) == USD("0.599999999999")
+        await state.leave(ann, "b", USD("0.5"))
+        assert await state.left(ann) == USD("0.399999999999")
+
+    behave(state, steps)
+
+
+def test_no_budget_is_no_limit(state: State) -> None:
+    async def steps() -> None:
+        await state.enter(client(), "a", USD(10**6))
+        assert await state.left(client()) is None
+
+    behave(state, steps)
+
+
+def test_a_call_ends_once(state: State) -> None:
+    ann = client(concurrent=1, budget="1")
+
+    async def steps() -> None:
+        await state.leave(ann, "never", USD("0.5"))
+        assert await state.left(ann) == 1
+        await state.enter(ann, "a", USD("0.5"))
+        for _ in range(3):
+            await state.leave(ann, "a", USD("0.2"))
+        assert await state.left(ann) == USD("0.8")
+        await state.enter(ann, "b", USD(0))
+        assert (await refusal(state.enter(ann, "c", USD(0)))).status == 429
+
+    behave(state, steps)
+
+
+def test_memory_begins_with_what_the_ledger_knows() -> None:
+    state = MemoryState(
+        lambda name, since: Decimal("0.25") if (name, since.day) == ("ann", 1) else Decimal(0)
+    )
+
+    async def steps() -> None:
+        assert await state.left(client(budget="1")) == USD("0.75")
+
+    behave(state, steps)
+
+
+@pytest.mark.parametrize(("limits", "admitted"), [({"per_minute": 60}, 60), ({"concurrent": 7}, 7)])
+def test_two_workers_admit_exactly_what_is_allowed(
+    database: str, limits: dict[str, int], admitted: int
+) -> None:
+    ann = client(**{"per_minute": 1000, "concurrent": 1000, **limits})
+    workers = SharedState(database), SharedState(database)
+
+    async def run() -> None:
+        async with opened(*workers):
+            entering = (
+                worker.enter(ann, f"lease{n}", USD(0))
+                for n, worker in zip(range(200), itertools.cycle(workers))
+            )
+            found = await asyncio.gather(*entering, return_exceptions=True)
+        refused = [result for result in found if result is not None]
+        assert all(isinstance(result, Refused) and result.status == 429 for result in refused), refused
+        assert len(found) - len(refused) == admitted
+
+    asyncio.run(run())
+
+
+def test_a_budget_of_two_workers_is_never_overdrawn(database: str) -> None:
+    ann = client(concurrent=1000, budget="1")
+    workers = SharedState(database), SharedState(database)
+
+    async def run() -> None:
+        async with opened(*workers):
+            entering = (
+                worker.enter(ann, f"{n}", USD("0.03"))
+                for n, worker in zip(range(100), itertools.cycle(workers))
+            )
+            found = await asyncio.gather(*entering, return_exceptions=True)
+            assert found.count(None) == 33
+            assert await workers[0].left(ann) == USD("0.01")
+
+    asyncio.run(run())
+
+
+def test_what_a_dead_worker_did_runs_out_and_is_counted_at_its_most(database: str) -> None:
+    ann = client(concurrent=1, budget="1")
+    dying, living = SharedState(database, lease=0.6), SharedState(database, lease=0.6)
+
+    async def run() -> None:
+        async with opened(dying, living):
+            await dying.enter(ann, "a", USD("0.4"))
+            dying._keeping.cancel()  # as if its process were gone
+
+            async def free() -> bool:
+                with contextlib.suppress(Refused):
+                    await living.enter(ann, "b", USD(0))
+                    return True
+                return False
+
+            await until(free)
+            assert await living.left(ann) == USD("0.6")
+            # It was not dead after all: what its call did cost is right in the end, and once.
+            await dying.leave(ann, "a", USD("0.1"))
+            assert await living.left(ann) == USD("0.9")
+
+    asyncio.run(run())
+
+
+def test_a_lease_lasts_as_long_as_its_worker(database: str) -> None:
+    ann = client(concurrent=1)
+    worker = SharedState(database, lease=0.6)
+
+    async def run() -> None:
+        async with opened(worker):
+            await worker.enter(ann, "a", USD(0))
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5:
+                assert (await refusal(worker.enter(ann, "b", USD(0)))).status == 429
+                await asyncio.sleep(0.1)
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("redis_server")
+def test_a_redis_that_is_away_lets_nobody_in_until_it_is_back() -> None:
+    ann = client(budget="1")
+    with RedisServer() as own:
+        state = SharedState(own.database(), patience=1.0)
+
+        async def run() -> None:
+            async with opened(state):
+                await state.enter(ann, "a", USD("0.1"))
+                own.freeze()
+                began = time.monotonic()
+                refused = await refusal(state.enter(ann, "b", USD("0.2")))
+                assert (refused.status, refused.shape["code"]) == (503, "state_unreachable")
+                assert time.monotonic() - began < 10
+                assert (await refusal(state.check())).status == 503
+                await state.leave(ann, "a", USD("0.1"))  # nobody's answer breaks off for it
+                own.thaw()
+
+                async def settled() -> bool:
+                    with contextlib.suppress(Refused):
+                        return not state._owed and await state.left(ann) == USD("0.9")
+                    return False
+
+                await until(settled)  # what `b` began in the dark holds nothing either
+                own.stop()
+                assert (await refusal(state.enter(ann, "c", USD(0)))).status == 503
+                own.start()
+
+                async def back() -> bool:
+                    with contextlib.suppress(Refused):
+                        await state.enter(ann, "d", USD(0))
+                        return True
+                    return False
+
+                await until(back)
+
+        asyncio.run(run())
+
+
+def test_who_leaves_while_coming_in_holds_nothing(database: str) -> None:
+    ann = client(concurrent=1, budget="1")
+    state = SharedState(database)
+
+    async def run() -> None:
+        async with opened(state):
+            for n in range(20):
+                entering = asyncio.create_task(state.enter(ann, f"{n}", USD(1)))
+                for _ in range(n):
+                    await asyncio.sleep(0)
+                entering.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Refused):
+                    await entering
+                    await state.leave(ann, f"{n}", USD(0))
+
+            async def free() -> bool:
+                return not state._owed and await state.left(ann) == 1
+
+            await until(free)
+
+    asyncio.run(run())
+
+
+def test_the_script_knows_the_calendar(database: str) -> None:
+    """Its month is Python's, on the first and the last day of each month and in leap years."""
+    body = ACCOUNT.split("local function charge")[0] + "return month(tonumber(ARGV[1]))"
+    days = [datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)]
+    for n in range(12 * 30):
+        first = datetime(2026 + n // 12, n % 12 + 1, 1, tzinfo=UTC)
+        days += [first, first - timedelta(milliseconds=1)]
+    with Redis.from_url(database) as redis:
+        month = redis.register_script(body)
+        for day in days:
+            found: Any = month(["a", "b", "c", "d"], [round(day.timestamp() * 1000)])
+            assert found.decode() == f"{day:%Y-%m}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/0",
+        "redis://:s3cret@h:port/0",
+        "redis://:s3cret@h/name",
+        "unix://",
+        "redis://h/0?s3cret=1",
+        "x",
+    ],
+)
+def test_a_url_of_no_use_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        SharedState(url)
+    assert "\n" not in str(raised.value)
+    assert "redis://HOST" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_its_password_is_in_no_repr(tmp_path: Path) -> None:
+    url = "redis://:s3cret@127.0.0.1:1/0"
+    settings = RelaySettings(upstream="http://127.0.0.1:1/v1", key="", keys=tmp_path / "keys", state=url)
+    assert "s3cret" not in repr(settings) + repr(SharedState(url))
+
+
+def test_two_relays_on_one_redis_share_a_key_s_limits(database: str, tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys")
+    hasty = {"authorization": f"Bearer {keys.add('hasty', per_minute=3)}"}
+    broad = {"authorization": f"Bearer {keys.add('broad', concurrent=1)}"}
+    with EmbeddedRelay(Simulation(speed=math.inf)) as upstream, contextlib.ExitStack() as stack:
+        settings = RelaySettings(
+            upstream=upstream.base_url, key="upstream-key", keys=keys.path, state=database
+        )
+        relays = [
+            stack.enter_context(
+                RelayServer(settings, ledger=Ledger(tmp_path / f"{n}.db"), prices=load_book())
+            )
+            for n in range(2)
+        ]
+        http = stack.enter_context(httpx.Client(timeout=30))
+
+        def ask(relay: int, who: dict[str, str], prompt: str = "[simulate tokens=1]") -> httpx.Request:
+            body = {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+            url = f"{relays[relay].base_url}/chat/completions"
+            return http.build_request("POST", url, json=body, headers=who)
+
+        found = [http.send(ask(n % 2, hasty)) for n in range(5)]
+        assert [reply.status_code for reply in found] == [200, 200, 200, 429, 429]
+        assert all(int(reply.headers["retry-after"]) > 30 for reply in found[3:])
+
+        running = http.send(ask(0, broad, "[simulate tokens=9 fault=stall]"), stream=True)
+        assert running.status_code == 200
+        refused = http.send(ask(1, broad))
+        assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
+        running.close()
+        deadline = time.monotonic() + 20
+        while http.send(ask(1, broad)).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
