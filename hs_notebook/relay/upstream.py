@@ -130,6 +130,8 @@ class Upstream:
             return _bad_gateway(said, "upstream_auth")
         if status < 400:
             return _bad_gateway("The upstream redirects, which is never followed.", "upstream_redirect")
+        if status > 599:
+            return _bad_gateway(f"The upstream answered {status}, which is no status.", "upstream_status")
         return RefusedUpstream(status, page, _passed_on(response))
 
     async def _page(self, response: httpx.Response) -> bytes:
