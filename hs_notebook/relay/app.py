@@ -13,9 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from hs_notebook.relay.authority import authorise
-from hs_notebook.relay.chat import Chat, as_reply
+from hs_notebook.relay.chat import Chat
 from hs_notebook.relay.guard import Guard
 from hs_notebook.relay.replies import Refused, error
+from hs_notebook.relay.resume.streams import Streams
+from hs_notebook.relay.sinks import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 def create_app(gateway: Gateway) -> Starlette:
     """Return the application; its lifespan opens and closes the gateway."""
-    chat = Chat(gateway=gateway)
+    streams = Streams(gateway)
+    chat = Chat(gateway=gateway, streams=streams)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -35,6 +38,7 @@ def create_app(gateway: Gateway) -> Starlette:
         try:
             yield
         finally:
+            await streams.close()
             await gateway.close()
 
     async def models(request: Request) -> Response:
@@ -47,6 +51,8 @@ def create_app(gateway: Gateway) -> Starlette:
         routes=[
             Route("/v1/chat/completions", chat.completions, methods=["POST"]),
             Route("/v1/models", models),
+            Route("/v1/streams/{id}", streams.resume, methods=["GET"]),
+            Route("/v1/streams/{id}", streams.leave, methods=["DELETE"]),
             Route("/api/chat/stream", chat.stream, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, gateway.settings)],

@@ -22,8 +22,12 @@ _BUDGET = error_object(
 )
 
 
+class BrokenOff(Exception):  # noqa: N818 - it is no error of ours
+    """A sink can take no more."""
+
+
 class Sink(Protocol):
-    """Where an answer goes."""
+    """Where an answer goes; `write` may raise `BrokenOff`."""
 
     async def head(self, status: int, headers: Headers) -> None:
         """Begin the reply."""
@@ -91,6 +95,8 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
         return False
     except reply.failures:
         return False
+    except BrokenOff:
+        return False
     finally:
         watchdog.close()
 
@@ -106,6 +112,8 @@ async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, s
     except TimeoutError:
         return False
     except reply.failures:
+        return False
+    except BrokenOff:
         return False
     admission.meter.take(bytes(body))
     return True

@@ -1,0 +1,202 @@
+"""One stream that outlives its connection: the upstream fills its log, and clients read it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hs_notebook.relay.passing import BrokenOff, hand_on
+from hs_notebook.relay.replies import Refused
+from hs_notebook.relay.resume.log import Log
+from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
+from hs_notebook.relay.upstream import STREAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hs_notebook.relay.asked import Asked
+    from hs_notebook.relay.gateway import Gateway
+    from hs_notebook.relay.keys import Client
+    from hs_notebook.relay.upstream import Headers
+
+_LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """How a reply begins. One that is no stream comes whole, or `broken` off."""
+
+    status: int
+    headers: Headers
+    body: bytes | None = None
+    broken: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """What a stream is found by: its `id`, `owner` (of the relay key), `once` (of the idempotency key)."""
+
+    id: str
+    owner: str
+    once: str = ""
+    digest: str = ""  # of the body
+
+
+class Stream:
+    """An answer under way, or over and kept. It is the sink that its upstream is handed on to.
+
+    `begun` is the head of the reply, or why there is none. `over` is called once, when nothing more comes.
+    """
+
+    def __init__(self, name: Name, gateway: Gateway, over: Callable[[Stream], None]) -> None:
+        settings = gateway.settings
+        self.name = name
+        self.log = Log(settings.buffer)
+        self.ended = False
+        self.begun: asyncio.Future[Head | Refused] = asyncio.get_running_loop().create_future()
+        self.elsewhere_until = 0.0  # clients of other workers follow, `loop.time()`
+        self.changed: Callable[[], None] | None = None  # who copies the log
+        self._gateway = gateway
+        self._over = over
+        self._numbering = Numbering()
+        self._head: Head | None = None
+        self._body = bytearray()
+        self._followers = 0
+        self._leaving: asyncio.TimerHandle | None = None
+        self._readers: list[asyncio.Future[None]] = []
+        self._room = asyncio.Event()
+
+    # --- the upstream's side -------------------------------------------------------------------------
+
+    def start(self, client: Client, asked: Asked) -> None:
+        """Ask the upstream, in a task of its own."""
+        self._task = asyncio.create_task(self._produce(client, asked))
+        self._task.add_done_callback(self._done)
+
+    async def _produce(self, client: Client, asked: Asked) -> None:
+        try:
+            admission = await self._gateway.admit(client, asked)
+        except Refused as refused:
+            await self.refuse(refused)
+        else:
+            await hand_on(self._gateway, admission, asked, self)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.ended = True
+        if not self.begun.done():
+            self.begun.set_result(
+                Refused(503, "The answer was stopped.", kind="server_error", code="stopped")
+            )
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self.wake()
+        self._over(self)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            said = {"message": "A stream failed.", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(said)
+
+    async def head(self, status: int, headers: Headers) -> None:
+        """Begin; what is no stream is gathered first."""
+        self._head = Head(status=status, headers=headers)
+        if any(
+            name == b"content-type" and value.lower().startswith(STREAM.encode()) for name, value in headers
+        ):
+            self.begun.set_result(self._head)
+
+    async def write(self, data: bytes) -> None:
+        """Keep the events that these bytes complete; wait where nobody reads them."""
+        if not self.begun.done():
+            self._body += data
+            if len(self._body) > _LARGEST_BODY:
+                raise BrokenOff
+            return
+        try:
+            events = self._numbering.feed(data)
+        except EventTooLarge:
+            raise BrokenOff from None
+        for event in events:
+            self.log.append(event)
+        if events:
+            self.wake()
+        if self.log.full:
+            await self._wait_for_room()
+
+    async def end(self, *, whole: bool) -> None:
+        """Take note of the end of a reply that is no stream."""
+        if not self.begun.done() and self._head is not None:
+            head = self._head
+            self.begun.set_result(
+                Head(status=head.status, headers=head.headers, body=bytes(self._body), broken=not whole)
+            )
+            self._body.clear()
+
+    async def refuse(self, refused: Refused) -> None:
+        """Take note that there is no answer."""
+        if not self.begun.done():
+            self.begun.set_result(refused)
+
+    async def _wait_for_room(self) -> None:
+        try:
+            async with asyncio.timeout(self._gateway.settings.linger):
+                while self.log.full:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise BrokenOff from None  # who is attached does not read
+
+    async def cancel(self) -> None:
+        """Cancel the upstream; return when that is written down."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+
+    # --- the clients' side ---------------------------------------------------------------------------
+
+    @property
+    def refused(self) -> bool:
+        """Whether there was no answer."""
+        return self.begun.done() and isinstance(self.begun.result(), Refused)
+
+    def attach(self) -> None:
+        """Count a client more."""
+        self._followers += 1
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+
+    def detach(self) -> None:
+        """Count a client less; without any the upstream goes on for a while."""
+        self._followers -= 1
+        if not self._followers and not self.ended:
+            self._linger(self._gateway.settings.linger)
+
+    def _linger(self, seconds: float) -> None:
+        self._leaving = asyncio.get_running_loop().call_later(seconds, self._nobody_came)
+
+    def _nobody_came(self) -> None:
+        away = asyncio.get_running_loop().time() - self.elsewhere_until
+        if away < 0:
+            self._linger(self._gateway.settings.linger - away)
+        else:
+            self._task.cancel()
+
+    def take(self, number: int) -> None:
+        """Note that a client has read up to an event."""
+        self.log.take(number)
+        if not (self._room.is_set() or self.log.full):
+            self._room.set()
+
+    def next(self) -> asyncio.Future[None]:
+        """Return a future that is done when there is more to read, or nothing more to come."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._readers.append(future)
+        return future
+
+    def wake(self) -> None:
+        """Tell all readers that there is something new."""
+        readers, self._readers = self._readers, []
+        for future in readers:
+            if not future.done():
+                future.set_result(None)
+        if self.changed is not None:
+            self.changed()

@@ -1,0 +1,76 @@
+"""Where answers go: into the reply to a request, as they are or as the vendor's article has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from hs_notebook.relay.replies import Refused, compact, error_object
+from hs_notebook.relay.upstream import STREAM, RefusedUpstream
+from hs_notebook.wire import sse
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from hs_notebook.relay.upstream import Headers
+
+# What stands before a relay must not gather the tokens of a stream.
+UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client goes away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class AsgiSink:
+    """Hands the bytes on as they are. A reply that broke off is not ended, so that the client sees it."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+
+    async def head(self, status: int, headers: Headers) -> None:
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, *UNBUFFERED]}
+        )
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, *, whole: bool) -> None:
+        if whole:  # uvicorn drops the connection of a reply that is not ended
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def refuse(self, refused: Refused) -> None:
+        await as_reply(refused)(self._scope, self._receive, self._send)
+
+
+class FrameSink(AsgiSink):
+    """The same for the vendor's article, whose clients look for errors in the frames alone."""
+
+    async def end(self, *, whole: bool) -> None:
+        if not whole:
+            await self.write(_frame(Refused(502, "The upstream broke off.", kind="server_error", code="cut")))
+        await super().end(whole=True)
+
+    async def refuse(self, refused: Refused) -> None:
+        await self.head(200, [(b"content-type", f"{STREAM}; charset=utf-8".encode())])
+        await self.write(_frame(refused))
+        await self.end(whole=True)
+
+
+def _frame(refused: Refused) -> bytes:
+    kind, code = refused.shape.get("kind", "invalid_request_error"), refused.shape.get("code")
+    body = compact(error_object(refused.message, kind=kind, code=code))
+    return b"\n\n" + sse.encode(body) + sse.encode("[DONE]")  # blank lines end what broke off in a frame
+
+
+def as_reply(refused: Refused) -> Response:
+    """Return the reply that an error is; one of the upstream's goes on as it came."""
+    if isinstance(refused, RefusedUpstream):
+        reply = Response(refused.page, refused.status)
+        reply.raw_headers = [*reply.raw_headers, *refused.headers]
+        return reply
+    return refused.reply()
