@@ -117,6 +117,8 @@ def _check_form(scope: Scope) -> None:
     """Refuse what a proxy in front may have understood otherwise; no path of ours has an escape."""
     names = [name for name, _ in scope["headers"]]
     path: bytes = scope["raw_path"]
+    if scope["http_version"] not in {"1.0", "1.1"}:
+        raise Refused(505, "The relay speaks HTTP/1.1.", code="http_version", headers={"connection": "close"})
     if b"content-length" in names and b"transfer-encoding" in names:
         said = "The request announces its length in two ways."
         raise Refused(400, said, code="bad_request", headers={"connection": "close"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from hs_notebook.relay.replies import error
 
@@ -160,7 +160,7 @@ class BoundedProtocol(H11Protocol):
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             kind = "server_error" if status >= 500 else "invalid_request_error"
             reply = error(status, message, kind=kind, code=code, headers={"connection": "close"})
-            head = h11.Response(status_code=status, headers=reply.raw_headers)
+            head = h11.Response(status_code=status, headers=reply.raw_headers, reason=STATUS_PHRASES[status])
             for event in (head, h11.Data(data=bytes(reply.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
