@@ -268,5 +268,5 @@ def _from_prompt(
     raise MissingKeyError(
         f"No key for {base_url}.",
         hint=f"Set {KEY_NAME} in the environment, or in a .env file beside the notebook; "
-        "or try without one: make lab, or hs-notebook relay, answers by simulation.",
+        "or try without one: make lab, or hs-notebook relay --upstream simulated.",
     )

@@ -118,6 +118,7 @@ def test_what_the_terminal_cannot_show_costs_no_answer(relay: EmbeddedRelay, tmp
         (("ask", "gpt-4.1", "Hello"), "MissingKeyError: No key for https://api.holysheep.ai/v1.", 1),
         (("ask", "gpt-4.1"), "UsageError: The prompt is empty.", 1),
         (("ask", "gpt-4.1", "--brief", "Hello"), "There is no --brief here.", 2),
+        (("spend", "--by", "hour"), "hs-notebook spend: argument --by: invalid choice: 'hour'", 2),
         (("lab", "nowhere"), "UsageError: There is no nowhere.", 1),
     ],
 )
@@ -129,20 +130,9 @@ def test_bad_input_is_one_line(words: tuple[str, ...], said: str, status: int, t
 
 
 def test_a_port_that_is_taken_is_one_line(relay: EmbeddedRelay, tmp_path: Path) -> None:
-    done = run("relay", "--port", str(relay.port), cwd=tmp_path)
+    done = run("relay", "--port", str(relay.port), "--upstream", "simulated", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"ConfigurationError: Port {relay.port} cannot be used: Address already in use.\n"
-
-
-def test_relay_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with started("relay", "--port", "0", cwd=tmp_path, log=log) as process:
-        url = wait_for(r"simulated relay on (http://127\.0\.0\.1:\d+/v1)", log)
-        assert httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/models")
 
 
 def test_lab_without_a_key_opens_on_a_simulated_relay_and_says_so(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def inserted(shell: Shell, cell: str, text: str) -> str:
         ("%holysheep pr", ["prices"]),
         ("%holysheep prices gpt-4.1 cl", ["claude-sonnet-4.5"]),
         ("%holysheep prices --sel", ["--seller"]),
-        ("%holysheep spend --by ", ["model", "day", "notebook"]),
+        ("%holysheep spend --by ", ["model", "day", "notebook", "user"]),
         ("%holysheep spend pl", []),
         ("%holysheep roi ba", ["batch"]),
         ("%holysheep stop al", ["all"]),

@@ -38,6 +38,7 @@ _COLUMNS = (
     Column("Tokens out", "right"),
     Column("Cost", "right"),
 )
+_HEADINGS = {"user": "Relay key"}
 _SIMULATED = (Column("Simulated", "right", quiet=True), Column("would cost", "right", quiet=True))
 
 
@@ -48,18 +49,23 @@ def spending_table(
     total = msgspec.structs.replace(spending.total, name="all")
     rows = (*spending.rows, total) if len(spending.rows) > 1 else spending.rows
     apart = bool(total.simulated)
+    nameless = "(no relay key)" if spending.by == "user" else "(no name)"
     start = f" since {since.astimezone():%Y-%m-%d %H:%M}" if since else ""
     return Table(
         title=f"Spent {scope}{start}",
-        columns=(Column(spending.by.capitalize()), *_COLUMNS, *_SIMULATED * apart),
-        rows=tuple(_row(row) + _apart(row) * apart for row in rows),
+        columns=(
+            Column(_HEADINGS.get(spending.by, spending.by.capitalize())),
+            *_COLUMNS,
+            *_SIMULATED * apart,
+        ),
+        rows=tuple(_row(row, nameless) + _apart(row) * apart for row in rows),
         notes=tuple(_notes(total, since, unsettled)),
     )
 
 
-def _row(spent: Spent) -> tuple[Any, ...]:
+def _row(spent: Spent, nameless: str) -> tuple[Any, ...]:
     return (
-        spent.name or "(no name)",
+        spent.name or nameless,
         spent.calls,
         spent.errors,
         spent.input_tokens,

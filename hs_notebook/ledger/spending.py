@@ -1,4 +1,4 @@
-"""What was spent, added up exactly: by model, by the user's own day, or by notebook."""
+"""What was spent, added up exactly: by model, by the user's own day, by notebook, or by a relay's key."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def spend_parser(prog: str) -> Parser:
     add = parser.add_argument
     add(
         "--by",
-        choices=("model", "day", "notebook"),
+        choices=("model", "day", "notebook", "user"),
         default="model",
         help="what to add up by; default: model",
     )

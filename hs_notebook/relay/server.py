@@ -9,7 +9,8 @@ from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.recording import Recorder
 from hs_notebook.relay.app import create_app
 from hs_notebook.relay.gateway import Gateway
-from hs_notebook.relay.keys import KeyFile
+from hs_notebook.relay.keys import KeyFile, without_keys
+from hs_notebook.relay.metrics import Metrics
 from hs_notebook.relay.serving import Embedded
 from hs_notebook.relay.settings import MEMORY
 from hs_notebook.relay.state.memory import MemoryState
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
+    from starlette.types import ASGIApp
+
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.relay.settings import RelaySettings
     from hs_notebook.relay.state import State
+
+
+_NOTEBOOK = "(relay)"  # a notebook without a name is another one
+
+
+def application(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> ASGIApp:
+    """Return the relay as an ASGI application; its lifespan opens and closes what it stands on."""
+    return create_app(build(settings, ledger=ledger, prices=prices))
 
 
 def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gateway:
@@ -31,7 +42,7 @@ def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gate
     host = urlsplit(settings.upstream).hostname or ""
 
     def scrub(text: str) -> str:
-        return text.replace(settings.key, "[key]") if len(settings.key) >= 8 else text
+        return without_keys(text.replace(settings.key, "[key]") if len(settings.key) >= 8 else text)
 
     def spent(user: str, since: datetime) -> Decimal:
         return ledger.spent(since=since, user=user).charged
@@ -41,7 +52,8 @@ def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gate
         keys=KeyFile(settings.keys),
         state=state_of(settings, spent),
         upstream=Upstream(settings),
-        recorder=Recorder(ledger, Quotes(prices, host), host=host, notebook="", scrub=scrub),
+        metrics=Metrics(),
+        recorder=Recorder(ledger, Quotes(prices, host), host=host, notebook=_NOTEBOOK, scrub=scrub),
     )
 
 

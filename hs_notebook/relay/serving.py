@@ -96,7 +96,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def configuration(app: Any, relay: RelaySettings | None = None, **settings: Any) -> uvicorn.Config:
+def configuration(
+    app: Any,
+    relay: RelaySettings | None = None,
+    *,
+    kind: type[uvicorn.Config] = uvicorn.Config,
+    **settings: Any,
+) -> uvicorn.Config:
     """Return what uvicorn is told: the bounds of `relay`, where it is one, and `settings` on top."""
     logging.getLogger("uvicorn.error").addFilter(_worth_logging)
     plain: dict[str, Any] = {
@@ -116,7 +122,7 @@ def configuration(app: Any, relay: RelaySettings | None = None, **settings: Any)
             "h11_max_incomplete_event_size": LARGEST_HEAD,
             "timeout_keep_alive": KEEP_ALIVE,
         }
-    return uvicorn.Config(app, **(plain | settings))
+    return kind(app, **(plain | settings))
 
 
 def _worth_logging(record: logging.LogRecord) -> bool:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-import importlib.util
 import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hs_notebook import __version__
-from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
+from hs_notebook.cli import relay
+from hs_notebook.cli.needs import need
+from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import (
     BASE_URL_NAME,
     DEFAULT_BASE_URL,
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab; without a key on a simulated relay of its own."""
-    _need("jupyterlab", "lab")
+    need("jupyterlab", "lab")
     place = Path(options.folder or ("notebooks" if Path("notebooks").is_dir() else "."))
     if not place.exists():
         raise UsageError(f"There is no {place}.", hint="Name a folder or a notebook.")
@@ -87,7 +88,7 @@ def _relay_settings(folder: Path, speed: float) -> Iterator[dict[str, str]]:
         sys.stderr.write(f"Answers come from {credentials.base_url}; the key is from {credentials.source}.\n")
         yield {}
         return
-    _need("uvicorn", "relay")
+    need("uvicorn", "relay")
     from hs_notebook.relay import EmbeddedRelay, Simulation
 
     with EmbeddedRelay(Simulation(speed=speed)) as relay:
@@ -188,26 +189,15 @@ def doctor(options: argparse.Namespace) -> int:
     return 0 if well(findings) else 1
 
 
-def relay(options: argparse.Namespace) -> int:
-    """Run the simulated relay in the foreground."""
-    _need("uvicorn", "relay")
-    from hs_notebook.relay import run
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
 
-    try:
-        return run(options.port, options.speed)
-    except OSError as error:
-        raise ConfigurationError(f"Port {options.port} cannot be used: {error.strerror}.") from None
-
-
-def _need(module: str, extra: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise ConfigurationError(f"{module} is not installed.", hint=f"pip install 'hs-notebook[{extra}]'")
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. {self.prog} --help shows how.\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hs-notebook", description="Language models through the HolySheep relay."
-    )
+    parser = _Parser(prog="hs-notebook", description="Language models through the HolySheep relay.")
     parser.add_argument("--version", action="version", version=f"hs-notebook {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -232,7 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     made.set_defaults(command=prices)
 
     made = commands.add_parser("spend", help="show what calls have cost")
-    made.add_argument("--by", choices=("model", "day", "notebook"), default="model", help="what to add up by")
+    made.add_argument(
+        "--by", choices=("model", "day", "notebook", "user"), default="model", help="what to add up by"
+    )
     made.add_argument("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date")
     made.add_argument("--export", metavar="FILE", help="write every call to a .csv or .json file")
     made.set_defaults(command=spend)
@@ -242,12 +234,5 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
     made.set_defaults(command=doctor)
 
-    made = commands.add_parser("relay", help="run the simulated relay")
-    made.add_argument("--port", type=int, default=8787, help="0 takes a free one")
-    made.add_argument("--speed", type=float, default=1.0, help="times as fast as measured; inf does not wait")
-    made.set_defaults(command=relay)
+    relay.add_commands(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,42 @@
+"""What options take, read for `argparse`: each raises `ArgumentTypeError`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+
+def count(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    return _whole(text, 1)
+
+
+def number(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"{text!a} is no whole number of {least} or more")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a span of time."""
+    return _decimal(text, "a number of seconds", least=0.0)
+
+
+def speed(text: str) -> float:
+    """Read how many times as fast."""
+    return _decimal(text, "a speed above 0", least=math.ulp(0.0), most=math.inf)
+
+
+def _decimal(text: str, what: str, *, least: float, most: float = 1e9) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!a} is not {what}")
+    return value
