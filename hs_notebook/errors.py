@@ -101,9 +101,13 @@ class ToolError(HolySheepError):
 
 
 class APIError(HolySheepError):
-    """A call that failed; `retry_after` is the wait the server asked for, in seconds."""
+    """A call that failed; `retry_after` is the wait the server asked for, in seconds.
+
+    `before` are the events that the same bytes of a stream completed before it.
+    """
 
     retry_after: float = math.nan
+    before: Sequence[Any] = ()
 
 
 class APIConnectionError(APIError):
@@ -159,12 +163,7 @@ class ProtocolError(APIError):
 
 
 class EventTooLargeError(ProtocolError):
-    """One event of the stream is above the decoder's limit.
-
-    `before` are the events that the same bytes completed before it.
-    """
-
-    before: Sequence[Any] = ()
+    """One event of the stream is above the decoder's limit."""
 
 
 class EmptyAnswerError(ProtocolError):

@@ -60,6 +60,7 @@ class Exchange:
         self._timed = _Timed(self._assembler, Screen())
         self._stream = True
         self._over_limit = self._unread = False
+        self._resumed = 0
 
     @property
     def text(self) -> str:
@@ -100,6 +101,7 @@ class Exchange:
                     break
             assembler.done = reader.ending.done
         finally:
+            self._resumed = reader.resumed
             await reader.close()
 
     async def finish(
@@ -114,7 +116,7 @@ class Exchange:
                 await self._entry.fail(type(failure).__name__)
             raise
         receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
-        notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), note)))
+        notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), self._of_resuming(), note)))
         answer.receipt = msgspec.structs.replace(receipt, note=notes)
         self.charge = self._quotes.charge(receipt)
         if stopped and self._timed.sent and self._limit is not None and not self._stream:
@@ -140,6 +142,11 @@ class Exchange:
         return msgspec.structs.replace(
             receipt, costs=costs, note="the relay may bill the whole answer, which did not come"
         )
+
+    def _of_resuming(self) -> str:
+        if not self._resumed:
+            return ""
+        return "resumed once" if self._resumed == 1 else f"resumed {self._resumed} times"
 
     def _of_limit(self, receipt: Receipt) -> str:
         if self._limit is None:

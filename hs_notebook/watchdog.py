@@ -29,6 +29,18 @@ class Watchdog:
         task = asyncio.current_task()
         return bool(self.expired) and task is not None and task.uncancel() <= self._cancelled_before
 
+    @property
+    def left(self) -> float:
+        """Seconds of the total time that are left."""
+        return self._deadline - self.loop.time()
+
+    def again(self) -> None:
+        """Look after another connection: the idle time begins anew, the total time goes on."""
+        self.expired = ""
+        self.fed_at = self.loop.time()
+        self._timer.cancel()
+        self._timer = self.loop.call_at(self._next_look(), self._look)
+
     def close(self) -> None:
         """Stop looking."""
         self._timer.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from hs_notebook.errors import APIError, BadRequestError
@@ -46,8 +48,9 @@ class Calls:
     async def stream(self, request: ChatRequest, progress: Progress) -> Reader:
         """Send a request for a stream and return its reader when the answer has begun."""
         gate = await self._admitted(progress)
+        once = uuid.uuid4().hex  # a relay that heeds it answers all attempts with one stream, and one bill
         try:
-            reader = await self._attempts(lambda: self._open(request, gate, progress), gate, progress)
+            reader = await self._attempts(lambda: self._open(request, once, gate, progress), gate, progress)
         except BaseException:
             gate.leave()
             raise
@@ -111,15 +114,16 @@ class Calls:
             failure.hint = f"Tried {attempts} times. {failure.hint}".strip()
         return failure
 
-    async def _open(self, request: ChatRequest, gate: Gate, progress: Progress) -> Reader:
+    async def _open(self, request: ChatRequest, once: str, gate: Gate, progress: Progress) -> Reader:
+        stream = partial(self._transport.stream, policy=self._retry, notice=progress.notice)
         try:
-            return await self._transport.stream(request.body(stream=True, usage=True))
+            return await stream(request.body(stream=True, usage=True), once=once)
         except BadRequestError as error:
             refused = "stream_options" in f"{error.param} {error.message}"
             if not refused or "stream_options" in request.params:
                 raise
         await gate.count(lambda wait: _tell_wait(progress, wait))
-        return await self._transport.stream(request.body(stream=True, usage=False))
+        return await stream(request.body(stream=True, usage=False), once=f"{once}-plain")
 
 
 def _tell_wait(progress: Progress, wait: float) -> None:

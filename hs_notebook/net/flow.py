@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.errors import (
     APIConnectionError,
-    EventTooLargeError,
+    APIError,
     HolySheepError,
     ProtocolError,
     StreamTruncatedError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from hs_notebook.net.pace import Pace
+    from hs_notebook.net.resumption import Resumption
     from hs_notebook.types import ChatCompletionChunk
     from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.sse import ServerSentEvent
@@ -35,7 +36,8 @@ _DONE = "[DONE]"
 class Flow:
     """What is read of one answer. It owns no connection, and nothing that owns one owns it back.
 
-    `translate` makes an error of the HTTP library, or a `TimeoutError` with its reason, one of ours.
+    `translate` makes an error of the HTTP library, or a `TimeoutError` with its reason, one of ours. Where
+    there is a `resumption`, a broken connection is followed by another.
     """
 
     def __init__(
@@ -45,18 +47,25 @@ class Flow:
         watchdog: Watchdog,
         pace: Pace,
         translate: Callable[[Exception], HolySheepError],
+        resumption: Resumption | None = None,
     ) -> None:
         self.ending = Ending()
+        self._at_end = False  # of the bytes
         self._next = source.__anext__
         self._watchdog = watchdog
         self._pace = pace
         self._translate = translate
-        self._decoder = SSEDecoder()
+        self._resumption = resumption
+        self._feed = SSEDecoder().feed if resumption is None else resumption.feed
         self._received = 0
         self._prelude: list[ChatCompletionChunk] = []  # came before it was sure that the answer has begun
         self._failed: HolySheepError | None = None  # came in one piece with chunks, which go first
 
-    async def batches(self) -> AsyncGenerator[list[ChatCompletionChunk], None]:  # noqa: C901 - in one piece
+    def is_over(self) -> bool:
+        """Tell whether nothing more is to come."""
+        return self._at_end or self.ending.whole
+
+    async def batches(self) -> AsyncGenerator[list[ChatCompletionChunk], None]:  # noqa: C901, PLR0912 - whole
         """Yield an empty batch when the answer has begun or is over, and then all chunks.
 
         Raises where the stream does not end well.
@@ -72,7 +81,7 @@ class Flow:
                 asked_at = loop.time()
                 data = await read()
             except StopAsyncIteration:
-                watchdog.waiting = None
+                watchdog.waiting, self._at_end = None, True
                 break
             except BaseException as error:  # noqa: BLE001 - raised again below, as ours
                 watchdog.waiting = None
@@ -90,8 +99,13 @@ class Flow:
                         yield []
                         yield self._prelude
                 continue
-            if ending.whole and isinstance(failure, StreamTruncatedError):
-                break  # all was said; what is missing is the end of the reply
+            if isinstance(failure, APIConnectionError):
+                if ending.begun and ending.whole:
+                    break  # all was said; what is missing is the end of the reply
+                if (lost := await self._go_on(failure)) is None:
+                    read = self._next
+                    continue
+                failure = lost
             ending.broken = not isinstance(failure, asyncio.CancelledError | GeneratorExit)
             raise failure
         async for rest in self._end(begun=begun):
@@ -133,8 +147,8 @@ class Flow:
         if self._received > LONGEST_ANSWER:
             self._failed = StreamTruncatedError("The answer is longer than 64 MiB.")
         try:
-            events: Sequence[ServerSentEvent] = self._decoder.feed(data)
-        except EventTooLargeError as error:
+            events: Sequence[ServerSentEvent] = self._feed(data)
+        except APIError as error:
             self._failed = self._translate(error)
             events = error.before
         try:
@@ -159,7 +173,23 @@ class Flow:
             error = TimeoutError(self._watchdog.expired)
         if isinstance(error, Exception):
             error = self._translate(error)
-        if self.ending.begun and isinstance(error, APIConnectionError):
-            return StreamTruncatedError(f"The stream broke off: {error.message}", hint="What came is kept.")
         # Frames of the HTTP library hold the request; a verbose traceback would print it.
         return error.with_traceback(None)
+
+    async def _go_on(self, failure: APIConnectionError) -> HolySheepError | None:
+        """Return nothing where the stream goes on over another connection, else why it does not."""
+        watchdog = self._watchdog
+        if self._resumption is not None and watchdog.left > 0:
+            try:
+                async with asyncio.timeout(watchdog.left):
+                    self._next = (await self._resumption.again(failure)).__anext__
+            except TimeoutError:
+                pass  # the total time is over
+            except HolySheepError as error:
+                return error.with_traceback(None)
+            else:
+                watchdog.again()
+                return None
+        if self.ending.begun or self._resumption is not None:  # another attempt could bill it twice
+            return StreamTruncatedError(f"The stream broke off: {failure.message}", hint="What came is kept.")
+        return failure

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.pace import Pace
+    from hs_notebook.net.resumption import Resumption
     from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.assembler import Ending
 
@@ -18,7 +19,13 @@ class Reader:
     """`batches` iterates the chunks of one answer, as they came; `close` frees the connection."""
 
     def __init__(
-        self, flow: Flow, *, close: Callable[[], Awaitable[None]], watchdog: Watchdog, pace: Pace
+        self,
+        flow: Flow,
+        *,
+        close: Callable[[], Awaitable[None]],
+        watchdog: Watchdog,
+        pace: Pace,
+        resumption: Resumption | None = None,
     ) -> None:
         self.ending = flow.ending
         self.batches = flow.batches()
@@ -26,9 +33,15 @@ class Reader:
         self._leave: Callable[[], None] = _nothing
         self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended
         self._closed = False
+        self._resumption = resumption
         self._watchdog = watchdog
         self._pace = pace
         pace.streams += 1
+
+    @property
+    def resumed(self) -> int:
+        """How often the stream was resumed."""
+        return self._resumption.times if self._resumption else 0
 
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt costs nothing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
@@ -22,6 +23,8 @@ from hs_notebook.errors import (
 from hs_notebook.net.flow import LONGEST_ANSWER, Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
+from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, source
+from hs_notebook.net.resumption import Resumption, can_resume
 from hs_notebook.net.unreachable import unreachable
 from hs_notebook.settings import Credentials, is_loopback
 from hs_notebook.watchdog import Watchdog
@@ -31,16 +34,16 @@ from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     import httpx
 
     from hs_notebook.types import ChatCompletionChunk
+    from hs_notebook.wire.retry import RetryPolicy
 
 Auth = Literal["bearer", "x-api-key"]
 
 _LONGEST_PAGE = 64 * 1024  # bytes read of an error page
-_LONGEST_LINE = 500  # characters of a server's message
-_DECODED = frozenset({"identity", "gzip", "deflate"})
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +63,7 @@ class Transport:
         self._timeouts = timeouts
         self._loop: asyncio.AbstractEventLoop | None = None
         self.date = ""  # what the server's clock said with its last reply
+        self._farewells: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
         """Make the HTTP client for the running loop; connections cannot move to another."""
@@ -92,17 +96,26 @@ class Transport:
         self._pace = Pace()
         self._loop = loop
 
-    async def stream(self, body: bytes) -> Reader:
-        """Post a request for a stream and return its reader when the answer has begun."""
-        times = self._timeouts
-        response = await self._send("POST", "/chat/completions", body, min(times.idle, times.total))
-        kind = _kind(response)
-        if kind == "application/json":
+    async def stream(
+        self, body: bytes, *, once: str, policy: RetryPolicy, notice: Callable[[str], None]
+    ) -> Reader:
+        """Post a request for a stream and return its reader when the answer has begun.
+
+        `once` names the call, over all its attempts. Where the relay offers it, the stream is resumed as
+        the policy says, and `notice` hears of it.
+        """
+        offer = {"X-Stream-Resume": "1", "Idempotency-Key": once}
+        response = await self._send("POST", "/chat/completions", body, self._patience, offer)
+        said = kind(response)
+        if said == "application/json":
             reader = await self._read_whole(response)
-        elif kind == "text/event-stream":
-            reader = self._reader(response)
+        elif said == "text/event-stream":
+            resumption = None
+            if can_resume(response):
+                resumption = Resumption(response, connect=self._connect, policy=policy, notice=notice)
+            reader = self._reader(response, resumption=resumption)
         else:
-            raise await self._wrong_kind(kind, response)
+            raise await self._wrong_kind(said, response)
         try:
             await reader.begin()
         except BaseException:
@@ -110,15 +123,32 @@ class Transport:
             raise
         return reader
 
-    def _reader(self, response: httpx.Response, whole: ChatCompletionChunk | None = None) -> Reader:
-        # `response.stream` is what `aiter_raw` iterates, with a layer less for each chunk.
-        encoded = _encoding(response) != "identity"
-        source = response.aiter_bytes() if encoded else aiter(cast("httpx.AsyncByteStream", response.stream))
+    @property
+    def _patience(self) -> float:
+        return min(self._timeouts.idle, self._timeouts.total)
+
+    def _reader(
+        self,
+        response: httpx.Response,
+        whole: ChatCompletionChunk | None = None,
+        resumption: Resumption | None = None,
+    ) -> Reader:
         watchdog = Watchdog(self._timeouts.idle, self._timeouts.total)
-        flow = Flow(source, watchdog=watchdog, pace=self._pace, translate=self._translate)
+        flow = Flow(
+            source(response),
+            watchdog=watchdog,
+            pace=self._pace,
+            translate=self._translate,
+            resumption=resumption,
+        )
         if whole is not None:
             flow.take(whole)
-        return Reader(flow, close=response.aclose, watchdog=watchdog, pace=self._pace)
+        close = partial(resumption.leave, flow.is_over, self._farewells) if resumption else response.aclose
+        return Reader(flow, close=close, watchdog=watchdog, pace=self._pace, resumption=resumption)
+
+    async def _connect(self, method: str, stream_id: str, last: int) -> httpx.Response:
+        since = {"Last-Event-ID": str(last)}
+        return await self._send(method, f"/streams/{stream_id}", None, self._patience, since)
 
     async def _read_whole(self, response: httpx.Response) -> Reader:
         """Seen in production: a whole completion in answer to `stream: true`."""
@@ -138,6 +168,8 @@ class Transport:
         """Close all connections of this loop."""
         if self._loop is asyncio.get_running_loop():
             self._loop = None
+            if self._farewells:
+                await asyncio.wait(self._farewells)
             await self._http.aclose()
 
     # --- one request -----------------------------------------------------------------------------
@@ -146,15 +178,23 @@ class Transport:
         self, method: str, path: str, content: bytes | None, patience: float
     ) -> tuple[str, bytes]:
         response = await self._send(method, path, content, patience)
-        kind = _kind(response)
-        if kind not in {"application/json", "text/event-stream"}:
-            raise await self._wrong_kind(kind, response)
-        return kind, await self._body(response, patience)
+        said = kind(response)
+        if said not in {"application/json", "text/event-stream"}:
+            raise await self._wrong_kind(said, response)
+        return said, await self._body(response, patience)
 
-    async def _send(self, method: str, path: str, content: bytes | None, patience: float) -> httpx.Response:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        patience: float,
+        extra: dict[str, str] | None = None,
+    ) -> httpx.Response:
         url = self.credentials.base_url + path
+        headers = self._headers() | (extra or {})
         try:
-            request = self._http.build_request(method, url, content=content, headers=self._headers())
+            request = self._http.build_request(method, url, content=content, headers=headers)
             async with asyncio.timeout(patience):
                 response = await self._http.send(request, stream=True)
         except TimeoutError:
@@ -176,15 +216,14 @@ class Transport:
         )
         return self._translate(failure)
 
-    async def _wrong_kind(self, kind: str, response: httpx.Response) -> APIError:
+    async def _wrong_kind(self, said: str, response: httpx.Response) -> APIError:
         page = await self._page(response)
-        encoding = _encoding(response)
-        if encoding not in _DECODED:
+        if (used := encoding(response)) not in DECODED:
             failure = ProtocolError(
-                f"The reply of {self._host} has the encoding {encoding}, which was not asked for."
+                f"The reply of {self._host} has the encoding {used}, which was not asked for."
             )
             return self._translate(failure)
-        return self._translate(kind_failure(kind, page))
+        return self._translate(kind_failure(said, page))
 
     def _headers(self) -> dict[str, str]:
         key = self.credentials.key
@@ -200,8 +239,8 @@ class Transport:
         body = bytearray()
         with suppress(Exception):  # part of a page is better than none
             async with asyncio.timeout(self._timeouts.idle):
-                await _collect(response, body, _LONGEST_PAGE)
-        if _encoding(response) not in _DECODED:
+                await collect(response, body, _LONGEST_PAGE)
+        if encoding(response) not in DECODED:
             return b""
         return self._without_key(body[:_LONGEST_PAGE])
 
@@ -209,7 +248,7 @@ class Transport:
         body = bytearray()
         try:
             async with asyncio.timeout(patience):
-                await _collect(response, body, LONGEST_ANSWER)
+                await collect(response, body, LONGEST_ANSWER)
         except Exception as error:  # noqa: BLE001 - raised again below, as ours
             failure = self._translate(error)
         else:
@@ -233,7 +272,7 @@ class Transport:
     def _translate(self, error: Exception) -> APIError:
         """Return a failure as one of ours, in one line that shows neither key nor request."""
         failure = error if isinstance(error, APIError) else self._named(error)
-        failure.message = _one_line(self.credentials.key.scrub(failure.message))
+        failure.message = one_line(self.credentials.key.scrub(failure.message))
         return failure
 
     def _named(self, error: Exception) -> APIError:
@@ -252,29 +291,3 @@ class Transport:
             return APIConnectionError(f"{self._host} broke the connection.", hint="Try again.")
         cause = str(error) or type(error).__name__
         return APIConnectionError(f"The connection to {self._host} failed: {cause.rstrip('.')}.")
-
-
-async def _collect(response: httpx.Response, body: bytearray, limit: int) -> None:
-    """Read the body until it is longer than `limit`, and close the reply."""
-    try:
-        async for data in response.aiter_bytes():
-            body += data
-            if len(body) > limit:
-                break
-    finally:
-        await response.aclose()
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…"
-
-
-def _encoding(response: httpx.Response) -> str:
-    return str(response.headers.get("content-encoding", "")).strip().lower() or "identity"
-
-
-def _kind(response: httpx.Response) -> str:
-    if _encoding(response) not in _DECODED:
-        return ""
-    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()

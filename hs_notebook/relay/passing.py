@@ -52,7 +52,7 @@ async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Si
         finally:
             await reply.close()
     except Refused as refused:
-        failure = str(refused.shape.get("code") or f"status_{refused.status}")
+        failure = refused.code
         await sink.refuse(refused)
     finally:
         # Also when the client went away: a task that is cancelled still has to say what it cost.
@@ -88,6 +88,8 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
             if watchdog.expired:
                 return False
     except StopAsyncIteration:
+        ending = admission.meter.ending
+        ending.broken = not ending.whole
         return True
     except asyncio.CancelledError:
         if not watchdog.forgive():

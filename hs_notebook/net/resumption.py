@@ -1,0 +1,177 @@
+"""Going on with a stream whose connection broke, where the relay offers it; see `hs_notebook.relay.resume`.
+
+The protocol in short: the reply names the stream in `X-Stream-Id` and numbers its events from 1; `GET
+/streams/{id}` with `Last-Event-ID: N` goes on with N+1, and `DELETE` says that nobody wants the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from hs_notebook.errors import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    EventTooLargeError,
+    ProtocolError,
+    StreamTruncatedError,
+)
+from hs_notebook.net.replies import kind, source
+from hs_notebook.wire.sse import SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import httpx
+
+    from hs_notebook.wire.retry import RetryPolicy
+    from hs_notebook.wire.sse import ServerSentEvent
+
+_ID = re.compile(r"[\w.~-]{1,200}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
+_FAREWELL = 1.0  # seconds
+_KEPT = "What came is kept."
+# A stream is there or it is not: neither will change by asking again.
+_GONE = frozenset({404, 410, 416})
+
+
+class Connect(Protocol):
+    """Sends a request for a stream; raises `APIError`."""
+
+    async def __call__(self, method: str, stream_id: str, last: int) -> httpx.Response: ...
+
+
+class Resumption:
+    """One stream and the connections that it comes by, one after the other.
+
+    `policy` says how long to wait, and how many attempts in a row may bring nothing new; `notice` tells
+    the user. `times` is how often the stream was resumed.
+    """
+
+    def __init__(
+        self,
+        response: httpx.Response,
+        *,
+        connect: Connect,
+        policy: RetryPolicy,
+        notice: Callable[[str], None],
+    ) -> None:
+        self.times = 0
+        self.last = 0  # the number of the last event
+        self._id: str = response.headers["x-stream-id"]
+        self._response = response
+        self._connect = connect
+        self._most = policy.attempts
+        self._policy = msgspec.structs.replace(
+            policy, attempts=policy.attempts + 1, base=min(policy.base, 0.25), cap=min(policy.cap, 8.0)
+        )
+        self._notice = notice
+        self._attempts = 0  # in a row that brought nothing new
+        self._was_silent = False
+        self._decoder = SSEDecoder()
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Return the new events that these bytes complete. Raises where some are missing."""
+        try:
+            return self._new(self._decoder.feed(data))
+        except EventTooLargeError as error:
+            error.before = self._new([*error.before])
+            raise
+
+    def _new(self, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
+        last = self.last
+        new: list[ServerSentEvent] = []
+        for event in events:
+            if (failure := _out_of_order(event.id, last)) is not None:
+                failure.before = new
+                raise failure
+            if int(event.id) > last:
+                last += 1
+                new.append(event)
+        if new:
+            self.last, self._attempts, self._was_silent = last, 0, False
+        return new
+
+    async def again(self, failure: APIConnectionError) -> AsyncIterator[bytes]:
+        """Return the bytes that follow, over a new connection. Raises `StreamTruncatedError`."""
+        # A silent connection may be dead, where the machine has slept; on a new one silence is the model's.
+        if isinstance(failure, APITimeoutError):
+            if self._was_silent:
+                raise _lost(f"The stream broke off: {failure.message}")
+            self._was_silent = True
+        await self._close()
+        cause: APIError = failure
+        while True:
+            self._attempts += 1
+            wait = self._policy.wait(cause, attempt=self._attempts, waited=0.0)
+            if wait is None:
+                raise _lost(f"The stream broke off: {cause.message}")
+            self._notice(f"the connection broke; resuming ({self._attempts} of {self._most})")
+            await asyncio.sleep(wait)
+            try:
+                return await self._resume()
+            except APIError as error:
+                cause = error.with_traceback(None)
+                if isinstance(cause, APIConnectionError):
+                    cause.temporary = (
+                        True  # the host was there: a network that comes back may not know it yet
+                    )
+
+    async def _resume(self) -> AsyncIterator[bytes]:
+        try:
+            self._response = await self._connect("GET", self._id, self.last)
+        except APIStatusError as error:
+            if error.status_code in _GONE:
+                raise _lost(f"The rest of the answer is lost: {error.message}") from None
+            raise
+        if kind(self._response) != "text/event-stream":
+            await self._close()
+            raise ProtocolError("The relay did not go on with the stream.")
+        self.times += 1
+        self._decoder = SSEDecoder()
+        self._notice("")
+        return source(self._response)
+
+    async def leave(self, is_over: Callable[[], bool], farewells: set[asyncio.Task[None]]) -> None:
+        """Close the connection at once; what tells the relay so is among `farewells` while it runs."""
+        try:
+            await self._close()
+        finally:
+            if not is_over():
+                farewell = asyncio.create_task(self._say_goodbye())
+                farewells.add(farewell)
+                farewell.add_done_callback(farewells.discard)
+
+    async def _close(self) -> None:
+        with suppress(Exception):  # it is gone one way or the other
+            await self._response.aclose()
+
+    async def _say_goodbye(self) -> None:
+        # Nobody wants the rest. It does not matter whether the relay hears: it would notice by itself.
+        with suppress(Exception):
+            async with asyncio.timeout(_FAREWELL):
+                response = await self._connect("DELETE", self._id, self.last)
+                await response.aclose()
+
+
+def can_resume(response: httpx.Response) -> bool:
+    """Tell whether a reply is a stream that can be resumed."""
+    return bool(_ID.fullmatch(response.headers.get("x-stream-id", "")))
+
+
+def _out_of_order(number: str, last: int) -> APIError | None:
+    if not _NUMBER.fullmatch(number):
+        return ProtocolError("The relay numbers its events, but not all of them.")
+    if int(number) > last + 1:
+        return _lost(f"The events {last + 1} to {int(number) - 1} of the answer are lost.")
+    return None
+
+
+def _lost(message: str) -> StreamTruncatedError:
+    return StreamTruncatedError(message, hint=_KEPT)
