@@ -12,12 +12,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hs_notebook.relay.authority import authorise
+from hs_notebook.relay.access import Access, identify
 from hs_notebook.relay.chat import Chat
 from hs_notebook.relay.guard import Guard
+from hs_notebook.relay.health import Health
+from hs_notebook.relay.metrics import CONTENT_TYPE
 from hs_notebook.relay.replies import Refused, error
 from hs_notebook.relay.resume.streams import Streams
-from hs_notebook.relay.sinks import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hs_notebook.relay.gateway import Gateway
+
+
+_LARGEST_LIST = 4 * 1024 * 1024  # bytes
 
 
 def create_app(gateway: Gateway) -> Starlette:
@@ -42,20 +46,30 @@ def create_app(gateway: Gateway) -> Starlette:
             await gateway.close()
 
     async def models(request: Request) -> Response:
-        authorise(request.scope["headers"], gateway.keys)
+        identify(request.scope, gateway.keys)
         reply = await gateway.upstream.models()
-        body = b"".join([data async for data in reply.chunks])
-        return Response(body, reply.status, media_type="application/json")
+        response = Response(await reply.whole(_LARGEST_LIST, gateway.settings.idle), reply.status)
+        response.raw_headers += reply.headers
+        return response
+
+    async def metrics(request: Request) -> Response:
+        identify(request.scope, gateway.keys)
+        return Response(await gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat.completions, methods=["POST"]),
             Route("/v1/models", models),
+            Route("/health", Health(gateway).reply),
+            Route("/metrics", metrics),
             Route("/v1/streams/{id}", streams.resume, methods=["GET"]),
             Route("/v1/streams/{id}", streams.leave, methods=["DELETE"]),
             Route("/api/chat/stream", chat.stream, methods=["POST"]),
         ],
-        middleware=[Middleware(Guard, gateway.settings)],
+        middleware=[
+            Middleware(Access, gateway.settings.key, gateway.metrics),
+            Middleware(Guard, gateway.settings),
+        ],
         lifespan=lifespan,
         exception_handlers={
             HTTPException: _not_served,
@@ -69,7 +83,7 @@ def create_app(gateway: Gateway) -> Starlette:
 
 def _refuse(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Refused)  # noqa: S101 - registered for nothing else
-    return as_reply(problem)
+    return problem.reply()
 
 
 def _nobody(_request: Request, _problem: Exception) -> Response:

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hs_notebook.relay.access import identify, seen
 from hs_notebook.relay.asked import read_asked, read_asked_in_short
-from hs_notebook.relay.authority import authorise
 from hs_notebook.relay.passing import hand_on
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.sinks import AsgiSink, FrameSink, disconnected
@@ -45,8 +45,10 @@ class Chat:
         return Passing(self.gateway, await self.gateway.admit(client, asked), asked, FrameSink)
 
     async def _asked(self, request: Request, read: Callable[[bytes], Asked]) -> tuple[Client, Asked]:
-        client = authorise(request.scope["headers"], self.gateway.keys)
-        return client, read(await body_of(request, self.gateway))
+        client = identify(request.scope, self.gateway.keys)
+        asked = read(await body_of(request, self.gateway))
+        seen(request.scope).model = asked.request.model
+        return client, asked
 
 
 async def body_of(request: Request, gateway: Gateway) -> bytes:
@@ -81,6 +83,7 @@ class Passing:
     sink: Callable[[Scope, Receive, Send], Sink]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen(scope).call = self.admission
         sink = self.sink(scope, receive, send)
         work = asyncio.create_task(hand_on(self.gateway, self.admission, self.asked, sink))
         gone = asyncio.create_task(disconnected(receive))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hs_notebook.recording import Recorder
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.keys import Client, KeyFile
+    from hs_notebook.relay.metrics import Metrics
     from hs_notebook.relay.settings import RelaySettings
     from hs_notebook.relay.state import State
     from hs_notebook.relay.upstream import Upstream
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gateway:
-    """`recorder` prices and writes down each call; without one no budget can be kept."""
+    """`recorder` prices and writes down each call; without one no budget can be kept. `metrics` counts."""
 
     settings: RelaySettings
     keys: KeyFile
     state: State
     upstream: Upstream
+    metrics: Metrics
     recorder: Recorder | None = None
 
     async def open(self) -> None:
@@ -79,6 +81,8 @@ class Admission:
         self.client = client
         self.meter = meter
         self._state = gateway.state
+        self._metrics = gateway.metrics
+        self._metrics.began()
         self._lease = lease
         self._over = False
 
@@ -88,9 +92,9 @@ class Admission:
 
     async def fail(self, error_type: str) -> None:
         """Write down that there was no answer, and give the place back."""
-        await self._end(lambda: self.meter.fail(error_type))
+        await self._end(lambda: self.meter.fail(error_type), error_type)
 
-    async def _end(self, write: Callable[[], Awaitable[Decimal]]) -> None:
+    async def _end(self, write: Callable[[], Awaitable[Decimal]], failure: str = "") -> None:
         if self._over:
             return
         self._over = True
@@ -98,4 +102,5 @@ class Admission:
         try:
             charge = await write()
         finally:
+            self._metrics.over(self.client.name, self.meter, charge, failure)
             await self._state.leave(self.client, self._lease, charge)

@@ -72,12 +72,17 @@ class Meter:
         except HolySheepError:
             self._lost = self.ending.broken = True
 
+    @property
+    def ttft(self) -> float | None:
+        """Seconds from the call to the first of its answer; None where there is nothing yet."""
+        return None if self.first is None else self.first - self._started
+
     async def settle(self) -> Decimal:
         """Write down how it ended, and return what it is charged, in USD."""
         if self._entry is None:
             return Decimal(0)
         now = time.perf_counter()
-        ttft = math.nan if self.first is None else self.first - self._started
+        ttft = math.nan if self.ttft is None else self.ttft
         return await self._entry.settle_stream(self.ending, ttft=ttft, duration=now - self._started)
 
     async def fail(self, error_type: str) -> Decimal:

@@ -11,6 +11,8 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.types import Receive, Scope, Send
+
 
 class CompactJSONResponse(Response):
     """JSON without spaces, non-ASCII characters as they are."""
@@ -19,6 +21,23 @@ class CompactJSONResponse(Response):
 
     def render(self, content: Any) -> bytes:
         return compact(content).encode()
+
+
+class ErrorResponse(CompactJSONResponse):
+    """An error, whose code whoever logs the request finds in its scope."""
+
+    def __init__(self, content: Any, status: int, headers: Mapping[str, str], code: str) -> None:
+        super().__init__(content, status, headers)
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_refusal(scope, self._code)
+        await super().__call__(scope, receive, send)
+
+
+def note_refusal(scope: Scope, code: str) -> None:
+    """Write into the scope of a request that it is refused."""
+    scope.setdefault("state", {})["refusal"] = code
 
 
 def error(
@@ -32,7 +51,9 @@ def error(
 ) -> Response:
     """Return an error reply; `kind` is what OpenAI calls its `type`."""
     content = error_object(message, kind=kind, code=code, param=param)
-    return CompactJSONResponse(content, status, {"x-request-id": request_id(), **(headers or {})})
+    return ErrorResponse(
+        content, status, {"x-request-id": request_id(), **(headers or {})}, code or f"status_{status}"
+    )
 
 
 def compact(value: object) -> str:
@@ -60,6 +81,11 @@ class Refused(Exception):  # noqa: N818 - it is no error of ours
         self.status = status
         self.message = message
         self.shape = shape
+
+    @property
+    def code(self) -> str:
+        """The code of the error, as logs and figures name it."""
+        return str(self.shape.get("code") or f"status_{self.status}")
 
     def reply(self) -> Response:
         """Return the reply."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import Response
-
-from hs_notebook.relay.replies import Refused, compact, error_object
-from hs_notebook.relay.upstream import STREAM, RefusedUpstream
+from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
+from hs_notebook.relay.upstream import STREAM
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class AsgiSink:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, refused: Refused) -> None:
-        await as_reply(refused)(self._scope, self._receive, self._send)
+        await refused.reply()(self._scope, self._receive, self._send)
 
 
 class FrameSink(AsgiSink):
@@ -56,6 +54,7 @@ class FrameSink(AsgiSink):
         await super().end(whole=True)
 
     async def refuse(self, refused: Refused) -> None:
+        note_refusal(self._scope, refused.code)
         await self.head(200, [(b"content-type", f"{STREAM}; charset=utf-8".encode())])
         await self.write(_frame(refused))
         await self.end(whole=True)
@@ -65,12 +64,3 @@ def _frame(refused: Refused) -> bytes:
     kind, code = refused.shape.get("kind", "invalid_request_error"), refused.shape.get("code")
     body = compact(error_object(refused.message, kind=kind, code=code))
     return b"\n\n" + sse.encode(body) + sse.encode("[DONE]")  # blank lines end what broke off in a frame
-
-
-def as_reply(refused: Refused) -> Response:
-    """Return the reply that an error is; one of the upstream's goes on as it came."""
-    if isinstance(refused, RefusedUpstream):
-        reply = Response(refused.page, refused.status)
-        reply.raw_headers = [*reply.raw_headers, *refused.headers]
-        return reply
-    return refused.reply()

@@ -6,13 +6,16 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from hs_notebook.relay.replies import Refused
+from starlette.responses import Response
+
+from hs_notebook.relay.replies import Refused, note_refusal
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
     import httpx
+    from starlette.types import Receive, Scope, Send
 
     from hs_notebook.relay.settings import RelaySettings
 
@@ -38,6 +41,23 @@ class UpstreamReply:
         self.headers = _passed_on(response)
         # What `aiter_raw` iterates, with a layer less for each chunk.
         self.chunks: AsyncIterator[bytes] = aiter(cast("httpx.AsyncByteStream", response.stream))
+
+    async def whole(self, largest: int, patience: float) -> bytes:
+        """Return the body; raises `Refused` where it is larger, takes longer (seconds) or breaks off."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(patience):
+                async for data in self.chunks:
+                    body += data
+                    if len(body) > largest:
+                        raise _bad_gateway("The upstream's reply is too large.", "upstream_too_large")
+        except TimeoutError:
+            raise _late() from None
+        except self.failures:
+            raise _bad_gateway("The upstream's reply broke off.", "upstream_broke_off") from None
+        finally:
+            await self.close()
+        return bytes(body)
 
     async def close(self) -> None:
         """Close the connection where the reply is not over; the upstream stops."""
@@ -95,9 +115,7 @@ class Upstream:
             async with asyncio.timeout(self._settings.idle):
                 response = await self._http.send(request, stream=True)
         except (TimeoutError, httpx.TimeoutException):
-            raise Refused(
-                504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout"
-            ) from None
+            raise _late() from None
         except httpx.HTTPError as error:
             said = f"The upstream cannot be reached: {type(error).__name__}."
             raise _bad_gateway(said, "upstream_unreachable") from None
@@ -154,10 +172,34 @@ class RefusedUpstream(Refused):
         self.page = page
         self.headers = headers
 
+    @property
+    def code(self) -> str:
+        return f"upstream_{self.status}"
+
+    def reply(self) -> Response:
+        return _Page(self)
+
+
+class _Page(Response):
+    """The page of an upstream's error."""
+
+    def __init__(self, refused: RefusedUpstream) -> None:
+        super().__init__(refused.page, refused.status)
+        self.raw_headers = [*self.raw_headers, *refused.headers]
+        self._code = refused.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        note_refusal(scope, self._code)
+        await super().__call__(scope, receive, send)
+
 
 def _passed_on(response: httpx.Response) -> Headers:
     found = ((name, response.headers.get(name)) for name in _PASSED_ON)
     return [(name.encode(), value.encode("latin-1", "replace")) for name, value in found if value is not None]
+
+
+def _late() -> Refused:
+    return Refused(504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout")
 
 
 def _bad_gateway(message: str, code: str) -> Refused:

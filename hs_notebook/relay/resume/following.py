@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.resume.log import EventsLost
-from hs_notebook.relay.sinks import UNBUFFERED, as_reply, disconnected
+from hs_notebook.relay.sinks import UNBUFFERED, disconnected
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -123,7 +123,7 @@ class Following:
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = await self.source.open(self.after)
         if isinstance(head, Refused):
-            await as_reply(head)(scope, receive, send)
+            await head.reply()(scope, receive, send)
         elif head.body is not None:
             await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
             await send({"type": "http.response.body", "body": head.body, "more_body": head.broken})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Gateway
     from hs_notebook.relay.keys import Client
+    from hs_notebook.relay.metering import Meter
     from hs_notebook.relay.upstream import Headers
 
 _LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
@@ -57,6 +58,7 @@ class Stream:
         self.begun: asyncio.Future[Head | Refused] = asyncio.get_running_loop().create_future()
         self.elsewhere_until = 0.0  # clients of other workers follow, `loop.time()`
         self.changed: Callable[[], None] | None = None  # who copies the log
+        self.meter: Meter | None = None
         self._gateway = gateway
         self._over = over
         self._numbering = Numbering()
@@ -80,6 +82,7 @@ class Stream:
         except Refused as refused:
             await self.refuse(refused)
         else:
+            self.meter = admission.meter
             await hand_on(self._gateway, admission, asked, self)
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from hs_notebook.relay.authority import authorise
+from hs_notebook.relay.access import identify, seen
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.resume.following import Following, Local
 from hs_notebook.relay.resume.stream import Name, Stream
@@ -54,17 +54,19 @@ class Streams:
         if known is not None and known.name.digest != name.digest:
             said = "The idempotency key was used with another body."
             raise Refused(422, said, code="IDEMPOTENCY_MISMATCH", param="Idempotency-Key")
-        return self._follow(Local(known or self._start(name, client, asked)), 0)
+        stream = known or self._start(name, client, asked)
+        seen(request.scope).call = stream
+        return self._follow(Local(stream), 0)
 
     async def resume(self, request: Request) -> ASGIApp:
         """Go on with a stream."""
-        client = authorise(request.scope["headers"], self._gateway.keys)
+        client = identify(request.scope, self._gateway.keys)
         after = _last_event(request.headers.get("last-event-id"))
         return self._follow(Local(self._found(request, client)), after)
 
     async def leave(self, request: Request) -> Response:
         """Cancel a stream that nobody wants any more."""
-        client = authorise(request.scope["headers"], self._gateway.keys)
+        client = identify(request.scope, self._gateway.keys)
         stream = self._found(request, client)
         self._forget(stream)
         await stream.cancel()

@@ -1,0 +1,69 @@
+"""Whether the relay can do its work: its upstream answers, and so does what its workers share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hs_notebook.relay.replies import CompactJSONResponse, Refused
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from hs_notebook.relay.gateway import Gateway
+
+_LASTS = 5.0  # seconds that a finding is good for: nobody hammers the upstream through it
+_PATIENCE = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """`problem` is empty where all is well, `latency` the upstream's in ms; `due` is when to look again."""
+
+    problem: str
+    latency: float | None
+    at: datetime
+    due: float
+
+
+class Health:
+    """`GET /health`, which needs no key and tells nothing that one would be needed for."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._looking: asyncio.Task[Finding] | None = None
+
+    async def reply(self, _request: Request) -> Response:
+        """Answer 200 with the latency, or 503 with a reason; whoever asks meanwhile waits for the same."""
+        if self._looking is None or (self._looking.done() and self._looking.result().due < time.monotonic()):
+            self._looking = asyncio.create_task(self._look())
+        found = await asyncio.shield(self._looking)
+        body: dict[str, object] = {"status": "error" if found.problem else "ok"}
+        if found.problem:
+            body["reason"] = found.problem
+        body |= {"latency": found.latency, "timestamp": f"{found.at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"}
+        return CompactJSONResponse(body, 503 if found.problem else 200, {"cache-control": "no-store"})
+
+    async def _look(self) -> Finding:
+        problem, latency = await self._upstream()
+        try:
+            await self._gateway.state.check()
+        except Refused:
+            problem = problem or "What the relay's workers share cannot be reached."
+        return Finding(problem=problem, latency=latency, at=datetime.now(UTC), due=time.monotonic() + _LASTS)
+
+    async def _upstream(self) -> tuple[str, float | None]:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                reply = await self._gateway.upstream.models()
+                await reply.close()
+        except TimeoutError:
+            return f"The upstream did not answer within {_PATIENCE:.0f} s.", None
+        except Refused as refused:
+            return refused.message, None
+        return "", round((time.perf_counter() - began) * 1000, 1)
