@@ -64,9 +64,11 @@ class _Served:
     def __call__(self) -> Any:
         from hs_notebook.ledger import Ledger
         from hs_notebook.prices import load_book
+        from hs_notebook.relay.access import log_to
         from hs_notebook.relay.server import application
 
         key = _SIMULATED if self.simulated else find_credentials(self.settings.upstream).key.reveal()
+        log_to(sys.stderr, key=key)
         return application(replace(self.settings, key=key), ledger=Ledger(), prices=load_book())
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import uvicorn
 from uvicorn.supervisors.multiprocess import Multiprocess
 
+from hs_notebook.relay.metrics import shared_by_workers
 from hs_notebook.relay.serving import configuration
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def run(
     config = _configured(application, workers, grace)
     if workers > 1:
         supervisor = _Supervisor(config, [listener], ready)
-        supervisor.run()
+        with shared_by_workers():
+            supervisor.run()
         return supervisor.status
     server = _Server(config, ready)
     server.run([listener])
