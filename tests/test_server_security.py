@@ -6,7 +6,7 @@ import json
 import math
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -35,7 +35,7 @@ def upstream() -> Iterator[EmbeddedRelay]:
 @pytest.fixture(scope="module")
 def server(upstream: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("relay")
-    listed = {"hosts": ("relay.example", "[fd00::8]"), "origins": (PAGE, "http://localhost:3000/")}
+    listed: dict[str, Any] = {"hosts": ("relay.example", "[fd00::8]"), "origins": (PAGE, "http://localhost:3000/")}
     with edge(folder, upstream.base_url, **listed) as running:
         yield running
 
@@ -44,7 +44,7 @@ def server(upstream: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory) ->
 def impatient(upstream: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """A server whose bounds are so small that a test may wait for them."""
     folder = tmp_path_factory.mktemp("impatient")
-    bounds = {"headers": 0.4, "body": 0.4, "stall": 0.4, "connections": 3}
+    bounds: dict[str, Any] = {"headers": 0.4, "body": 0.4, "stall": 0.4, "connections": 3}
     with edge(folder, upstream.base_url, **bounds) as running:
         yield running
 
