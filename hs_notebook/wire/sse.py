@@ -66,6 +66,21 @@ class SSEDecoder:
             and data.find(b"\r") < 0
         ):
             return [ServerSentEvent(data[6:-2].decode("utf-8", "replace"), "message", self.last_event_id)]
+        # And so does the same with a number before it, as a relay writes whose streams can be resumed.
+        if (
+            self._at_boundary
+            and data[:4] == b"id: "
+            and data[(end := data.find(b"\n")) + 1 : end + 7] == b"data: "
+            and data.find(b"\n", end + 1) == size - 2
+            and data[-1] == _LF
+            and size <= self.max_event_size
+            and data.find(b"\r") < 0
+            and data.find(b"\0", 0, end) < 0
+        ):
+            self.last_event_id = data[4:end].decode("utf-8", "replace")
+            return [
+                ServerSentEvent(data[end + 7 : -2].decode("utf-8", "replace"), "message", self.last_event_id)
+            ]
         return self._feed_lines(self._with_plain_line_ends(data))
 
     def _with_plain_line_ends(self, data: bytes) -> bytes:
