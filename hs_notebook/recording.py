@@ -120,6 +120,11 @@ class Entry:
         self._row = row
         self._said = 0  # tokens, as they are estimated
 
+    @property
+    def kept(self) -> bool:
+        """Whether the call is written down already."""
+        return self._row is not None
+
     async def settle(self, answer: Answer, *, charge: Decimal | None = None) -> None:
         """Write down how it ended; `charge` is what it counts against a budget, else what it cost."""
         kept = answer.text if self._recorder.ledger.keep_text else None
@@ -141,11 +146,16 @@ class Entry:
             self._said += estimate_tokens(said)
 
     async def settle_stream(
-        self, ending: Ending, *, ttft: float = math.nan, duration: float = math.nan
+        self, ending: Ending, *, ttft: float = math.nan, duration: float = math.nan, aside: bool = False
     ) -> Decimal:
-        """Write down how a stream ended whose chunks went to somebody else; return its charge in USD."""
+        """Write down how a stream ended whose chunks went to somebody else; return its charge in USD.
+
+        With `aside` the prompt is estimated in a thread: a large one would hold up whom the loop serves.
+        """
         chunk = ending.telling or ChatCompletionChunk()
-        usage = chunk.usage if chunk.usage and chunk.usage.tells else self._estimate()
+        usage = chunk.usage if chunk.usage and chunk.usage.tells else None
+        if usage is None:
+            usage = await asyncio.to_thread(self._estimate) if aside else self._estimate()
         model = chunk.model or self._request.model
         receipt = Receipt(
             request_model=self._request.model,

@@ -12,6 +12,8 @@ from hs_notebook.types import ChatRequest
 
 _DEFAULTS = {"temperature": 0.7, "max_tokens": 2000}  # of the vendor's article, for its own endpoint alone
 
+_COUNTS = ("max_tokens", "max_completion_tokens", "n")  # what the worst price of a call hangs on
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
@@ -23,9 +25,12 @@ class Asked:
 
 
 def read_asked(body: bytes) -> Asked:
-    """Return what a body asks for, which goes upstream as it is. Raises `Refused` with 400."""
-    fields = _fields(body)
-    return Asked(body=body, request=_request(fields), stream=fields.get("stream") is True)
+    """Return what a body asks for. Raises `Refused` with 400.
+
+    What goes upstream is what was read here: of a name that stands twice in an object, others may read the
+    one that was not priced.
+    """
+    return _asked(_fields(body))
 
 
 def read_asked_in_short(body: bytes) -> Asked:
@@ -33,8 +38,16 @@ def read_asked_in_short(body: bytes) -> Asked:
     given = _fields(body)
     limits = {"max_tokens"} if "max_completion_tokens" in given else set()
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in limits}
-    fields = defaults | given | {"stream": True}
-    return Asked(body=msgspec.json.encode(fields), request=_request(fields), stream=True)
+    return _asked(defaults | given | {"stream": True})
+
+
+def _asked(fields: dict[str, Any]) -> Asked:
+    request = _request(fields)
+    try:
+        body = msgspec.json.encode(fields)
+    except (UnicodeError, RecursionError, ValueError) as error:
+        raise _refused(f"The body cannot be passed on: {type(error).__name__}.") from None
+    return Asked(body=body, request=request, stream=fields.get("stream") is True)
 
 
 def _fields(body: bytes) -> dict[str, Any]:
@@ -53,6 +66,9 @@ def _request(fields: dict[str, Any]) -> ChatRequest:
         raise _refused("The body names no model.", "model")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise _refused("The body holds no list of messages.", "messages")
+    for name in _COUNTS:
+        if (value := fields.get(name)) is not None and (type(value) is not int or value < 1):
+            raise _refused(f"{name} is no whole number above 0.", name)
     params = {name: value for name, value in fields.items() if name not in {"model", "messages", "stream"}}
     return ChatRequest(model=model.strip(), messages=tuple(messages), params=params)
 

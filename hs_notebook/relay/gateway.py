@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hs_notebook.errors import BudgetError
+from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.pricing.limit import Limit, limit_for
 from hs_notebook.relay.metering import Meter
 from hs_notebook.relay.replies import Refused
@@ -15,7 +18,8 @@ from hs_notebook.relay.replies import Refused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hs_notebook.recording import Recorder
+    from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.recording import Entry, Recorder
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.keys import Client, KeyFile
     from hs_notebook.relay.metrics import Metrics
@@ -24,9 +28,17 @@ if TYPE_CHECKING:
     from hs_notebook.relay.upstream import Upstream
 
 
+log = logging.getLogger("hs_notebook.relay")
+
+_PATIENCE = 10.0  # seconds that the end waits for what is to be written down
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gateway:
-    """`recorder` prices and writes down each call; without one no budget can be kept. `metrics` counts."""
+    """`recorder` prices and writes down each call: without one no key with a budget is served.
+
+    `metrics` counts, `calls` are those under way.
+    """
 
     settings: RelaySettings
     keys: KeyFile
@@ -34,6 +46,7 @@ class Gateway:
     upstream: Upstream
     metrics: Metrics
     recorder: Recorder | None = None
+    calls: set[Admission] = field(default_factory=set)
 
     async def open(self) -> None:
         """Begin, on the loop that serves."""
@@ -41,20 +54,26 @@ class Gateway:
         await self.upstream.open()
 
     async def close(self) -> None:
-        """End."""
+        """End, once the calls that were cut are written down."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                for call in tuple(self.calls):
+                    await call.over.wait()
         await self.upstream.close()
         await self.state.close()
 
     async def admit(self, client: Client, asked: Asked) -> Admission:
         """Let a call in, or raise `Refused`: its rate, its budget, its turn."""
-        limit = await self._limit(client, asked)
-        hold = limit.worst if limit else Decimal(0)
-        lease = uuid.uuid4().hex
-        await self.state.enter(client, lease, hold)
         try:
-            entry = None
-            if self.recorder is not None:
-                entry = await self.recorder.begin(asked.request, charge=hold, user=client.name)
+            limit = await self._limit(client, asked)
+            hold = limit.worst if limit else Decimal(0)
+            lease = uuid.uuid4().hex
+            await self.state.enter(client, lease, hold)
+        except ConfigurationError as error:
+            log.warning("%s", error)
+            raise _no_ledger() from None
+        try:
+            entry = await self._begin(client, asked, hold)
         except BaseException:
             await self.state.leave(client, lease, Decimal(0))
             raise
@@ -62,29 +81,54 @@ class Gateway:
 
     async def _limit(self, client: Client, asked: Asked) -> Limit | None:
         left = await self.state.left(client)
-        if left is None or self.recorder is None:
+        if left is None:
             return None
-        try:
-            limit = limit_for(
-                asked.request, self.recorder.quotes, left, name="monthly budget", of=client.budget
-            )
-            limit.check(streaming=asked.stream)
-        except BudgetError as error:
-            raise Refused(402, error.message, kind="insufficient_quota", code="BUDGET_EXCEEDED") from None
-        return limit
+        if self.recorder is None:
+            raise _no_ledger()
+        # A large prompt takes its time, and so does the first one that a vocabulary is loaded for.
+        return await asyncio.to_thread(_held, client, asked, self.recorder.quotes, left)
+
+    async def _begin(self, client: Client, asked: Asked, hold: Decimal) -> Entry | None:
+        if self.recorder is None:
+            return None
+        entry = await self.recorder.begin(asked.request, charge=hold, user=client.name)
+        if line := self.recorder.ledger.warning():
+            log.warning("%s", line)
+        if client.budget is not None and not entry.kept:
+            raise _no_ledger()  # nobody would know of it after a restart
+        return entry
+
+
+def _held(client: Client, asked: Asked, quotes: Quotes, left: Decimal) -> Limit:
+    """Return what holds a call to what is `left` of a budget; raises `Refused`."""
+    try:
+        limit = limit_for(asked.request, quotes, left, name="monthly budget", of=client.budget)
+    except BudgetError as error:
+        raise Refused(400, error.message, code="PRICE_UNKNOWN", param="model") from None
+    try:
+        limit.check(streaming=asked.stream)
+    except BudgetError as error:
+        raise Refused(402, str(error), kind="insufficient_quota", code="BUDGET_EXCEEDED") from None
+    return limit
+
+
+def _no_ledger() -> Refused:
+    said = "The relay cannot keep its ledger, and so no budget: tell who runs it."
+    return Refused(503, said, kind="server_error", code="ledger_unavailable")
 
 
 class Admission:
-    """A call that was let in: the first of `settle` and `fail` ends it."""
+    """A call that was let in: the first of `settle` and `fail` ends it, and `over` tells that it is."""
 
     def __init__(self, gateway: Gateway, client: Client, lease: str, meter: Meter) -> None:
         self.client = client
         self.meter = meter
-        self._state = gateway.state
-        self._metrics = gateway.metrics
-        self._metrics.began()
+        self.over = asyncio.Event()
+        self._gateway = gateway
         self._lease = lease
-        self._over = False
+        self._ending: asyncio.Task[None] | None = None
+        gateway.metrics.began()
+        gateway.calls.add(self)
 
     async def settle(self) -> None:
         """Write down how the answer ended, and give the place back."""
@@ -95,12 +139,16 @@ class Admission:
         await self._end(lambda: self.meter.fail(error_type), error_type)
 
     async def _end(self, write: Callable[[], Awaitable[Decimal]], failure: str = "") -> None:
-        if self._over:
-            return
-        self._over = True
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._write(write, failure))
+        await asyncio.shield(self._ending)  # who is cancelled while he waits leaves it to be written
+
+    async def _write(self, write: Callable[[], Awaitable[Decimal]], failure: str) -> None:
         charge = Decimal(0)
         try:
             charge = await write()
         finally:
-            self._metrics.over(self.client.name, self.meter, charge, failure)
-            await self._state.leave(self.client, self._lease, charge)
+            self._gateway.metrics.over(self.client.name, self.meter, charge, failure)
+            await self._gateway.state.leave(self.client, self._lease, charge)
+            self._gateway.calls.discard(self)
+            self.over.set()

@@ -31,30 +31,40 @@ class Meter:
         self._entry = entry
         self._limit = limit
         self._decoder = SSEDecoder()
-        self._lost = False  # it is no stream that can be read: no figures are better than wrong ones
+        self._lost = False  # something in it could not be read: however it ends, it is not whole
         self._started = time.perf_counter()
 
     def feed(self, data: bytes) -> bool:
         """Look at the next bytes of a stream; tell whether the answer must end here."""
         self.bytes += len(data)
-        if self._lost or self.ending.done:
+        if self.ending.done:
             return False
         over = False
         try:
             for event in self._decoder.feed(data):
                 if event.data == _DONE:
-                    self.ending.done = True
+                    self.ending.done = not self._lost
                     break
-                chunk = decode_chunk(event.data)
-                self.ending.see(chunk)
-                if self._entry is not None:
-                    self._entry.add(chunk)
-                over = over or (self._limit is not None and self._limit.reached([chunk]))
+                over = self._see(event.data) or over
         except HolySheepError:
             self._lost = self.ending.broken = True
+            over = self._limit is not None  # what cannot be read cannot be held to a limit
         if self.first is None and self.ending.begun:
             self.first = time.perf_counter()
         return over and not self.ending.whole
+
+    def _see(self, data: str) -> bool:
+        """Count an event; tell whether the limit is reached. One that is no chunk counts nothing."""
+        try:
+            chunk = decode_chunk(data)
+            if not self._lost:
+                self.ending.see(chunk)
+        except HolySheepError:
+            self._lost = self.ending.broken = True
+            return False
+        if self._entry is not None:
+            self._entry.add(chunk)
+        return self._limit is not None and self._limit.reached([chunk])
 
     def take(self, body: bytes) -> None:
         """Look at a reply that is no stream."""
@@ -83,7 +93,9 @@ class Meter:
             return Decimal(0)
         now = time.perf_counter()
         ttft = math.nan if self.ttft is None else self.ttft
-        return await self._entry.settle_stream(self.ending, ttft=ttft, duration=now - self._started)
+        return await self._entry.settle_stream(
+            self.ending, ttft=ttft, duration=now - self._started, aside=True
+        )
 
     async def fail(self, error_type: str) -> Decimal:
         """Write down that there was no answer, which costs nothing."""
