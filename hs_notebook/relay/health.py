@@ -31,10 +31,14 @@ class Finding:
 
 
 class Health:
-    """`GET /health`, which needs no key and tells nothing that one would be needed for."""
+    """`GET /health`, which needs no key and tells nothing that one would be needed for.
 
-    def __init__(self, gateway: Gateway) -> None:
+    `patience` is how many seconds the upstream has.
+    """
+
+    def __init__(self, gateway: Gateway, *, patience: float = _PATIENCE) -> None:
         self._gateway = gateway
+        self._patience = patience
         self._looking: asyncio.Task[Finding] | None = None
 
     async def reply(self, _request: Request) -> Response:
@@ -59,11 +63,11 @@ class Health:
     async def _upstream(self) -> tuple[str, float | None]:
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 reply = await self._gateway.upstream.models()
                 await reply.close()
         except TimeoutError:
-            return f"The upstream did not answer within {_PATIENCE:.0f} s.", None
+            return f"The upstream did not answer within {self._patience:g} s.", None
         except Refused as refused:
             return refused.message, None
         return "", round((time.perf_counter() - began) * 1000, 1)
