@@ -247,16 +247,22 @@ def test_what_a_dead_worker_did_runs_out_and_is_counted_at_its_most(database: st
 
 
 def test_a_lease_lasts_as_long_as_its_worker(database: str) -> None:
-    ann = client(concurrent=1)
-    worker = SharedState(database, lease=0.6)
+    worker = SharedState(database, lease=3)
 
     async def run() -> None:
         async with opened(worker):
-            await worker.enter(ann, "a", USD(0))
-            began = time.monotonic()
-            while time.monotonic() - began < 1.5:
-                assert (await refusal(worker.enter(ann, "b", USD(0)))).status == 429
-                await asyncio.sleep(0.1)
+            await worker.enter(client(), "a", USD(0))
+            with Redis.from_url(database) as redis:
+
+                def runs_out() -> Any:
+                    return redis.zscore("hs-notebook:{ann}:leases", "a")
+
+                began = runs_out()
+
+                async def renewed() -> bool:
+                    return runs_out() >= began + 900
+
+                await until(renewed)
 
     asyncio.run(run())
 
@@ -275,7 +281,6 @@ def test_a_redis_that_is_away_lets_nobody_in_until_it_is_back() -> None:
                 refused = await refusal(state.enter(ann, "b", USD("0.2")))
                 assert (refused.status, refused.shape["code"]) == (503, "state_unreachable")
                 assert time.monotonic() - began < 10
-                assert (await refusal(state.check())).status == 503
                 await state.leave(ann, "a", USD("0.1"))  # nobody's answer breaks off for it
                 own.thaw()
 
