@@ -93,9 +93,10 @@ class Limit:
                     self._deltas += 1
                     self._estimated += estimate_tokens(said)
         # A delta has one token or more, and the estimate may be low: the dearer of the two counts. Where the
-        # answer's length has a bound that fits, an estimate must not cut it short.
-        counted = self._deltas if self._longest else max(self._deltas, self._estimated)
-        return counted >= self.room
+        # answer's length has a bound that fits, only a server that does not keep to it is cut short.
+        if self._longest:
+            return self._deltas > self.room
+        return max(self._deltas, self._estimated) >= self.room
 
     def passed(self, cost: Decimal) -> str:
         """Return one line where a call came to more than the limit, or nothing."""
