@@ -292,11 +292,15 @@ def test_a_redis_that_is_away_lets_nobody_in_until_it_is_back() -> None:
                 await until(settled)  # what `b` began in the dark holds nothing either
                 own.stop()
                 assert (await refusal(state.enter(ann, "c", USD(0)))).status == 503
+
+                assert (await refusal(state.enter(ann, "d", USD(0)))).status == 503  # at once
+                assert set(state._owed) <= {"c"}
                 own.start()
+                leases = iter(range(10**6))
 
                 async def back() -> bool:
                     with contextlib.suppress(Refused):
-                        await state.enter(ann, "d", USD(0))
+                        await state.enter(ann, f"back{next(leases)}", USD(0))
                         return True
                     return False
 

@@ -43,7 +43,7 @@ class Health:
 
     async def reply(self, _request: Request) -> Response:
         """Answer 200 with the latency, or 503 with a reason; whoever asks meanwhile waits for the same."""
-        if self._looking is None or (self._looking.done() and self._looking.result().due < time.monotonic()):
+        if self._looking is None or _is_over(self._looking):
             self._looking = asyncio.create_task(self._look())
         found = await asyncio.shield(self._looking)
         body: dict[str, object] = {"status": "error" if found.problem else "ok"}
@@ -71,3 +71,11 @@ class Health:
         except Refused as refused:
             return refused.message, None
         return "", round((time.perf_counter() - began) * 1000, 1)
+
+
+def _is_over(looking: asyncio.Task[Finding]) -> bool:
+    """Whether it is time to look again."""
+    if not looking.done():
+        return False
+    failed = looking.cancelled() or looking.exception() is not None
+    return failed or looking.result().due < time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
 from decimal import ROUND_CEILING, Decimal
@@ -28,6 +29,7 @@ _PATIENCE = 2.0  # seconds for one step
 _LEASE = 30.0
 _TICK = 1.0
 _CONNECTIONS = 32
+_AT_ONCE = 500  # what is told in one step
 _PREFIX = "hs-notebook"
 _PER_USD = 10**12
 
@@ -90,6 +92,8 @@ class SharedState:
     async def enter(self, client: Client, lease: str, hold: Decimal) -> None:
         budget = "" if client.budget is None else _units(client.budget)
         words = (lease, _units(hold), budget, client.concurrent, round(self._lease * 1000))
+        if not self._reached:
+            raise _away()
         try:
             found = await self._step(lambda: self._enter(_keys(client.name), words))
             wait = await self._count(client) if found == b"in" else 0.0
@@ -125,19 +129,21 @@ class SharedState:
             self._owed.pop(lease, None)
 
     async def _keep(self) -> None:
-        """Renew all leases of this worker, and tell what is owed."""
+        """Renew this worker's leases, tell what is owed, and see whether a Redis that was away is back."""
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
             await asyncio.sleep(min(_TICK, self._lease / 3))
             with contextlib.suppress(Refused):
+                if not self._reached:
+                    await self._try(self._redis.ping)
                 await self._tell()
                 if self._held and loop.time() - renewed >= self._lease / 3:
                     await self._step(self._renew_all)
                     renewed = loop.time()
 
     async def _tell(self) -> None:
-        if owed := dict(self._owed):
+        if owed := dict(itertools.islice(self._owed.items(), _AT_ONCE)):
             await self._step(lambda: self._leave_all(owed))
             for lease in owed:
                 self._owed.pop(lease, None)
@@ -158,7 +164,12 @@ class SharedState:
             await pipeline.execute()
 
     async def _step(self, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Do one step in time; raises `Refused` with 503 where the Redis is away."""
+        """Do one step; raises `Refused` where the Redis is away, at once where that is known."""
+        if not self._reached:
+            raise _away()
+        return await self._try(step)
+
+    async def _try(self, step: Callable[[], Awaitable[Any]]) -> Any:
         from redis.exceptions import RedisError
 
         try:
@@ -170,7 +181,7 @@ class SharedState:
             self._reached = False
             raise _away() from None
         if not self._reached:
-            log.info("The shared state answers again.")
+            log.warning("The shared state answers again.")
         self._reached = True
         return result
 
