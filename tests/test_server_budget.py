@@ -250,7 +250,7 @@ def test_an_answer_in_one_piece_needs_a_bound(office: Office) -> None:
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
 @pytest.mark.parametrize("value", [True, 0, -1, 1.0, "1", [1]])
-def test_a_bound_is_a_number(office: Office, name: str, value: object) -> None:
+def test_a_bound_is_a_number(office: Office, name: str, value: Any) -> None:
     reply = office.ask(office.key("ann", None), "1", **{name: value})
     assert refusal(reply) == (400, "bad_request")
     assert reply.json()["error"]["param"] == name

@@ -83,7 +83,7 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
             watchdog.fed_at = loop.time()
             await write(data)
             if feed(data):
-                await write(sse.encode(compact(_BUDGET)))
+                await write(b"\n\n" + sse.encode(compact(_BUDGET)))  # the bytes may end in mid-event
                 return True
             if watchdog.expired:
                 return False
