@@ -12,7 +12,10 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = ("package.json", "package-lock.json", "tsconfig.json", "build.mjs", "alias.mjs", "src/**/*")
-PRODUCTS = ("loader.js", "stream.js", "stream.css", "calculator-loader.js", "calculator.js", "calculator.css")
+PRODUCTS = (
+    "loader.js", "stream.js", "stream.css", "calculator-loader.js", "calculator.js", "calculator.css",
+    "relay.html", "relay.js", "relay.css",
+)  # fmt: skip
 STAMP = ".sources"
 
 

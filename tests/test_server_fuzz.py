@@ -30,7 +30,7 @@ QUIET = 0.4  # and for one to go on that need not
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 PATHS = (
-    "/v1/chat/completions", "/api/chat/stream", "/v1/models", "/health", "/metrics", "/", "/page.js",
+    "/v1/chat/completions", "/api/chat/stream", "/v1/models", "/health", "/metrics", "/", "/relay.js",
     "/v1/streams/", "/v1/streams/x", f"/v1/streams/{'a' * 32}", "/v1/streams/a/b", "/v1/streams/../models",
     "/v1", "//", "/[x]://?#", "/v1/streams/%00", "/v1/chat/completions?a=%ff&a", "*",
     "http://[", "/\\", "/" + "a" * 5000,

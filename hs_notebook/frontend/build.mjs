@@ -1,6 +1,6 @@
 // Builds static/: for each view the loader that travels with its widget, its code and its sheet.
 // Run by hatch_build.py, or by hand: npm run build.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build, transformSync } from "esbuild";
 import { alias } from "./alias.mjs";
@@ -14,6 +14,7 @@ await build({
     stream: here("src/stream.ts"),
     "calculator-loader": here("src/calculator/loader.ts"),
     calculator: here("src/calculator/index.ts"),
+    relay: here("src/relay/main.ts"),
   },
   outdir: here("../static"),
   bundle: true,
@@ -29,6 +30,8 @@ await build({
 // picture brings its sheet along.
 writeSheet("stream.css", "../display/answer.css", "../display/comparison.css", "src/live.css");
 writeSheet("calculator.css", "src/calculator/calculator.css");
+writeSheet("relay.css", "../display/answer.css", "src/live.css", "src/relay/relay.css");
+copyFileSync(here("src/relay/index.html"), here("../static/relay.html"));
 
 function writeSheet(name, ...sheets) {
   const css = sheets.map(here).filter(existsSync).map((path) => readFileSync(path, "utf8")).join("\n");

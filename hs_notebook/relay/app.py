@@ -17,6 +17,7 @@ from hs_notebook.relay.chat import Chat
 from hs_notebook.relay.guard import Guard
 from hs_notebook.relay.health import Health
 from hs_notebook.relay.metrics import CONTENT_TYPE
+from hs_notebook.relay.page import page_routes
 from hs_notebook.relay.replies import Refused, error
 from hs_notebook.relay.resume.streams import Streams
 
@@ -58,6 +59,7 @@ def create_app(gateway: Gateway) -> Starlette:
 
     app = Starlette(
         routes=[
+            *page_routes(),
             Route("/v1/chat/completions", chat.completions, methods=["POST"]),
             Route("/v1/models", models),
             Route("/health", Health(gateway).reply),

@@ -12,7 +12,7 @@ const LARGEST = 1_000_000; // characters of an answer that is rendered once more
 /** Paints a growing text: the first of it at once, the rest at most once a frame, never for long. */
 export class Painter {
   readonly #page: Page;
-  readonly #md = createMarkdown();
+  readonly #md: ReturnType<typeof createMarkdown>;
   readonly #frame = new FrameTask(() => this.#paint());
   #splitter!: BlockSplitter;
   #intake!: Intake;
@@ -24,7 +24,8 @@ export class Painter {
   #measure: ReturnType<typeof setTimeout> | undefined;
   #whole = "";
 
-  constructor(body: HTMLElement) {
+  constructor(body: HTMLElement, md = createMarkdown()) {
+    this.#md = md;
     this.#page = new Page(body);
     this.#reset();
   }
