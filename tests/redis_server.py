@@ -30,13 +30,14 @@ _PATIENCE = 20.0  # seconds for a start
 class RedisServer:
     """A redis-server of its own that keeps nothing: a context manager.
 
-    `port` is taken at the first start, so that clients find it there again after `stop()` and `start()`.
+    `port` stays, so that clients find it there again after `stop()` and `start()`; `socket` is another way in.
     """
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self.socket = f"{self._folder.name}/redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = iter(range(1, _DATABASES))
 
@@ -49,7 +50,7 @@ class RedisServer:
         program = shutil.which("redis-server")
         assert program, NONE_TO_BE_HAD
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
-        options |= {"databases": _DATABASES, "dir": self._folder.name, "logfile": ""}
+        options |= {"databases": _DATABASES, "dir": self._folder.name, "unixsocket": self.socket}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         # Where the tests are killed it dies with them.
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []

@@ -365,6 +365,23 @@ def test_a_url_of_no_use_is_refused_and_not_shown(url: str) -> None:
     assert "s3cret" not in str(raised.value)
 
 
+def test_a_redis_on_this_machine_may_have_a_socket(redis_server: RedisServer) -> None:
+    state = SharedState(f"unix://{redis_server.socket}?db={redis_server.database().rpartition('/')[2]}")
+
+    async def steps() -> None:
+        await state.enter(client(budget="1"), "a", USD("0.25"))
+        assert await state.left(client(budget="1")) == USD("0.75")
+
+    behave(state, steps)
+
+
+@pytest.mark.parametrize(
+    "url", ["rediss://h:6380/1", "redis://u:p%40ss@[::1]:6379", "redis://h/0?protocol=3"]
+)
+def test_a_url_of_use_is_taken_and_nobody_is_called_yet(url: str) -> None:
+    SharedState(url)
+
+
 def test_its_password_is_in_no_repr(tmp_path: Path) -> None:
     url = "redis://:s3cret@127.0.0.1:1/0"
     settings = RelaySettings(upstream="http://127.0.0.1:1/v1", key="", keys=tmp_path / "keys", state=url)
