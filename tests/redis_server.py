@@ -30,7 +30,7 @@ _PATIENCE = 20.0  # seconds for a start
 class RedisServer:
     """A redis-server of its own that keeps nothing: a context manager.
 
-    `port` stays, so that clients find it there again after `stop()` and `start()`; `socket` is another way in.
+    `port` stays, so that clients find it there again after `stop()` and `start()`; so does `socket`.
     """
 
     def __init__(self) -> None:
