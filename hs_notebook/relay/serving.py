@@ -104,7 +104,8 @@ def configuration(
     **settings: Any,
 ) -> uvicorn.Config:
     """Return what uvicorn is told: the bounds of `relay`, where it is one, and `settings` on top."""
-    logging.getLogger("uvicorn.error").addFilter(_worth_logging)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(_worth_logging)
     plain: dict[str, Any] = {
         "http": "h11",
         "ws": "none",
@@ -126,8 +127,11 @@ def configuration(
 
 
 def _worth_logging(record: logging.LogRecord) -> bool:
-    """Leave out a reply that was dropped, which here is always meant, and what any stranger could cause."""
+    """Leave out replies that were dropped or cut, which here is always meant, and what strangers cause."""
+    if record.exc_info and record.exc_info[0] is asyncio.CancelledError:
+        return False
     return record.msg not in {
         "ASGI callable returned without completing response.",
         "Invalid HTTP request received.",
+        "socket.send() raised exception.",
     }
