@@ -10,9 +10,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from redis import Redis
 from redis_server import RedisServer
 
@@ -182,6 +185,44 @@ def test_memory_begins_with_what_the_ledger_knows() -> None:
         assert await state.left(client(budget="1")) == USD("0.75")
 
     behave(state, steps)
+
+
+#: Enter with what a call may cost, or leave the call of that number with what it did cost; in 1e-12 USD.
+STEPS = st.lists(
+    st.tuples(st.none(), st.integers(0, 4)) | st.tuples(st.integers(0, 30), st.integers(0, 3)), max_size=30
+)
+
+
+async def outcomes(state: State, who: Client, steps: list[tuple[int | None, int]]) -> list[object]:
+    """What comes of each step, and what is left after it."""
+    found: list[object] = []
+    for number, (call, amount) in enumerate(steps):
+        try:
+            if call is None:
+                await state.enter(who, f"{who.name}{number}", Decimal(amount) / 10**12)
+            else:
+                await state.leave(who, f"{who.name}{call}", Decimal(amount) / 10**12)
+            found.append("done")
+        except Refused as refused:
+            found.append(refused.code)
+        found.append(await state.left(who))
+    return found
+
+
+@settings(
+    max_examples=40, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(cases=st.lists(STEPS, min_size=1, max_size=4))
+def test_a_redis_decides_as_memory_does(database: str, cases: list[list[tuple[int | None, int]]]) -> None:
+    shared, memory = SharedState(database), MemoryState(lambda _name, _since: Decimal(0))
+
+    async def run() -> None:
+        async with opened(shared, memory):
+            for steps in cases:
+                who = client(uuid4().hex, per_minute=8, concurrent=3, budget="0.000000000011")
+                assert await outcomes(shared, who, steps) == await outcomes(memory, who, steps)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(("limits", "admitted"), [({"per_minute": 60}, 60), ({"concurrent": 7}, 7)])
