@@ -100,11 +100,11 @@ class Flow:
                         yield self._prelude
                 continue
             if isinstance(failure, APIConnectionError):
-                if ending.begun and ending.whole:
-                    break  # all was said; what is missing is the end of the reply
                 if (lost := await self._go_on(failure)) is None:
                     read = self._next
                     continue
+                if ending.begun and ending.whole:
+                    break  # all was said; what is missing is the end of the reply
                 failure = lost
             ending.broken = not isinstance(failure, asyncio.CancelledError | GeneratorExit)
             raise failure

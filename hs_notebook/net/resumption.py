@@ -116,6 +116,8 @@ class Resumption:
             await asyncio.sleep(wait)
             try:
                 return await self._resume()
+            except StreamTruncatedError:
+                raise
             except APIError as error:
                 cause = error.with_traceback(None)
                 if isinstance(cause, APIConnectionError):
