@@ -219,7 +219,7 @@ def test_a_redis_decides_as_memory_does(database: str, cases: list[list[tuple[in
     async def run() -> None:
         async with opened(shared, memory):
             for steps in cases:
-                who = client(uuid4().hex, per_minute=8, concurrent=3, budget="0.000000000011")
+                who = client(uuid4().hex, per_minute=8, concurrent=3, budget="0.000000000006")
                 assert await outcomes(shared, who, steps) == await outcomes(memory, who, steps)
 
     asyncio.run(run())
