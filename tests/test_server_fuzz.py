@@ -106,6 +106,7 @@ class Maker:
         fields = {
             "model": self._pick(("gpt-4.1", "gpt-4.1", "no-such-model", self._pick(SCALARS))),
             "messages": self._pick((usual, odd, [self._pick(SCALARS)], self._pick(SCALARS))),
+            "max_completion_tokens": 2,  # a long answer tells no more
             "stream": self._pick((True, False, self._pick(SCALARS))),
             self._pick(("max_tokens", "temperature", "n", "tools", "x" * 300, "")): self._value(3),
         }
