@@ -207,6 +207,13 @@ def test_no_key_and_no_second_line_gets_into_the_log(server: Edge, log: Log) -> 
     assert log.text.isascii()
 
 
+def test_no_key_blots_out_where_it_came_from(http: httpx.Client, log: Log) -> None:
+    http.get("/health", headers={"x-api-key": "127.0.0.1"})
+    http.get("/health", headers={"x-api-key": "health"})
+    for line in log.wait(2):
+        assert (line["remote"], line["route"]) == ("127.0.0.1", "/health")
+
+
 def test_what_fails_is_one_line_without_keys(log: Log) -> None:
     key = "sk-hs-" + "k" * 43
 

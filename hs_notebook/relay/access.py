@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
@@ -110,14 +111,13 @@ class Access:
         self._metrics.request(route, request.status, duration, request.code)
         if log.isEnabledFor(logging.INFO):
             hide = scrubber([self._key, *_presented(scope)])
-            fields = {
-                name: hide(value)[:_LONGEST] if isinstance(value, str) else value
-                for name, value in _fields(scope, request, route, duration).items()
-            }
-            log.info("request", extra={"fields": fields})
+            log.info("request", extra={"fields": _fields(scope, request, route, duration, hide)})
 
 
-def _fields(scope: Scope, request: Seen, route: str, duration: float) -> dict[str, object]:
+def _fields(
+    scope: Scope, request: Seen, route: str, duration: float, hide: Callable[[str], str]
+) -> dict[str, object]:
+    # Only what others choose is searched for keys: no "key" is to blot out where it came from.
     ttft = request.meter.ttft if request.meter is not None else None
     return {
         "method": scope["method"] if scope["method"] in _METHODS else "other",
@@ -126,13 +126,22 @@ def _fields(scope: Scope, request: Seen, route: str, duration: float) -> dict[st
         "outcome": request.outcome,
         "code": request.code,
         "client": request.client,
-        "model": request.model,
+        "model": hide(request.model)[:_LONGEST],
         "bytes": request.bytes,
         "ttft_ms": None if ttft is None else round(ttft * 1000, 1),
         "duration_ms": round(duration * 1000, 1),
-        "request_id": request.request_id,
-        "remote": str((scope.get("client") or ("",))[0]),
+        "request_id": hide(request.request_id)[:_LONGEST],
+        "remote": _address(scope),
     }
+
+
+def _address(scope: Scope) -> str:
+    """Where a request came from; a proxy may have said anything."""
+    said = str((scope.get("client") or ("",))[0])
+    try:
+        return str(ipaddress.ip_address(said))
+    except ValueError:
+        return ""
 
 
 def _watching(request: Seen, send: Send) -> Callable[[Message], Awaitable[None]]:
