@@ -6,7 +6,6 @@ where it may not, that says so, and the tests that need one are skipped.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -102,7 +101,5 @@ def find() -> str | None:
 
 
 if __name__ == "__main__" and find() is None:
-    # Debian starts the server that it installs as a service, which nobody here asked for.
-    os.environ["RUNLEVEL"] = "1"
     if not install("redis-server") or find() is None:
         print(f"Tests with a Redis are skipped: {NONE_TO_BE_HAD}.", file=sys.stderr)  # noqa: T201
