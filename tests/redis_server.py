@@ -100,6 +100,12 @@ def find() -> str | None:
     return shutil.which("redis-server")
 
 
-if __name__ == "__main__" and find() is None:
-    if not install("redis-server") or find() is None:
+def main() -> None:
+    if find() is None:
+        install("redis-server")
+    if find() is None:
         print(f"Tests with a Redis are skipped: {NONE_TO_BE_HAD}.", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
