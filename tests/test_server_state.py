@@ -350,6 +350,26 @@ def test_a_redis_that_is_away_lets_nobody_in_until_it_is_back() -> None:
         asyncio.run(run())
 
 
+@pytest.mark.parametrize(("policy", "warned"), [("allkeys-lru", True), ("noeviction", False)])
+def test_a_redis_that_may_forget_what_was_spent_is_warned_of(
+    database: str, caplog: pytest.LogCaptureFixture, policy: str, warned: bool
+) -> None:
+    with Redis.from_url(database) as redis:
+        redis.config_set("maxmemory", 2**30)
+        redis.config_set("maxmemory-policy", policy)
+
+        async def run() -> None:
+            async with opened(SharedState(database)):
+                pass
+
+        try:
+            asyncio.run(run())
+        finally:
+            redis.config_set("maxmemory", 0)
+            redis.config_set("maxmemory-policy", "noeviction")
+    assert ("noeviction" in caplog.text) == warned
+
+
 def test_who_leaves_while_coming_in_holds_nothing(database: str) -> None:
     ann = client(concurrent=1, budget="1")
     state = SharedState(database)

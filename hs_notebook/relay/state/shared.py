@@ -70,6 +70,7 @@ class SharedState:
         self._rate = MovingWindowRateLimiter(storage)
         with contextlib.suppress(Refused):  # it is in the log
             await self.check()
+            await self._warn_of_eviction()
         self._keeping = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -81,6 +82,17 @@ class SharedState:
 
     async def check(self) -> None:
         await self._step(self._redis.ping)
+
+    async def _warn_of_eviction(self) -> None:
+        from redis.exceptions import RedisError
+
+        with contextlib.suppress(RedisError, OSError):  # not every Redis tells
+            async with asyncio.timeout(self._patience):
+                memory = await self._redis.info("memory")
+            if memory.get("maxmemory") and memory.get("maxmemory_policy") != "noeviction":
+                log.warning(
+                    "The shared state may be evicted, and budgets with it: set maxmemory-policy noeviction."
+                )
 
     async def left(self, client: Client) -> Decimal | None:
         if client.budget is None:
