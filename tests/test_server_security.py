@@ -35,7 +35,10 @@ def upstream() -> Iterator[EmbeddedRelay]:
 @pytest.fixture(scope="module")
 def server(upstream: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     folder = tmp_path_factory.mktemp("relay")
-    listed: dict[str, Any] = {"hosts": ("relay.example", "[fd00::8]"), "origins": (PAGE, "http://localhost:3000/")}
+    listed: dict[str, Any] = {
+        "hosts": ("relay.example", "[fd00::8]"),
+        "origins": (PAGE, "http://localhost:3000/"),
+    }
     with edge(folder, upstream.base_url, **listed) as running:
         yield running
 
@@ -330,6 +333,65 @@ def test_who_does_not_read_holds_no_place(impatient: Edge, upstream: EmbeddedRel
 
 # Headers and paths.
 
+GET = b"GET /v1/models HTTP/1.1\r\n"
+QUESTION = b'{"model": "gpt-4.1", "messages": [{"role": "user", "content": "[simulate tokens=1]"}]}'
+CHUNK = b"%x\r\n%s\r\n" % (len(QUESTION), QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("line", "more", "body", "status"),
+    [
+        (b"", b"Content-Length: %d\r\n" % len(QUESTION), QUESTION, 200),
+        (b"", b"Transfer-Encoding: chunked\r\n", CHUNK + b"0\r\n\r\n", 200),
+        (b"", b"Content-Length: %d\r\nContent-Length: 3\r\n" % len(QUESTION), QUESTION, 400),
+        (b"", b"Content-Length: 3, 4\r\n", QUESTION, 400),
+        (b"", b"Content-Length: +3\r\n", QUESTION, 400),
+        (b"", b"Content-Length: -1\r\n", QUESTION, 400),
+        (b"", b"Content-Length: 0x3\r\n", QUESTION, 400),
+        (b"", b"Content-Length: %s\r\n" % (b"9" * 30), QUESTION, 400),
+        (b"", b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", CHUNK + b"0\r\n\r\n", 400),
+        (b"", b"Transfer-Encoding: xchunked\r\n", CHUNK, 400),
+        (b"", b"Transfer-Encoding: gzip, chunked\r\n", CHUNK, 400),
+        (b"", b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", CHUNK, 400),
+        (b"", b"Transfer-Encoding: identity\r\n", QUESTION, 400),
+        (b"", b"Transfer-Encoding: chunked\r\n", b"zz\r\n", 400),
+        (b"", b"Transfer-Encoding: chunked\r\n", b"-1\r\n", 400),
+        (b"", b"Transfer-Encoding: chunked\r\n", b"2\r\nabc\r\n", 400),
+        (b"", b"Content-Length : 3\r\n", QUESTION, 400),
+        (b"", b"X-A: a\0b\r\n", b"", 400),
+        (b"", b"X-A: a\rb\r\n", b"", 400),
+        (b"", b"X A: b\r\n", b"", 400),
+        (b"", b": b\r\n", b"", 400),
+        (b"", b"X-A\r\n", b"", 400),
+        (b"", b"Host: evil.example\r\n", b"", 400),
+        (GET, b"X-A: 1\r\n  folded\r\n", b"", 200),  # it is one line, as the standard says
+        (GET, b"X-A: %s\r\n" % (b"a" * 40_000), b"", 431),
+        (GET, b"X-A: %s\r\n" % (b"a" * 400_000), b"", 431),
+        (GET, b"X: y\r\n" * 20_000, b"", 431),
+        (b"GET /%s HTTP/1.1\r\n" % (b"a" * 40_000), b"", b"", 431),
+        (b"GET /v1/models\r\n", b"", b"", 400),
+        (b"GET  /v1/models HTTP/1.1\r\n", b"", b"", 400),
+        (b"GET /v1/models HTTP/2.0\r\n", b"", b"", 505),
+        (b"GET /v1/models HTTP/1.1 \r\n", b"", b"", 400),
+        (b"GET http://127.0.0.1/v1/models HTTP/1.1\r\n", b"", b"", 400),
+        (b"GET http://evil.example/v1/models HTTP/1.1\r\n", b"", b"", 400),
+        (b"CONNECT evil.example:443 HTTP/1.1\r\n", b"", b"", 400),
+        (b"OPTIONS * HTTP/1.1\r\n", b"", b"", 400),
+        (b"GET [::1 HTTP/1.1\r\n", b"", b"", 400),
+        (b"GET /v1/m\xc3\xb6dels HTTP/1.1\r\n", b"", b"", 400),
+        (b"GET /v1/%6dodels HTTP/1.1\r\n", b"", b"", 404),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n", b"", b"", 400),
+    ],
+)
+def test_what_could_be_understood_in_two_ways_is_refused(
+    server: Edge, line: bytes, more: bytes, body: bytes, status: int
+) -> None:
+    head = (line or b"POST /v1/chat/completions HTTP/1.1\r\n") + server.headers("Connection: close").encode()
+    (reply,) = replies(server.exchange(head + b"\r\n" + more + b"\r\n" + body))
+    assert reply.status == status
+    if status != 200:
+        assert reply.code
+
 
 def test_no_header_of_a_client_reaches_the_upstream(server: Edge, upstream: EmbeddedRelay) -> None:
     evil = {
@@ -445,15 +507,16 @@ def test_a_client_that_sent_its_next_request_already_cancels_too(
     server: Edge, upstream: EmbeddedRelay
 ) -> None:
     ahead = request("GET", "/v1/models", server.headers())
-    leaves_and_cancels(server, upstream, server.chat("[simulate ttft=60000 speed=1]") + ahead)
+    leaves_and_cancels(server, upstream, server.chat("[simulate ttft=60000 speed=1]"), ahead)
 
 
-def leaves_and_cancels(server: Edge, upstream: EmbeddedRelay, sent: bytes) -> None:
+def leaves_and_cancels(server: Edge, upstream: EmbeddedRelay, sent: bytes, then: bytes = b"") -> None:
     cancelled = upstream.stats.cancelled
     opened = server.connect(sent)
     assert within(10, lambda: upstream.stats.active_streams == 1)
     if b"stall" in sent and b'"stream": true' in sent:
         assert opened.recv(12) == b"HTTP/1.1 200"
+    opened.sendall(then)
     opened.close()
     closed = time.monotonic()
     assert within(10, lambda: upstream.stats.cancelled == cancelled + 1)

@@ -11,6 +11,8 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from hs_notebook.relay.replies import error
 
+from hs_notebook.relay.settings import LARGEST_HEAD
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -114,7 +116,10 @@ class BoundedProtocol(H11Protocol):
         self._close_in_time()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg, "bad_request")
+        if self.conn.our_state is h11.IDLE and self._ahead > LARGEST_HEAD:
+            self._refuse(431, "The headers are too large.", "headers_too_large")
+        else:
+            self._refuse(400, msg, "bad_request")
 
     def _unsupported_upgrade_warning(self) -> None:
         """No client is to fill the log."""
