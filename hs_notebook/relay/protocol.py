@@ -10,7 +10,6 @@ import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from hs_notebook.relay.replies import error
-
 from hs_notebook.relay.settings import LARGEST_HEAD
 
 if TYPE_CHECKING:
