@@ -91,6 +91,31 @@ def test_spend_adds_up_and_says_what_it_does_not_know(shell: Shell) -> None:
     assert shell.run("%holysheep spend --since 24h").result.rows == table.rows
 
 
+def test_spend_of_a_relay_here_is_another_sum(shell: Shell, tmp_path: Path) -> None:
+    """A call through a relay on this machine stands in the ledger twice: for who asked, and for the relay."""
+    ledger = shell.magics.purse.ledger
+    spent(ledger, "gpt-4.1", "0.25")
+    for user, cost in (("laptop", "0.25"), ("=ann", "1")):
+        opening = Opening(model="gpt-4.1", user=user, notebook="(relay)")
+        ledger.settle(ledger.begin(opening), Outcome(state="complete", cost=Decimal(cost)))
+    ledger.begin(Opening(model="gpt-4.1", user="laptop", notebook="(relay)"))
+    (row,) = shell.run("%holysheep spend").result.as_dicts()
+    assert (row["Calls"], str(row["Cost"])) == (1, "$0.25")
+    assert "$0.25 in all" in shell.run("%holysheep").out
+    table = shell.run("%holysheep spend --by user").result
+    assert [(row["Relay key"], row["Calls"], str(row["Cost"])) for row in table.as_dicts()] == [
+        ("=ann", 1, "$1.00"),
+        ("laptop", 2, "at least $0.25"),
+        ("all", 3, "at least $1.25"),
+    ]
+    assert table.title == "Spent by the keys of the relay"
+    (row,) = shell.run("%holysheep spend --relay").result.as_dicts()
+    assert (row["Model"], row["Calls"]) == ("gpt-4.1", 3)
+    shell.run("%holysheep spend --export calls.csv")
+    with (tmp_path / "calls.csv").open(newline="") as file:
+        assert [row["user_name"] for row in csv.DictReader(file)] == ["", "laptop", "'=ann", "laptop"]
+
+
 def test_spend_of_this_notebook_alone(shell: Shell) -> None:
     ledger = shell.magics.purse.ledger
     spent(ledger, "gpt-4.1", "0.25")

@@ -446,6 +446,29 @@ def test_a_file_of_an_older_version_is_brought_up(ledger: Ledger) -> None:
     connection.close()
 
 
+def test_a_file_of_before_there_was_a_relay(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.path.parent.mkdir(parents=True)
+    with sqlite3.connect(ledger.path) as connection:
+        upgrade(connection, STEPS[:1])
+        connection.execute(
+            "INSERT INTO calls (started_at, local_day, state, gen_ai_request_model, cost_usd, cost_pico,"
+            " notebook, process_id) VALUES ('2026-11-24T12:00:00.000Z', '2026-11-24', 'complete', 'gpt-4.1',"
+            " '0.5', 500000000000, 'a.ipynb', 1)"
+        )
+        assert version_of(connection) == 1
+    connection.close()
+    before = ledger.path.read_bytes()
+    assert only(ledger)["user_name"] == ""
+    assert ledger.spent().cost == Decimal("0.5")
+    ledger.settle(ledger.begin(Opening(model="m", user="ann")), DONE)
+    assert [row["user_name"] for row in ledger.rows()] == ["", "ann"]
+
+    other = Ledger(tmp_path / "written.db")
+    other.path.write_bytes(before)
+    assert other.begin(CALL) == 2
+    assert [row["gen_ai_request_model"] for row in other.rows()] == ["gpt-4.1", "gpt-4.1"]
+
+
 def test_a_step_that_fails_changes_nothing(ledger: Ledger) -> None:
     ledger.begin(CALL)
     broken = (*STEPS, ("DROP TABLE texts", "no such statement"))

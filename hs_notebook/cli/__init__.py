@@ -163,7 +163,7 @@ def spend(options: argparse.Namespace) -> int:
     if options.export:
         sys.stdout.write(exported(Ledger(), options.export, since))
     else:
-        sys.stdout.write(f"{spent_table(Ledger(), options.by, since, None)}\n")
+        sys.stdout.write(f"{spent_table(Ledger(), options.by, since, None, relay=options.relay)}\n")
     return 0
 
 
@@ -224,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     made = commands.add_parser("spend", help="show what calls have cost")
     made.add_argument(
         "--by", choices=("model", "day", "notebook", "user"), default="model", help="what to add up by"
+    )
+    made.add_argument(
+        "--relay", action="store_true", help="the calls of a relay's keys, and not those made here"
     )
     made.add_argument("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date")
     made.add_argument("--export", metavar="FILE", help="write every call to a .csv or .json file")

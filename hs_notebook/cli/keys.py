@@ -62,7 +62,7 @@ def key_table(clients: Sequence[Client], ledger: Ledger, path: Path) -> Table:
     notes = [] if clients else [NONE_YET]
     spent: dict[str, Spent] | None = None
     try:
-        spent = {row.name: row for row in ledger.spending("user", since=month).rows}
+        spent = {row.name: row for row in ledger.spending("user", since=month, relay=True).rows}
     except ConfigurationError as error:  # who wants to see whom to revoke sees that all the same
         notes.append(str(error))
     numbers = [Column(heading, "right") for heading in ("Calls this month", "Spent", "Budget")]

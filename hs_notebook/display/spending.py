@@ -49,7 +49,6 @@ def spending_table(
     total = msgspec.structs.replace(spending.total, name="all")
     rows = (*spending.rows, total) if len(spending.rows) > 1 else spending.rows
     apart = bool(total.simulated)
-    nameless = "(no relay key)" if spending.by == "user" else "(no name)"
     start = f" since {since.astimezone():%Y-%m-%d %H:%M}" if since else ""
     return Table(
         title=f"Spent {scope}{start}",
@@ -58,14 +57,14 @@ def spending_table(
             *_COLUMNS,
             *_SIMULATED * apart,
         ),
-        rows=tuple(_row(row, nameless) + _apart(row) * apart for row in rows),
+        rows=tuple(_row(row) + _apart(row) * apart for row in rows),
         notes=tuple(_notes(total, since, unsettled)),
     )
 
 
-def _row(spent: Spent, nameless: str) -> tuple[Any, ...]:
+def _row(spent: Spent) -> tuple[Any, ...]:
     return (
-        spent.name or nameless,
+        spent.name or "(no name)",
         spent.calls,
         spent.errors,
         spent.input_tokens,

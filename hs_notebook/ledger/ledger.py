@@ -105,14 +105,22 @@ class Ledger:
         return None
 
     def spending(
-        self, by: By = "model", *, since: Since = None, notebook: str | None = None, user: str | None = None
+        self,
+        by: By = "model",
+        *,
+        since: Since = None,
+        notebook: str | None = None,
+        user: str | None = None,
+        relay: bool = False,
     ) -> Spending:
-        """Add up the calls that began since a moment (or within a span of time).
+        """Add up the calls that began since a moment (or within a span of time), of one `notebook` or all.
 
-        Of one `notebook` or all, and of one `user` of a relay or all.
+        They are those that were made here or, with `relay` or of one `user` (the name of a relay's key),
+        those that a relay here handed on: what was asked here through it stands in the ledger twice. By
+        `"user"`, where neither is said, each has a row of its own.
         """
         with self._file.reading() as connection:
-            return spending(connection, by, since, notebook=notebook, user=user)
+            return spending(connection, by, since, notebook=notebook, user=user, relay=relay)
 
     def spent(self, *, since: Since = None, notebook: str | None = None, user: str | None = None) -> Spent:
         """Add up all of it in one figure."""

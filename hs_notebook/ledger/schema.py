@@ -70,11 +70,18 @@ _INDEXES = (
     "CREATE INDEX calls_pending ON calls (id) WHERE state = 'pending'",
 )
 
-# Who asked, where a relay serves several: OpenTelemetry's `user.name`.
+# Who asked, where a relay serves several: OpenTelemetry's `user.name`. A call through a relay on the user's
+# own machine stands here twice, as the caller's and as the relay's, so every sum is of either.
 _USERS = (
     "ALTER TABLE calls ADD COLUMN user_name TEXT NOT NULL DEFAULT ''",
-    f"CREATE INDEX calls_by_user ON calls (user_name, simulated, {_SUMMED})",
+    "DROP INDEX calls_by_model",
+    "DROP INDEX calls_by_day",
+    "DROP INDEX calls_by_notebook",
     "DROP INDEX calls_of_odd_cost",
+    f"CREATE INDEX calls_by_model ON calls ({_MODEL}, simulated, user_name, {_SUMMED})",
+    f"CREATE INDEX calls_by_day ON calls (local_day, simulated, user_name, {_SUMMED})",
+    f"CREATE INDEX calls_by_notebook ON calls (notebook, simulated, user_name, {_SUMMED})",
+    f"CREATE INDEX calls_by_user ON calls (user_name, simulated, {_SUMMED})",
     f"""CREATE INDEX calls_of_odd_cost ON calls (
         started_at, local_day, notebook, user_name, {_MODEL}, simulated, cost_pico, cost_usd, cost_known_usd,
         charged_pico, charged_usd

@@ -105,13 +105,20 @@ def spending(
     *,
     notebook: str | None = None,
     user: str | None = None,
+    relay: bool = False,
 ) -> Spending:
-    """Add up the calls that began since a moment, of one notebook or all, of one user or all."""
+    """Add up the calls that began since a moment, of one notebook or all.
+
+    They are those that were made here or, with `relay` or of one user, those that a relay here handed on; by
+    `user`, where neither is said, all of them.
+    """
     if by not in _GROUPS:
         raise UsageError(f"Spending is not told by {by!a}.", hint=f"Ask by {', '.join(_GROUPS)}.")
     only = {"notebook": notebook, "user_name": user}
     values = {name: plain(value) for name, value in only.items() if value is not None}
     where = "".join(["started_at >= :since", *(f" AND {name} = :{name}" for name in values)])
+    if user is None and (relay or by != "user"):
+        where += f" AND +user_name {'!=' if relay else '='} ''"  # + keeps to the grouping's index
     values["since"] = since_stamp(since)
     rows: dict[str, Spent] = {}
     for part in (*_sums(connection, by, where, values), *_odd_amounts(connection, by, where, values)):

@@ -28,6 +28,7 @@ class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     model: str
     notebook: str
+    user: str = ""
 
     @property
     def note(self) -> str:
@@ -43,15 +44,15 @@ def host_name() -> str:
 def unsettled(connection: Connection, since: Since = None) -> tuple[Unsettled, ...]:
     """Return the pending calls since a moment whose process is gone, the earliest first."""
     rows = connection.execute(
-        "SELECT id, started_at, gen_ai_request_model, notebook, host_name, process_id FROM calls "
+        "SELECT id, started_at, gen_ai_request_model, notebook, user_name, host_name, process_id FROM calls "
         "WHERE state = 'pending' AND started_at >= ? ORDER BY id",
         (since_stamp(since),),
     )
     found = []
-    for number, started, model, notebook, host, process in rows:
+    for number, started, model, notebook, user, host, process in rows:
         moment = datetime.fromisoformat(started)
         if _is_gone(host, process, moment):
-            found.append(Unsettled(id=number, started_at=moment, model=model, notebook=notebook))
+            found.append(Unsettled(id=number, started_at=moment, model=model, notebook=notebook, user=user))
     return tuple(found)
 
 

@@ -56,7 +56,7 @@ def spend(magics: HolySheepMagics, words: list[str]) -> Any:
     if options.export:
         sys.stdout.write(exported(ledger, options.export, since, notebook))
         return None
-    return spent_table(ledger, options.by, since, notebook)
+    return spent_table(ledger, options.by, since, notebook, relay=options.relay)
 
 
 def spend_parser(prog: str) -> Parser:
@@ -75,19 +75,29 @@ def spend_parser(prog: str) -> Parser:
     )
     add("--since", metavar="WHEN", help="only calls since 24h, 7d, 2w or a date such as 2026-11-01")
     add("--here", action="store_true", help="only this notebook's calls")
+    add("--relay", action="store_true", help="the calls of a relay's keys, and not those made here")
     add("--export", metavar="FILE", help="write every call to a .csv or .json file")
     add("--dataframe", action="store_true", help="return every call as a pandas DataFrame")
     return parser
 
 
-def spent_table(ledger: Ledger, by: By, since: datetime | None, notebook: str | None) -> Table:
-    """Return what calls have cost, as a table."""
+def spent_table(
+    ledger: Ledger, by: By, since: datetime | None, notebook: str | None, *, relay: bool = False
+) -> Table:
+    """Return what calls have cost, as a table: those made here, or those that a relay here handed on."""
     from hs_notebook.display.spending import spending_table
 
-    spending = ledger.spending(by, since=since, notebook=notebook)
+    relay = relay or by == "user"
+    spending = ledger.spending(by, since=since, notebook=notebook, relay=relay)
     scope = "in all" if notebook is None else f"in {notebook or 'this notebook'}"
-    unsettled = [call for call in ledger.unsettled(since=since) if notebook in {None, call.notebook}]
-    return spending_table(spending, scope=scope, since=since, unsettled=unsettled)
+    unsettled = [
+        call
+        for call in ledger.unsettled(since=since)
+        if notebook in {None, call.notebook} and bool(call.user) == relay
+    ]
+    return spending_table(
+        spending, scope="by the keys of the relay" if relay else scope, since=since, unsettled=unsettled
+    )
 
 
 def exported(ledger: Ledger, file: str, since: datetime | None, notebook: str | None = None) -> str:
