@@ -70,8 +70,9 @@ export class AnswerView implements Watcher {
   #summary(reading: Reading, resumed: number): string {
     const { usage } = reading;
     const number = (count: number): string => count.toLocaleString("en");
-    const tokens = usage ? `${number(usage.prompt_tokens)} in, ${number(usage.completion_tokens)} out` : `≈${number(this.#tokens)} out (estimated)`;
-    const parts = [visible(reading.model || this.#model), tokens];
+    const parts = [visible(reading.model || this.#model)];
+    if (usage) parts.push(`${number(usage.prompt_tokens)} in, ${number(usage.completion_tokens)} out`);
+    else if (this.#tokens) parts.push(`≈${number(this.#tokens)} out (estimated)`);
     if (this.#first) parts.push(`first token ${seconds(this.#first - this.#asked)}`);
     const spent = this.#latest - this.#first;
     const counted = usage?.completion_tokens ?? this.#tokens;
