@@ -59,7 +59,8 @@ class Running:
 
     @property
     def base_url(self) -> str:
-        return self.said(r"^relay on (http://127\.0\.0\.1:\d+/v1), for ")
+        port = self.said(r"^relay on http://[0-9.]+:(\d+)/v1, for ")
+        return f"http://127.0.0.1:{port}/v1"
 
     @property
     def keys(self) -> KeyFile:
@@ -174,13 +175,13 @@ ENDLESS = "[simulate tokens=100000 tps=200 ttft=1]"
 
 
 @pytest.mark.parametrize(
-    ("grace", "signals", "status"),
-    [("0.1", [signal.SIGINT], 0), ("600", [signal.SIGTERM, signal.SIGTERM], 130)],
+    ("grace", "host", "signals", "status"),
+    [("0.1", "0.0.0.0", [signal.SIGINT], 0), ("600", "127.0.0.1", [signal.SIGTERM, signal.SIGTERM], 130)],
 )
 def test_what_does_not_end_in_time_is_cut_and_written_down(
-    tmp_path: Path, grace: str, signals: list[signal.Signals], status: int
+    tmp_path: Path, grace: str, host: str, signals: list[signal.Signals], status: int
 ) -> None:
-    with started(tmp_path, "--upstream", "simulated", "--grace", grace) as running:
+    with started(tmp_path, "--upstream", "simulated", "--grace", grace, "--host", host) as running:
         where = running.base_url
         with reading(running, running.keys.add("ann"), ENDLESS) as reply:
             pieces = reply.iter_raw()
@@ -192,7 +193,9 @@ def test_what_does_not_end_in_time_is_cut_and_written_down(
                 b"".join(pieces)
         assert running.process.wait(PATIENCE) == status
     assert states(running) == ["stopped"]
-    assert "Traceback" not in running.err.read_text()
+    said = running.err.read_text()
+    assert "Traceback" not in said
+    assert ("Other machines can reach it by plain http: put TLS before it" in said) is (host == "0.0.0.0")
 
 
 def test_several_workers_share_a_port_and_one_that_dies_is_replaced(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import sys
 from dataclasses import dataclass, replace
@@ -117,12 +118,20 @@ def _settings(options: argparse.Namespace, upstream: str) -> RelaySettings:
         upstream=upstream,
         key="",
         keys=keys.key_path(options),
-        hosts=tuple(map(host_name, options.allow_host)),
+        hosts=tuple(map(host_name, [*_own_name(options.host), *options.allow_host])),
         origins=tuple(map(web_origin, options.allow_origin)),
         state=options.state,
         linger=options.linger,
         connections=options.connections,
     )
+
+
+def _own_name(host: str) -> list[str]:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return [host]
+    return []  # who calls an address calls by it
 
 
 def _announce(address: str, served: _Served) -> None:
