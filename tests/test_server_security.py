@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,12 +17,14 @@ from loopback import Loopback, hello_page
 
 from hs_notebook.errors import UsageError
 from hs_notebook.relay import EmbeddedRelay, Simulation
-from hs_notebook.relay.guard import host_name, web_origin
+from hs_notebook.relay.guard import Guard, host_name, web_origin
+from hs_notebook.relay.settings import RelaySettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loopback import Connection
+    from starlette.types import Message, Receive, Scope, Send
 
 ENDPOINTS = ("/v1/chat/completions", "/api/chat/stream")
 PAGE = "https://app.example"
@@ -102,6 +106,39 @@ def test_a_host_is_one_of_the_relay_s_names(server: Edge, host: str, status: int
     assert reply.status == status
     if status != 200:
         assert reply.code == {421: "unknown_host", 400: "bad_host"}[status]
+
+
+@pytest.mark.parametrize(
+    ("host", "own", "passes"),
+    [
+        ("10.0.0.5:8787", "10.0.0.5", True),
+        ("[2001:db8::5]", "2001:db8::5", True),
+        ("[2001:DB8:0:0::5]", "2001:db8::5", True),
+        ("10.0.0.6", "10.0.0.5", False),
+        ("evil.example", "10.0.0.5", False),
+        ("127.0.0.1", "10.0.0.5", True),
+    ],
+)
+def test_the_address_that_was_called_is_a_name(host: str, own: str, passes: bool) -> None:
+    """No page of another name can be of one origin with it."""
+    said: list[Any] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    scope: Scope = {
+        "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "http_version": "1.1",
+        "server": (own, 8787), "headers": [(b"host", host.encode())],
+    }  # fmt: skip
+    guard = Guard(app, RelaySettings(upstream="http://x/v1", key="", keys=Path("none")))
+    asyncio.run(guard(scope, receive, send))
+    assert said[0]["status"] == (200 if passes else 421)
 
 
 @pytest.mark.parametrize("line", ["GET /v1/models HTTP/1.1", "GET /v1/models HTTP/1.0"])

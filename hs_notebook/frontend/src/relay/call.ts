@@ -16,8 +16,8 @@ export interface Watcher {
 export const ATTEMPTS = 5; // to go on, in a row, without anything new
 const BASE = 250; // ms of the first wait at most; it doubles
 const CAP = 8_000;
-const FIRST = 150_000; // ms for a reply to begin; the relay itself gives up before
-const SILENCE = 45_000; // ms without a byte; the relay sends a comment every 15 s
+export const FIRST = 150_000; // ms for a reply to begin; the relay itself gives up before
+export const SILENCE = 45_000; // ms without a byte; the relay sends a comment every 15 s
 
 const STOPPED: Ending = { state: "stopped", note: "" };
 

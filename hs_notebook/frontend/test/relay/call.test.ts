@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { ATTEMPTS, Call, type World } from "../../src/relay/call";
+import { expect, test, vi } from "vitest";
+import { ATTEMPTS, Call, FIRST, SILENCE, type World } from "../../src/relay/call";
 import { listModels } from "../../src/relay/models";
 
 const frame = (text: string, reason: string | null = null): string =>
@@ -179,6 +179,27 @@ test("Stop before the reply begins is at once, and the stream is left when it be
   expect(world.paths).toEqual([POST]);
   begin(new Response("", { headers: { "x-stream-id": "s1" } }));
   await expect.poll(() => world.paths).toEqual([POST, "DELETE /v1/streams/s1"]);
+});
+
+test("a connection that says nothing for too long is taken for broken", async () => {
+  vi.useFakeTimers();
+  try {
+    const silent = stream(numbered(ANSWER.slice(0, 1)), { hangs: true });
+    const never: Step = (init) =>
+      new Promise((_, reject) => init.signal!.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError"))));
+    const world = new Script(silent, never, stream(numbered(ANSWER.slice(1), 2)));
+    const call = world.call();
+    const ending = call.run();
+    await vi.advanceTimersByTimeAsync(SILENCE - 1);
+    expect(world.paths).toEqual([POST]);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(world.paths).toEqual([POST, GET]);
+    await vi.advanceTimersByTimeAsync(FIRST + 1);
+    expect([await ending, world.text, call.resumed]).toEqual([{ state: "complete", note: "" }, "Hello", 2]);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test("models are listed, and what is wrong is said", async () => {
