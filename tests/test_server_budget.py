@@ -102,8 +102,8 @@ class Office:
         return self.http.post(url, json=body, headers={"x-api-key": key})
 
     def charged(self, user: str) -> Decimal:
-        """What is counted against a budget, once nothing of it is under way."""
-        assert within(PATIENCE, lambda: not self.ledger.spent(user=user).pending)
+        """What is counted against a budget, once nothing is under way."""
+        assert within(PATIENCE, lambda: not self._server.gateway.calls)
         return self.ledger.spent(user=user).charged
 
 

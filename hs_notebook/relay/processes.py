@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
+from hs_notebook.errors import HolySheepError
 from hs_notebook.relay.metrics import shared_by_workers
 from hs_notebook.relay.serving import configuration
 
@@ -91,7 +94,11 @@ class _Worker:
         parent = multiprocessing.parent_process()
         if parent is not None:
             threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-        return self.application()
+        try:
+            return self.application()
+        except HolySheepError as error:  # of a key or a file that was there when the relay began
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            sys.exit(STARTUP_FAILURE)
 
 
 def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
