@@ -76,6 +76,16 @@ CASES = {
     "the last event name counts": (b"event: x\nevent: y\ndata: a\n\n", [event("a", "y")]),
     "empty event name": (b"event: x\nevent:\ndata: a\n\n", [event("a")]),
     "id stays": (b"id: 1\ndata: a\n\ndata: b\n\n", [event("a", last_id="1"), event("b", last_id="1")]),
+    "numbered": (
+        b"id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: c\n\n",
+        [event("a", last_id="1"), event("b", last_id="2"), event("c", last_id="2")],
+    ),
+    "numbered, with a NUL": (b"data: a\n\nid: 1\0\ndata: b\n\n", [event("a"), event("b")]),
+    "numbered, in two lines": (
+        b"data: a\n\nid: 1\ndata: b\ndata: c\n\n",
+        [event("a"), event("b\nc", last_id="1")],
+    ),
+    "numbered, CRLF": (b"data: a\n\nid: 1\r\ndata: b\r\n\r\n", [event("a"), event("b", last_id="1")]),
     "id reset by an empty one": (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [event("a", last_id="1"), event("b")]),
     "id with NUL is ignored": (b"id: 1\nid: 2\x003\ndata: a\n\n", [event("a", last_id="1")]),
     "id of a block without data": (b"id: 7\n\ndata: a\n\n", [event("a", last_id="7")]),
@@ -100,6 +110,9 @@ CASES = {
     "a BOM alone": (b"\xef\xbb\xbf", []),
 }
 LAST_IDS = {
+    "numbered": "2",
+    "numbered, in two lines": "1",
+    "numbered, CRLF": "1",
     "id stays": "1",
     "id with NUL is ignored": "1",
     "id of a block without data": "7",
@@ -160,6 +173,16 @@ def test_cuts_change_nothing(data: bytes, draw: st.DataObject, limit: int) -> No
     whole = fed([data], limit)
     assert fed(cut(data, places), limit) == whole
     assert fed((data[place : place + 1] for place in range(len(data))), limit) == whole
+
+
+FRAMES = [b"id: 1\ndata: a\n\n", b"data: b\n\n", b"id: 2\0\ndata: c\n\n", b"id: 3\r\ndata: d\n\n"]
+FRAMES += [b"id: \ndata: e\n\n", b"id:  4\ndata: \n\n", b"id: 5\ndata: f\ndata: g\n\n", b"id: 6\ndata:h\n\n"]
+
+
+@given(frames=st.lists(st.sampled_from(FRAMES), max_size=8), limit=st.sampled_from([1, 8, 20, MIB]))
+def test_frames_one_by_one_are_the_same(frames: list[bytes], limit: int) -> None:
+    """The short ways are taken by whole frames alone."""
+    assert fed(frames, limit) == fed([b"".join(frames)], limit)
 
 
 def read_slowly(data: bytes) -> list[ServerSentEvent]:

@@ -40,6 +40,7 @@ def create_app(gateway: Gateway) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await gateway.open()
+        await streams.open()
         try:
             yield
         finally:

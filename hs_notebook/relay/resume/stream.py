@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.relay.passing import BrokenOff, hand_on
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.resume.log import Log
 from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
-from hs_notebook.relay.upstream import STREAM
+from hs_notebook.relay.upstream import STREAM, Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hs_notebook.relay.gateway import Gateway
     from hs_notebook.relay.keys import Client
     from hs_notebook.relay.metering import Meter
-    from hs_notebook.relay.upstream import Headers
 
 _LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
 
@@ -44,13 +43,23 @@ class Name:
     digest: str = ""  # of the body
 
 
+class Keeper(Protocol):
+    """Who finds a stream when it is asked for."""
+
+    async def refused(self, stream: Stream) -> None:
+        """Forget a stream that never began."""
+
+    def over(self, stream: Stream) -> None:
+        """Keep one that has ended for a while."""
+
+
 class Stream:
     """An answer under way, or over and kept. It is the sink that its upstream is handed on to.
 
-    `begun` is the head of the reply, or why there is none. `over` is called once, when nothing more comes.
+    `begun` is the head of the reply, or why there is none.
     """
 
-    def __init__(self, name: Name, gateway: Gateway, over: Callable[[Stream], None]) -> None:
+    def __init__(self, name: Name, gateway: Gateway, keeper: Keeper) -> None:
         settings = gateway.settings
         self.name = name
         self.log = Log(settings.buffer)
@@ -60,7 +69,7 @@ class Stream:
         self.changed: Callable[[], None] | None = None  # who copies the log
         self.meter: Meter | None = None
         self._gateway = gateway
-        self._over = over
+        self._keeper = keeper
         self._numbering = Numbering()
         self._head: Head | None = None
         self._body = bytearray()
@@ -94,7 +103,7 @@ class Stream:
         if self._leaving is not None:
             self._leaving.cancel()
         self.wake()
-        self._over(self)
+        self._keeper.over(self)
         if not task.cancelled() and (error := task.exception()) is not None:
             said = {"message": "A stream failed.", "exception": error, "task": task}
             task.get_loop().call_exception_handler(said)
@@ -137,6 +146,7 @@ class Stream:
     async def refuse(self, refused: Refused) -> None:
         """Take note that there is no answer."""
         if not self.begun.done():
+            await self._keeper.refused(self)  # first: who hears of it may ask again at once
             self.begun.set_result(refused)
 
     async def _wait_for_room(self) -> None:
@@ -148,9 +158,13 @@ class Stream:
         except TimeoutError:
             raise BrokenOff from None  # who is attached does not read
 
+    def stop(self) -> None:
+        """Cancel the upstream."""
+        self._task.cancel()
+
     async def cancel(self) -> None:
         """Cancel the upstream; return when that is written down."""
-        self._task.cancel()
+        self.stop()
         await asyncio.wait((self._task,))
 
     # --- the clients' side ---------------------------------------------------------------------------

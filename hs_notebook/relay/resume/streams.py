@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import secrets
@@ -12,8 +13,11 @@ from starlette.responses import Response
 
 from hs_notebook.relay.access import identify, seen
 from hs_notebook.relay.replies import Refused
+from hs_notebook.relay.resume.elsewhere import Mirror, Remote, kept_of, reached
 from hs_notebook.relay.resume.following import Following, Local
 from hs_notebook.relay.resume.stream import Name, Stream
+from hs_notebook.relay.settings import MEMORY
+from hs_notebook.relay.state.streams import SharedStreams
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Gateway
     from hs_notebook.relay.keys import Client
+    from hs_notebook.relay.resume.elsewhere import Kept
     from hs_notebook.relay.resume.following import Source
 
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
+_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _LONGEST_KEY = 255
 
 
@@ -35,6 +41,16 @@ class Streams:
         self._gateway = gateway
         self._streams: dict[str, Stream] = {}
         self._once: dict[str, Stream] = {}
+        self._shared: SharedStreams | None = None
+        self._mirror: Mirror | None = None
+
+    async def open(self) -> None:
+        """Begin, on the loop that serves."""
+        settings = self._gateway.settings
+        if settings.state != MEMORY:
+            self._shared = SharedStreams(settings.state, kept=settings.kept)
+            await self._shared.open()
+            self._mirror = Mirror(self._shared, self._left)
 
     async def close(self) -> None:
         """Cancel what is under way; return when that is written down."""
@@ -42,6 +58,9 @@ class Streams:
             for stream in self._streams.values():
                 if not stream.ended:
                     group.create_task(stream.cancel())
+        if self._mirror is not None and self._shared is not None:
+            await self._mirror.close()
+            await self._shared.close()
 
     def wanted(self, request: Request, asked: Asked) -> bool:
         """Tell whether a request asks for a stream that can be resumed."""
@@ -51,44 +70,94 @@ class Streams:
         """Answer a request for a stream, with one that runs already where it was asked for before."""
         name = _name(client, asked, request.headers.get("idempotency-key"))
         known = self._once.get(name.once)
-        if known is not None and known.name.digest != name.digest:
-            said = "The idempotency key was used with another body."
-            raise Refused(422, said, code="IDEMPOTENCY_MISMATCH", param="Idempotency-Key")
+        if known is None and (source := await self._begun_elsewhere(name)) is not None:
+            return self._follow(source, 0)
+        if known is not None:
+            _check_body(known.name.digest, name)
         stream = known or self._start(name, client, asked)
         seen(request.scope).call = stream
         return self._follow(Local(stream), 0)
+
+    async def _begun_elsewhere(self, name: Name) -> Source | None:
+        """Return the stream that another worker began for an idempotency key; none binds it to this one."""
+        if self._shared is None or not name.once:
+            return None
+        with reached(self._shared):
+            found = await self._shared.claim(name.id, name.once, name.digest, self._gateway.settings.total)
+        if found is None:
+            return None
+        stream, digest = found
+        _check_body(digest, name)
+        return Local(self._streams[stream]) if stream in self._streams else self._remote(stream)
 
     async def resume(self, request: Request) -> ASGIApp:
         """Go on with a stream."""
         client = identify(request.scope, self._gateway.keys)
         after = _last_event(request.headers.get("last-event-id"))
-        return self._follow(Local(self._found(request, client)), after)
+        stream = await self._found(request, client)
+        return self._follow(Local(stream) if isinstance(stream, Stream) else self._remote(stream), after)
 
     async def leave(self, request: Request) -> Response:
         """Cancel a stream that nobody wants any more."""
         client = identify(request.scope, self._gateway.keys)
-        stream = self._found(request, client)
-        self._forget(stream)
-        await stream.cancel()
+        stream = await self._found(request, client)
+        if isinstance(stream, Stream):
+            self._forget(stream)
+            await stream.cancel()
+        await self._leave_elsewhere(request.path_params["id"])
         return Response(status_code=204)
 
-    def _found(self, request: Request, client: Client) -> Stream:
-        stream = self._streams.get(request.path_params["id"])
-        if stream is None or stream.name.owner != client.sha256:
-            raise not_found()
-        return stream
+    async def _leave_elsewhere(self, stream: str) -> None:
+        if self._shared is not None and (kept := await self._kept(stream)) is not None:
+            with reached(self._shared):
+                await self._shared.leave(stream, kept.once)
+
+    async def _found(self, request: Request, client: Client) -> Stream | str:
+        """Return a stream of this worker's, or the id of another's; raises `Refused` for all others."""
+        name = request.path_params["id"]
+        stream = self._streams.get(name)
+        kept = await self._kept(name) if stream is None else None
+        owner = stream.name.owner if stream else kept.owner if kept else None
+        if owner != client.sha256:
+            raise Refused(404, "There is no such stream.", code="STREAM_NOT_FOUND")
+        return stream or str(name)
+
+    async def _kept(self, stream: str) -> Kept | None:
+        if self._shared is None or not _ID.fullmatch(stream):
+            return None
+        with reached(self._shared):
+            found = await self._shared.head(stream)
+        return None if found is None else kept_of(found)
+
+    def _remote(self, stream: str) -> Source:
+        assert self._shared is not None  # noqa: S101 - it led to the stream
+        return Remote(self._shared, stream)
 
     def _follow(self, source: Source, after: int | None) -> Following:
         return Following(source=source, after=after, patience=self._gateway.settings.total)
 
     def _start(self, name: Name, client: Client, asked: Asked) -> Stream:
-        stream = self._streams[name.id] = Stream(name, self._gateway, self._over)
+        stream = self._streams[name.id] = Stream(name, self._gateway, self)
         if name.once:
             self._once[name.once] = stream
         stream.start(client, asked)
+        if self._mirror is not None:
+            self._mirror.add(stream)
         return stream
 
-    def _over(self, stream: Stream) -> None:
+    def _left(self, stream: Stream) -> None:
+        self._forget(stream)
+        stream.stop()
+
+    async def refused(self, stream: Stream) -> None:
+        """Forget a stream that never began."""
+        self._forget(stream)
+        if self._shared is not None:
+            with contextlib.suppress(*self._shared.failures):
+                await self._shared.forget(stream.name.id, stream.name.once)
+
+    def over(self, stream: Stream) -> None:
+        """Keep a stream that has ended for a while."""
         if stream.refused:
             self._forget(stream)
         else:
@@ -101,9 +170,10 @@ class Streams:
             del self._once[stream.name.once]
 
 
-def not_found() -> Refused:
-    """Return the refusal of a stream that there is not, or not for this key."""
-    return Refused(404, "There is no such stream.", code="STREAM_NOT_FOUND")
+def _check_body(digest: str, name: Name) -> None:
+    if digest != name.digest:
+        said = "The idempotency key was used with another body."
+        raise Refused(422, said, code="IDEMPOTENCY_MISMATCH", param="Idempotency-Key")
 
 
 def _name(client: Client, asked: Asked, key: str | None) -> Name:

@@ -1,0 +1,566 @@
+"""Streams that outlive their connection: what the relay server promises, seen from its clients."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import threading
+import time
+import tracemalloc
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from cutting import CuttingProxy
+from hypothesis import given
+from hypothesis import strategies as st
+from loopback import SSE, Connection, Loopback, frame
+from openai import OpenAI
+
+from hs_notebook import HolySheep
+from hs_notebook.ledger import Ledger
+from hs_notebook.prices import load_book
+from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.relay.keys import KeyFile
+from hs_notebook.relay.resume import following
+from hs_notebook.relay.resume.log import EventsLost, Log
+from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
+from hs_notebook.relay.server import RelayServer
+from hs_notebook.relay.settings import RelaySettings
+from hs_notebook.wire.retry import RetryPolicy
+from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from redis_server import RedisServer
+
+PATIENCE = 20.0
+LONG = "[simulate tokens=100000 speed=1]"  # still under way when the test is over
+RESUMABLE = {"x-stream-resume": "1"}
+QUICK = RetryPolicy(base=0.001, cap=0.01)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+PIECES = [
+    b"data: a\n\n",
+    b"data: b\ndata: \xc3\xa9\n",
+    b"\n",
+    b"\r\n",
+    b"\r",
+    b": c\n\n",
+    b"id: 7\n",
+    b"event: x\n",
+]
+PIECES += [b"retry: 5\n", b"retry: 6\n\n", b"data", b": d", b"\xef\xbb\xbf", b"id\n\n", b"data: [DONE]\n\n"]
+BYTES = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
+
+
+def meaning(events: list[ServerSentEvent]) -> list[tuple[str, str]]:
+    return [(event.event, event.data) for event in events]
+
+
+@given(data=BYTES, draw=st.data())
+def test_numbered_events_mean_the_same_however_they_were_cut(data: bytes, draw: st.DataObject) -> None:
+    plain = SSEDecoder().feed(data)
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=6)))
+    numbering = Numbering()
+    numbered = [
+        event
+        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)
+        for event in numbering.feed(data[start:end])
+    ]
+    back = SSEDecoder().feed(b"".join(numbered))
+    assert meaning(back) == meaning(plain)
+    assert [event.id for event in back] == [str(number) for number in range(1, len(plain) + 1)]
+    # A resumed client begins anywhere between two events, and the log parts them at blank lines.
+    assert all(event.count(b"\n\n") == 1 and event.endswith(b"\n\n") for event in numbered)
+    if plain:
+        assert meaning(SSEDecoder().feed(b"".join(numbered[1:]))) == meaning(plain[1:])
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65536, b"data: x\n" * 8192])
+def test_an_event_without_end_is_given_up(piece: bytes) -> None:
+    numbering = Numbering()
+    fed = 0
+    with pytest.raises(EventTooLarge):  # noqa: PT012 - nobody knows which piece is one too many
+        while fed < 100:
+            fed += 1
+            numbering.feed(piece)
+    assert fed > 16
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+def event(number: int, size: int) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (number, random.Random(number).randbytes(size).hex().encode())
+
+
+@given(
+    steps=st.lists(st.one_of(st.integers(0, 4000), st.just(-1)), max_size=40),
+    limit=st.sampled_from([0, 3000, 50_000]),
+    draw=st.data(),
+)
+def test_the_log_gives_exactly_what_follows(steps: list[int], limit: int, draw: st.DataObject) -> None:
+    """A step is the size of an event more, or that somebody reads all there is."""
+    log = Log(limit)
+    events: list[bytes] = []
+    for step in steps:
+        if step < 0:
+            log.take(log.last)
+        else:
+            events.append(event(len(events) + 1, step))
+            log.append(events[-1])
+        assert log.first <= log.taken + 1  # what nobody has read is never dropped
+        number = draw.draw(st.integers(0, len(events)))
+        if number < log.first - 1:
+            with pytest.raises(EventsLost) as lost:
+                log.after(number)
+            assert (lost.value.first, lost.value.last) == (number + 1, log.first - 1)
+        else:
+            found, at = b"", number
+            while (more := log.after(at))[0]:
+                found, at = found + more[0], more[1]
+            assert found == b"".join(events[number:])
+            assert at == log.last
+
+
+def test_the_log_of_a_long_stream_stays_small() -> None:
+    words = [f" {word}" for word in (__doc__ or "").split()]
+    dice = random.Random(1)
+    tracemalloc.start()
+    try:
+        log, sizes = Log(48 * 1024), []
+        for number in range(1, 16_001):
+            fields = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000}
+            fields |= {
+                "model": "gpt-4.1",
+                "choices": [{"index": 0, "delta": {"content": dice.choice(words)}}],
+            }
+            log.append(f"id: {number}\ndata: {json.dumps(fields)}\n\n".encode())
+            log.take(number)
+            if number > 8000 and number % 50 == 0:
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert max(sizes) < 120_000
+    half = len(sizes) // 2
+    assert max(sizes[half:]) < 1.1 * max(sizes[:half])
+    assert log.last - log.first > 3000  # a minute at 50 tokens a second
+
+
+# --- one worker ----------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A relay server before a simulated upstream, and a client of it."""
+
+    simulation: EmbeddedRelay
+    servers: list[RelayServer]
+    keys: KeyFile
+    ledger: Ledger
+
+    def client(self, user: str, **limits: Any) -> User:
+        key = self.keys.add(user, **({"per_minute": 1000, "concurrent": 50} | limits))
+        return User(self, user, key)
+
+
+class User:
+    """Who holds a key, at the first worker or another."""
+
+    def __init__(self, world: World, name: str, key: str) -> None:
+        self.world, self.name, self.key = world, name, key
+        self.at = [
+            httpx.Client(
+                base_url=server.base_url, headers={"x-api-key": key}, timeout=PATIENCE, trust_env=False
+            )
+            for server in world.servers
+        ]
+
+    def post(self, prompt: str, worker: int = 0, **headers: Any) -> Any:
+        """A context manager of the reply, which is a stream that can be resumed."""
+        return self.at[worker].stream(
+            "POST", "/chat/completions", json=body(prompt), headers=RESUMABLE | headed(headers)
+        )
+
+    def get(self, stream: str, after: int | str | None = None, worker: int = 0) -> httpx.Response:
+        headers = {} if after is None else {"last-event-id": str(after)}
+        return self.at[worker].get(f"/streams/{stream}", headers=headers)
+
+    def rows(self) -> list[str]:
+        return [row["state"] for row in self.world.ledger.rows() if row["user_name"] == self.name]
+
+    def begun(self, prompt: str = LONG, **headers: Any) -> str:
+        """Begin a stream, read a bit of it and go away."""
+        with self.post(prompt, **headers) as reply:
+            next(reply.iter_raw())
+            return str(reply.headers["x-stream-id"])
+
+
+def headed(names: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in names.items()}
+
+
+def body(prompt: str) -> dict[str, Any]:
+    return {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": prompt}]}
+
+
+def numbers(text: str) -> list[int]:
+    return [int(line[4:]) for line in text.splitlines() if line.startswith("id: ")]
+
+
+def code(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["error"]["code"]
+
+
+def started(stack: ExitStack, folder: Path, workers: int = 1, **settings: Any) -> World:
+    simulation = stack.enter_context(EmbeddedRelay(Simulation(speed=math.inf)))
+    ledger = Ledger(folder / "ledger.db")
+    told = RelaySettings(
+        upstream=simulation.base_url, key="cr_upstream_1234", keys=folder / "keys", **settings
+    )
+    servers = [
+        stack.enter_context(RelayServer(told, ledger=ledger, prices=load_book())) for _ in range(workers)
+    ]
+    return World(simulation, servers, KeyFile(told.keys), ledger)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with ExitStack() as stack:
+        yield started(stack, tmp_path_factory.mktemp("one"))
+
+
+def test_numbers_come_only_where_they_were_asked_for(world: World) -> None:
+    user = world.client("plain")
+    for headers in ({}, {"x-stream-resume": "0"}):
+        reply = user.at[0].post("/chat/completions", json=body("[simulate tokens=5]"), headers=headers)
+        assert "x-stream-id" not in reply.headers
+        assert numbers(reply.text) == []
+    with user.post("[simulate tokens=5]") as resumable:
+        resumable.read()
+    assert len(resumable.headers["x-stream-id"]) >= 32
+    assert numbers(resumable.text) == list(range(1, 9))
+    said = [meaning(SSEDecoder().feed(one.content)) for one in (reply, resumable)]
+    assert [json.loads(data)["choices"] for _, data in said[0][:-1]] == [
+        json.loads(data)["choices"] for _, data in said[1][:-1]
+    ]
+    assert said[0][-1] == said[1][-1] == ("message", "[DONE]")
+
+
+def test_it_goes_on_exactly_where_it_was(world: World) -> None:
+    user = world.client("going-on")
+    with user.post("[simulate tokens=600]") as reply:
+        whole = reply.read()
+    stream = reply.headers["x-stream-id"]
+    assert user.get(stream).content == whole
+    for after in (0, 1, 70, 300, 602, 603):
+        rest = user.get(stream, after)
+        assert rest.headers["x-stream-id"] == stream
+        assert rest.headers["content-type"] == reply.headers["content-type"]
+        assert whole.endswith(rest.content)
+        assert numbers(rest.text) == list(range(after + 1, 604))
+    assert user.rows() == ["complete"]
+
+
+def test_what_cannot_be_gone_on_with(world: World) -> None:
+    user, other = world.client("one"), world.client("other")
+    with user.post("[simulate tokens=5]") as reply:
+        reply.read()
+    stream = reply.headers["x-stream-id"]
+    assert code(user.get(stream, 9)) == (416, "EVENT_UNKNOWN")
+    for nonsense in ("x", "-1", "1.5", "9" * 30, "0x1", "", "1, 2"):
+        assert user.get(stream, nonsense).status_code == 400, nonsense
+    strange = (code(other.get(stream, 1)), code(user.get("x" * 32, 1)))
+    assert set(strange) == {(404, "STREAM_NOT_FOUND")}
+    assert other.at[0].delete(f"/streams/{stream}").status_code == 404
+    nobody = httpx.get(f"{world.servers[0].base_url}/streams/{stream}", trust_env=False)
+    assert code(nobody) == (401, "MISSING_AUTH")
+    assert user.get(stream, 8).text == ""
+
+
+def test_who_wants_no_more_stops_the_upstream_and_frees_the_place(world: World) -> None:
+    user = world.client("leaver", concurrent=1)
+    cancelled = world.simulation.stats.cancelled
+    stream = user.begun()
+    with user.post("[simulate tokens=1]") as reply:
+        reply.read()
+    assert code(reply) == (429, "concurrency_limit_exceeded")  # the upstream goes on
+    assert user.at[0].delete(f"/streams/{stream}").status_code == 204
+    assert user.rows() == ["stopped"]
+    until(lambda: world.simulation.stats.cancelled == cancelled + 1)
+    assert user.get(stream).status_code == 404
+    assert user.at[0].delete(f"/streams/{stream}").status_code == 404
+    with user.post("[simulate tokens=1]") as reply:
+        assert reply.status_code == 200
+        reply.read()
+
+
+def test_the_same_request_again_joins_its_stream(world: World) -> None:
+    user, other = world.client("again"), world.client("again-other")
+    requests = world.simulation.stats.requests
+    stream = user.begun("[simulate tokens=100]", idempotency_key="k")
+    for _ in range(2):
+        with user.post("[simulate tokens=100]", idempotency_key="k") as reply:
+            assert numbers(reply.read().decode()) == list(range(1, 104))
+        assert reply.headers["x-stream-id"] == stream
+    with user.post("[simulate tokens=101]", idempotency_key="k") as reply:
+        reply.read()
+    assert code(reply) == (422, "IDEMPOTENCY_MISMATCH")
+    assert world.simulation.stats.requests == requests + 1
+    assert other.begun("[simulate tokens=100]", idempotency_key="k") != stream
+    for key in ("", "x" * 256):
+        with user.post("?", idempotency_key=key) as reply:
+            assert reply.status_code == 400
+    until(lambda: user.rows() == ["complete"])
+
+
+def test_many_at_once_begin_one_stream(world: World) -> None:
+    user = world.client("at-once")
+    requests = world.simulation.stats.requests
+    together = threading.Barrier(4)
+    found: list[str] = []
+
+    def ask() -> None:
+        together.wait(PATIENCE)
+        with user.post("[simulate tokens=50]", idempotency_key="k") as reply:
+            reply.read()
+        found.append(reply.headers["x-stream-id"] + reply.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert world.simulation.stats.requests == requests + 1
+
+
+@pytest.mark.parametrize("fault", ["503", "401", "html"])
+def test_a_refusal_is_forgotten(world: World, fault: str) -> None:
+    user = world.client(f"refused-{fault}")
+    prompt = f"[simulate tokens=5 fault={fault}-once] {user.key}"
+    with user.post(prompt, idempotency_key="k") as reply:
+        reply.read()
+    assert reply.status_code >= 500
+    assert "x-stream-id" not in reply.headers
+    with user.post(prompt, idempotency_key="k") as reply:
+        assert "[DONE]" in reply.read().decode()
+    until(lambda: user.rows() == ["error", "complete"])
+
+
+def test_how_an_upstream_ends_is_told(world: World) -> None:
+    user = world.client("endings")
+    with user.post("[simulate tokens=50 fault=cut after=10]") as reply:
+        text = reply.read().decode()  # the body ends as it should: there is no more
+    assert "[DONE]" not in text
+    assert numbers(user.get(reply.headers["x-stream-id"], 3).text) == numbers(text)[3:]
+    with user.post("[simulate tokens=5 fault=wholejson]", idempotency_key="k") as reply:
+        whole = reply.read()
+    assert "x-stream-id" not in reply.headers
+    with user.post("[simulate tokens=5 fault=wholejson]", idempotency_key="k") as reply:
+        assert json.loads(reply.read()) == json.loads(whole)
+    until(lambda: user.rows() == ["truncated", "complete"])
+
+
+@pytest.mark.parametrize("resume", ["0", "1"])
+def test_openai_s_own_package_reads_it(world: World, resume: str) -> None:
+    key = world.keys.add(f"openai-{resume}")
+    client = OpenAI(api_key=key, base_url=world.servers[0].base_url)
+    stream = client.chat.completions.create(
+        model="gpt-4.1",
+        messages=[{"role": "user", "content": "[simulate text]\nHello, 熊!"}],
+        stream=True,
+        extra_headers={"X-Stream-Resume": resume},
+    )
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Hello, 熊!"
+    assert ("x-stream-id" in stream.response.headers) == (resume == "1")
+    client.close()
+
+
+def test_silence_is_filled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "KEEP_ALIVE", 0.05)
+    user = world.client("silent")
+    with user.post("[simulate tokens=50 fault=stall after=2]") as reply:
+        text = ""
+        for piece in reply.iter_text():
+            text += piece
+            if text.endswith(":\n\n:\n\n:\n\n"):
+                break
+    assert numbers(text) == [1, 2, 3]
+    assert len(SSEDecoder().feed(text.encode())) == 3
+    user.at[0].delete(f"/streams/{reply.headers['x-stream-id']}")
+
+
+# --- one worker with other settings --------------------------------------------------------------
+
+
+def test_the_upstream_waits_for_who_comes_back_and_for_nobody_else(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = started(stack, tmp_path, linger=1.0, kept=0.5)
+        user = world.client("away")
+        stream = user.begun()
+        for _ in range(3):  # more than `linger` in all
+            time.sleep(0.5)
+            with user.at[0].stream("GET", f"/streams/{stream}") as reply:
+                next(reply.iter_raw())
+        assert world.simulation.stats.cancelled == 0
+        until(lambda: world.simulation.stats.cancelled == 1)
+        until(lambda: user.rows() == ["stopped"])
+        until(lambda: user.get(stream).status_code == 404)  # `kept` is over
+
+
+def test_a_client_that_is_frozen_for_a_while_misses_nothing(world: World) -> None:
+    user = world.client("frozen")
+    text = "word " * 400
+    with (
+        CuttingProxy([world.servers[0].port], [3000]) as proxy,
+        HolySheep(user.key, base_url=proxy.base_url, retry=QUICK) as client,
+    ):
+        proxy.passing.clear()
+        threading.Timer(0.7, proxy.passing.set).start()  # longer than a poll of the client's
+        answer = client.ask(f"[simulate text]\n{text}", model="gpt-4.1")
+    assert (answer.text, answer.receipt.state) == (text, "complete")
+    assert answer.receipt.note == "resumed once"
+
+
+def endless(connection: Connection, server: Loopback) -> None:
+    """An upstream that never has enough."""
+    server.ask(connection)
+    connection.send(SSE)
+    dice = random.Random(1)
+    while True:
+        connection.events(*(frame(dice.randbytes(200).hex()) for _ in range(20)))
+
+
+def test_what_nobody_reads_is_not_dropped_and_what_is_gone_is_told(tmp_path: Path) -> None:
+    with Loopback(endless) as upstream, ExitStack() as stack:
+        folder = tmp_path / "keys"
+        told = RelaySettings(upstream=upstream.base_url, key="cr_1234567", keys=folder, buffer=20_000)
+        ledger = Ledger(tmp_path / "ledger.db")
+        server = stack.enter_context(RelayServer(told, ledger=ledger, prices=load_book()))
+        user = World(None, [server], KeyFile(folder), ledger).client("slow")  # type: ignore[arg-type]
+        stream = user.begun()
+        time.sleep(0.3)  # it fills the buffer now, and waits
+        with user.at[0].stream("GET", f"/streams/{stream}") as reply:
+            first, text = None, ""
+            for piece in reply.iter_text():
+                text += piece
+                first = first or int(text.removeprefix("id: ").partition("\n")[0])
+                if len(text) > 2_000_000:
+                    break
+        found = numbers(text[: text.rindex("\n\n")])
+        assert found == list(range(found[0], found[0] + len(found)))
+        assert code(user.get(stream, 0)) == (410, "EVENTS_LOST")
+        assert user.at[0].delete(f"/streams/{stream}").status_code == 204
+        until(lambda: user.rows() == ["stopped"])
+
+
+def test_the_end_of_the_relay_writes_down_what_was_under_way(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        world = started(stack, tmp_path)
+        user = world.client("shutdown")
+        user.begun()
+        user.begun(idempotency_key="k")
+        assert user.rows() == ["pending", "pending"]
+    assert user.rows() == ["stopped", "stopped"]
+
+
+# --- two workers ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[World]:
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("two")
+        yield started(stack, folder, workers=2, state=redis_server.database(), linger=1.5)
+
+
+def test_a_stream_cut_twenty_times_between_two_workers_arrives_whole(two: World) -> None:
+    user = two.client("cut")
+    text = "Ein Bär, 熊, un oso 🐻: " * 100
+    dice = random.Random(5)
+    requests = two.simulation.stats.requests
+    cuts = [50, *(dice.randrange(100, 6000) for _ in range(20))]
+    ports = [server.port for server in two.servers]
+    with (
+        CuttingProxy(ports, cuts) as proxy,
+        HolySheep(user.key, base_url=proxy.base_url, retry=QUICK) as client,
+    ):
+        answer = client.ask(f"[simulate text]\n{text}", model="gpt-4.1")
+        assert proxy.made == len(cuts)
+    assert (answer.text, answer.receipt.state) == (text, "complete")
+    assert two.simulation.stats.requests == requests + 1
+    until(lambda: user.rows() == ["complete"])
+
+
+def test_another_worker_follows_what_is_under_way(two: World) -> None:
+    user, other = two.client("elsewhere"), two.client("elsewhere-other")
+    cancelled = two.simulation.stats.cancelled
+    stream = user.begun("[simulate tokens=100000 speed=5]", idempotency_key="k")
+    with user.at[1].stream("GET", f"/streams/{stream}", headers={"last-event-id": "1"}) as reply:
+        text, began = "", time.monotonic()
+        for piece in reply.iter_text():
+            text += piece
+            if time.monotonic() - began > 2.5:  # more than `linger`
+                break
+    assert reply.headers["x-stream-id"] == stream
+    found = numbers(text[: text.rindex("\n\n")])
+    assert found == list(range(2, 2 + len(found)))
+    assert two.simulation.stats.cancelled == cancelled
+    with user.post("[simulate tokens=100000 speed=5]", worker=1, idempotency_key="k") as reply:
+        assert next(reply.iter_text()).startswith("id: 1\n")
+        assert reply.headers["x-stream-id"] == stream
+    with user.post("?", worker=1, idempotency_key="k") as reply:
+        assert reply.status_code == 422
+    assert code(user.get(stream, 10**9, worker=1)) == (416, "EVENT_UNKNOWN")
+    assert code(other.get(stream, 1, worker=1)) == (404, "STREAM_NOT_FOUND")
+    assert other.at[1].delete(f"/streams/{stream}").status_code == 404
+    assert user.at[1].delete(f"/streams/{stream}").status_code == 204
+    until(lambda: two.simulation.stats.cancelled == cancelled + 1)
+    assert [user.get(stream, worker=worker).status_code for worker in (0, 1)] == [404, 404]
+    until(lambda: user.rows() == ["stopped"])
+
+
+def test_a_worker_that_died_ends_its_streams_elsewhere(redis_server: RedisServer, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        state = redis_server.database()
+        world = started(stack, tmp_path, workers=2, state=state)
+        user = world.client("widow")
+        stream = user.begun("[simulate tokens=100000 speed=1]")
+        with user.at[1].stream("GET", f"/streams/{stream}") as reply:
+            pieces = reply.iter_text()
+            text = next(pieces)
+            world.servers[0].stop()
+            text += "".join(pieces)  # the body ends as it should
+    assert "[DONE]" not in text
+    assert numbers(text) == list(range(1, len(numbers(text)) + 1))
+
+
+def test_nothing_of_a_stream_stays_in_the_redis_for_ever(two: World) -> None:
+    from redis import Redis
+
+    user = two.client("traces")
+    with user.post("[simulate tokens=5]", idempotency_key="k") as reply:
+        reply.read()
+    until(lambda: user.get(reply.headers["x-stream-id"], worker=1).text.endswith("data: [DONE]\n\n"))
+    with Redis.from_url(two.servers[0].gateway.settings.state) as redis:
+        keys = list(redis.scan_iter("hs-notebook:stream:*"))
+        assert keys
+        assert all(0 < redis.ttl(key) <= 5400 for key in keys if redis.exists(key))
+        assert not any(user.key.encode() in key for key in keys)
