@@ -22,7 +22,7 @@ from hs_notebook.relay import EmbeddedRelay, Simulation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-BATCHES, MANGLED, AHEAD, LONG = 20, 150, 35, 10  # 20 × (150 + 35 × 10) = 10,000
+BATCHES, MANGLED, AHEAD, LONG = 10, 300, 70, 10  # 10 × (300 + 70 × 10) = 10,000
 CONCURRENT = 40
 PATIENCE = 30.0  # seconds for a reply to begin on a busy machine; the server's own bounds are far below
 IDLE = 3  # tasks of a server that has nothing to do, the one that counts them among them
@@ -178,7 +178,7 @@ async def talks(port: int, sent: list[bytes]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    bounds = {"headers": 0.25, "body": 0.25, "idle": 20.0}
+    bounds = {"headers": 1.0, "body": 1.0, "idle": 20.0}
     folder = tmp_path_factory.mktemp("fuzz")
     with (
         EmbeddedRelay(Simulation(speed=math.inf)) as upstream,
@@ -217,10 +217,11 @@ def test_nothing_is_left_behind(server: Edge) -> None:
     assert server.is_well()
     assert within(10, lambda: left() == (IDLE, 0))
     files, memory = open_files(), resident()
-    for _ in range(3):
+    for _ in range(2):
         asyncio.run(talks(server.port, sent))
     assert within(10, lambda: left() == (IDLE, 0))
-    assert within(20, lambda: open_files() <= files + 2)
+    # The connections to the upstream are closed by the next question after a while.
+    assert within(20, lambda: server.is_well() and open_files() <= files + 4)
     assert resident() - memory < 16 * 1024 * 1024
     held = [
         server.connect(server.chat("[simulate fault=stall after=1]", stream=True)) for _ in range(CONCURRENT)
