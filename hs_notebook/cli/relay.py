@@ -44,7 +44,7 @@ def relay(options: argparse.Namespace) -> int:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             where = f"Port {options.port}" if options.host == _LOOPBACK else f"{options.host}:{options.port}"
-            raise ConfigurationError(f"{where} cannot be used: {reason}.") from None
+            raise ConfigurationError(f"{where} cannot be used: {reason.rstrip('.')}.") from None
         address = _address(options.host, listener.getsockname()[1])
         return run(
             served,
@@ -86,6 +86,8 @@ class _Served:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.speed is not None and options.upstream != _SIMULATED:
+        raise UsageError("--speed is of simulated answers.", hint="Add --upstream simulated.")
     options.state = options.state or os.environ.get(STATE_NAME) or _MEMORY
     if options.workers > 1 and options.state == _MEMORY:
         raise UsageError(
@@ -99,7 +101,7 @@ def _upstream(options: argparse.Namespace) -> Iterator[str]:
     if options.upstream == _SIMULATED:
         from hs_notebook.relay import EmbeddedRelay, Simulation
 
-        with EmbeddedRelay(Simulation(speed=options.speed)) as simulated:
+        with EmbeddedRelay(Simulation(speed=options.speed or 1.0)) as simulated:
             yield simulated.base_url
         return
     upstream = find_credentials(options.upstream).base_url
@@ -173,7 +175,7 @@ def _add_options(made: argparse.ArgumentParser) -> None:
     add("host", "the address to listen on; default: this machine alone", default=_LOOPBACK)
     add("port", "default: 8787; 0 takes a free one", type=int, default=8787)
     add("upstream", "whom to ask: a base URL, or `simulated`; default: whose key there is", metavar="URL")
-    add("speed", "of simulated answers: 2 is twice as fast, inf does not wait", type=speed, default=1.0)
+    add("speed", "of simulated answers: 2 is twice as fast, inf does not wait", type=speed)
     add("workers", "processes; several need --state redis://…", type=count, default=1, metavar="N")
     add("state", f"memory, or redis://…, shared by all workers; default: {STATE_NAME}", metavar="URL")
     add("keys", f"the keys given out; default: {keys.FILE_NAME}, else in your configuration", metavar="FILE")
