@@ -350,6 +350,7 @@ def test_connections_of_one_address_are_counted(impatient: Edge) -> None:
     with impatient.connect(b"", other) as refused:
         (reply,) = replies(read_all(refused))
         assert (reply.status, reply.code) == (503, "too_many_connections")
+        assert reply.header("retry-after") == "1"
     assert impatient.is_well()
     held.pop().close()
 

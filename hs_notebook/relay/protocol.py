@@ -163,7 +163,8 @@ class BoundedProtocol(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             kind = "server_error" if status >= 500 else "invalid_request_error"
-            reply = error(status, message, kind=kind, code=code, headers={"connection": "close"})
+            headers = {"connection": "close"} | ({"retry-after": "1"} if status == 503 else {})
+            reply = error(status, message, kind=kind, code=code, headers=headers)
             head = h11.Response(status_code=status, headers=reply.raw_headers, reason=STATUS_PHRASES[status])
             for event in (head, h11.Data(data=bytes(reply.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
