@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import SSE, Connection, Loopback, frame
 from openai import OpenAI
+from redis_server import RedisServer
 
 from hs_notebook import HolySheep
 from hs_notebook.ledger import Ledger
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from redis_server import RedisServer
 
 PATIENCE = 20.0
 LONG = "[simulate tokens=100000 speed=1]"  # still under way when the test is over
@@ -562,5 +562,28 @@ def test_nothing_of_a_stream_stays_in_the_redis_for_ever(two: World) -> None:
     with Redis.from_url(two.servers[0].gateway.settings.state) as redis:
         keys = list(redis.scan_iter("hs-notebook:stream:*"))
         assert keys
-        assert all(0 < redis.ttl(key) <= 5400 for key in keys if redis.exists(key))
+        lives = {key: redis.pttl(key) for key in keys}  # milliseconds; -1 is for ever, -2 gone meanwhile
+        assert all(left == -2 or 0 <= left <= 5_400_000 for left in lives.values()), lives
         assert not any(user.key.encode() in key for key in keys)
+
+
+def test_a_refusal_is_forgotten_by_all_workers(two: World) -> None:
+    user = two.client("refused")
+    prompt = f"[simulate tokens=5 fault=503-once] {user.key}"
+    for status, worker in ((503, 0), (200, 1), (200, 0)):
+        with user.post(prompt, worker=worker, idempotency_key="k") as reply:
+            reply.read()
+        assert reply.status_code == status
+    until(lambda: user.rows() == ["error", "complete"])
+
+
+def test_a_stream_goes_on_where_the_redis_is_gone(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer())
+        world = started(stack, tmp_path, state=redis.database())
+        user = world.client("alone")
+        stream = user.begun("[simulate tokens=150 speed=1]")
+        redis.stop()
+        assert numbers(user.get(stream, 1).text) == list(range(2, 154))
+        assert code(user.get("x" * 32)) == (503, "state_unreachable")  # it may be another worker's
+        until(lambda: user.rows() == ["complete"])
