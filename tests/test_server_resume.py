@@ -291,6 +291,7 @@ def test_what_cannot_be_gone_on_with(world: World) -> None:
     nobody = httpx.get(f"{world.servers[0].base_url}/streams/{stream}", trust_env=False)
     assert code(nobody) == (401, "MISSING_AUTH")
     assert user.get(stream, 8).text == ""
+    assert user.at[0].head(f"/streams/{stream}").status_code == 405
 
 
 def test_who_wants_no_more_stops_the_upstream_and_frees_the_place(world: World) -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from hs_notebook.relay.access import identify, seen
@@ -92,6 +93,8 @@ class Streams:
 
     async def resume(self, request: Request) -> ASGIApp:
         """Go on with a stream."""
+        if request.method != "GET":  # Starlette lets HEAD in, which would wait for the end and show nothing
+            raise HTTPException(405, headers={"allow": "GET, DELETE"})
         client = identify(request.scope, self._gateway.keys)
         after = _last_event(request.headers.get("last-event-id"))
         stream = await self._found(request, client)
