@@ -201,13 +201,13 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
     ),
     "a gap": (
         [sends(range(1, 3)), sends([5, 6, 7], ends=True), sends([])],
-        ["POST", "GET 2", "DELETE 2"],
+        ["POST", "GET 2", "DELETE"],
         "one two ",
         "truncated; The events 3 to 4 of the answer are lost.; resumed once",
     ),
     "events are gone": (
         [sends(range(1, 3)), refuses("410 Gone", "EVENTS_LOST")],
-        ["POST", "GET 2", "DELETE 2"],
+        ["POST", "GET 2", "DELETE"],
         "one two ",
         "truncated; The rest of the answer is lost: 410: The events 3 to 5 are not kept any more.",
     ),
@@ -219,7 +219,7 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
     ),
     "the key is refused meanwhile": (
         [sends(range(1, 3)), refuses("401 No", "INVALID_KEY")],
-        ["POST", "GET 2", "DELETE 2"],
+        ["POST", "GET 2", "DELETE"],
         "one two ",
         "truncated; The stream broke off: 401: The events 3 to 5 are not kept any more.",
     ),
@@ -231,7 +231,7 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
     ),
     "nothing new five times": (
         [sends(range(1, 3)), sends([])],
-        ["POST", *["GET 2"] * 5, "DELETE 2"],
+        ["POST", *["GET 2"] * 5, "DELETE"],
         "one two ",
         "truncated; The stream broke off: 127.0.0.1",
     ),
@@ -243,13 +243,13 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
     ),
     "silent twice": (
         [silent(range(1, 3)), silent(range(1, 3)), sends([])],
-        ["POST", "GET 2", "DELETE 2"],
+        ["POST", "GET 2", "DELETE"],
         "one two ",
         "truncated; The stream broke off: 127.0.0.1",
     ),
     "a number is missing": (
         [lambda c: c.send(HEAD + b"%x\r\n" % len(b"data: {}\n\n") + b"data: {}\n\n\r\n"), sends([])],
-        ["POST", "DELETE 0"],
+        ["POST", "DELETE"],
         "",
         "The relay numbers its events, but not all of them.",
     ),
@@ -360,7 +360,7 @@ def test_who_leaves_early_closes_first_and_says_so() -> None:
             with client.chat.completions.create(model="m", messages=messages, stream=True) as stream:
                 next(iter(stream))
         until(lambda: order == ["closed", "DELETE"])
-        assert lines(server) == ["POST", "DELETE 2"]
+        assert lines(server) == ["POST", "DELETE"]
 
 
 def test_leaving_early_stops_the_upstream_at_once(world: World) -> None:
@@ -372,6 +372,49 @@ def test_leaving_early_stops_the_upstream_at_once(world: World) -> None:
             next(iter(stream))
         until(lambda: world.simulation.stats.cancelled == cancelled + 1)  # and not after `linger` seconds
     until(lambda: [row["state"] for row in world.rows("leaver")] == ["stopped"])
+
+
+def test_leaving_before_the_first_token_stops_the_upstream_too(world: World) -> None:
+    """Once it is known that the relay keeps streams; it would wait for the call to come back."""
+    key = world.keys.add("hasty")
+    cancelled = world.simulation.stats.cancelled
+
+    async def run() -> None:
+        async with AsyncHolySheep(key, base_url=world.server.base_url) as client:
+            await client.ask("[simulate tokens=1]", model=MODEL)
+            requests = world.simulation.stats.requests
+            asking = asyncio.create_task(client.ask("[simulate ttft=600000 speed=1]", model=MODEL))
+            await asyncio.to_thread(until, lambda: world.simulation.stats.requests == requests + 1)
+            asking.cancel()
+            await asyncio.wait([asking])
+            await asyncio.to_thread(until, lambda: world.simulation.stats.cancelled == cancelled + 1)
+
+    asyncio.run(run())
+    until(lambda: [row["state"] for row in world.rows("hasty")] == ["complete", "stopped"])
+
+
+def test_usage_that_a_cut_kept_back_is_fetched() -> None:
+    """The answer is whole, but not what it cost."""
+    finish = b'id: 3\ndata: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    usage = b'id: 4\ndata: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9}}\n\n'
+
+    def serve(connection: Connection, server: Loopback) -> None:
+        request = server.ask(connection)
+        assert request is not None
+        connection.send(HEAD)
+        if request.line.startswith("POST"):
+            events(connection, range(1, 3))
+            connection.chunk(finish)
+            connection.reset()
+        else:
+            connection.chunk(usage + b"id: 5\ndata: [DONE]\n\n")
+            connection.send(END)
+
+    with Loopback(serve) as server:
+        with HolySheep("cr_key_of_a_test", base_url=server.base_url, retry=QUICK) as client:
+            answer = client.ask("?", model="m")
+        assert lines(server) == ["POST", "GET 3"]
+    assert (answer.state, answer.usage.completion_tokens, answer.usage.estimated) == ("complete", 9, False)
 
 
 def test_a_relay_that_forgot_the_stream_ends_it_honestly() -> None:

@@ -311,6 +311,26 @@ def test_who_wants_no_more_stops_the_upstream_and_frees_the_place(world: World) 
         reply.read()
 
 
+def test_who_leaves_before_the_reply_names_his_call(world: World) -> None:
+    user, other = world.client("hasty"), world.client("hasty-other")
+    cancelled, requests = world.simulation.stats.cancelled, world.simulation.stats.requests
+    call = {"idempotency-key": "hasty"}
+    with pytest.raises(httpx.ReadTimeout):
+        user.at[0].post(
+            "/chat/completions",
+            json=body("[simulate ttft=600000 speed=1]"),
+            headers=RESUMABLE | call,
+            timeout=0.5,
+        )
+    until(lambda: world.simulation.stats.requests == requests + 1)
+    assert other.at[-1].delete("/streams", headers=call).status_code == 204  # it has no such call
+    assert user.at[-1].delete("/streams").status_code == 400
+    assert world.simulation.stats.cancelled == cancelled
+    assert user.at[-1].delete("/streams", headers=call).status_code == 204
+    until(lambda: world.simulation.stats.cancelled == cancelled + 1)
+    until(lambda: user.rows() == ["stopped"])
+
+
 def test_the_same_request_again_joins_its_stream(world: World) -> None:
     user, other = world.client("again"), world.client("again-other")
     requests = world.simulation.stats.requests

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -30,21 +30,15 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from hs_notebook.net.farewells import Ask, Farewells
     from hs_notebook.wire.retry import RetryPolicy
     from hs_notebook.wire.sse import ServerSentEvent
 
 _ID = re.compile(r"[\w.~-]{1,200}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
-_FAREWELL = 1.0  # seconds
 _KEPT = "What came is kept."
 # A stream is there or it is not: neither will change by asking again.
 _GONE = frozenset({404, 410, 416})
-
-
-class Connect(Protocol):
-    """Sends a request for a stream; raises `APIError`."""
-
-    async def __call__(self, method: str, stream_id: str, last: int) -> httpx.Response: ...
 
 
 class Resumption:
@@ -58,18 +52,18 @@ class Resumption:
         self,
         response: httpx.Response,
         *,
-        connect: Connect,
+        ask: Ask,
         policy: RetryPolicy,
         notice: Callable[[str], None],
     ) -> None:
         self.times = 0
         self.last = 0  # the number of the last event
-        self._id: str = response.headers["x-stream-id"]
+        self._path = f"/streams/{response.headers['x-stream-id']}"
         self._response = response
-        self._connect = connect
+        self._ask = ask
         self._most = policy.attempts
         self._policy = msgspec.structs.replace(
-            policy, attempts=policy.attempts + 1, base=min(policy.base, 0.25), cap=min(policy.cap, 8.0)
+            policy, attempts=2 * policy.attempts, base=min(policy.base, 0.25), cap=min(policy.cap, 10.0)
         )
         self._notice = notice
         self._attempts = 0  # in a row that brought nothing new
@@ -109,7 +103,8 @@ class Resumption:
         cause: APIError = failure
         while True:
             self._attempts += 1
-            wait = self._policy.wait(cause, attempt=self._attempts, waited=0.0)
+            # Soon, as most breaks are short, and then ever later: a network may take a while to come back.
+            wait = self._policy.wait(cause, attempt=2 * self._attempts - 1, waited=0.0)
             if wait is None:
                 raise _lost(f"The stream broke off: {cause.message}")
             self._notice(f"the connection broke; resuming ({self._attempts} of {self._most})")
@@ -127,7 +122,7 @@ class Resumption:
 
     async def _resume(self) -> AsyncIterator[bytes]:
         try:
-            self._response = await self._connect("GET", self._id, self.last)
+            self._response = await self._ask("GET", self._path, {"Last-Event-ID": str(self.last)})
         except APIStatusError as error:
             if error.status_code in _GONE:
                 raise _lost(f"The rest of the answer is lost: {error.message}") from None
@@ -140,26 +135,17 @@ class Resumption:
         self._notice("")
         return source(self._response)
 
-    async def leave(self, is_over: Callable[[], bool], farewells: set[asyncio.Task[None]]) -> None:
-        """Close the connection at once; what tells the relay so is among `farewells` while it runs."""
+    async def leave(self, is_over: Callable[[], bool], farewells: Farewells) -> None:
+        """Close the connection at once, and let the relay know where the answer is not over."""
         try:
             await self._close()
         finally:
             if not is_over():
-                farewell = asyncio.create_task(self._say_goodbye())
-                farewells.add(farewell)
-                farewell.add_done_callback(farewells.discard)
+                farewells.say(self._path)
 
     async def _close(self) -> None:
         with suppress(Exception):  # it is gone one way or the other
             await self._response.aclose()
-
-    async def _say_goodbye(self) -> None:
-        # Nobody wants the rest. It does not matter whether the relay hears: it would notice by itself.
-        with suppress(Exception):
-            async with asyncio.timeout(_FAREWELL):
-                response = await self._connect("DELETE", self._id, self.last)
-                await response.aclose()
 
 
 def can_resume(response: httpx.Response) -> bool:

@@ -20,6 +20,7 @@ from hs_notebook.errors import (
     ProtocolError,
     StreamTruncatedError,
 )
+from hs_notebook.net.farewells import Farewells
 from hs_notebook.net.flow import LONGEST_ANSWER, Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
@@ -63,7 +64,8 @@ class Transport:
         self._timeouts = timeouts
         self._loop: asyncio.AbstractEventLoop | None = None
         self.date = ""  # what the server's clock said with its last reply
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._farewells = Farewells(self._ask)
+        self._resumes = False  # the relay has offered it
 
     async def prepare(self) -> None:
         """Make the HTTP client for the running loop; connections cannot move to another."""
@@ -105,14 +107,20 @@ class Transport:
         the policy says, and `notice` hears of it.
         """
         offer = {"X-Stream-Resume": "1", "Idempotency-Key": once}
-        response = await self._send("POST", "/chat/completions", body, self._patience, offer)
+        try:
+            response = await self._send("POST", "/chat/completions", body, self._patience, offer)
+        except asyncio.CancelledError:
+            if self._resumes:  # else the relay would wait for this call to come back
+                self._farewells.say("/streams", {"Idempotency-Key": once})
+            raise
         said = kind(response)
         if said == "application/json":
             reader = await self._read_whole(response)
         elif said == "text/event-stream":
             resumption = None
             if can_resume(response):
-                resumption = Resumption(response, connect=self._connect, policy=policy, notice=notice)
+                self._resumes = True
+                resumption = Resumption(response, ask=self._ask, policy=policy, notice=notice)
             reader = self._reader(response, resumption=resumption)
         else:
             raise await self._wrong_kind(said, response)
@@ -146,9 +154,8 @@ class Transport:
         close = partial(resumption.leave, flow.is_over, self._farewells) if resumption else response.aclose
         return Reader(flow, close=close, watchdog=watchdog, pace=self._pace, resumption=resumption)
 
-    async def _connect(self, method: str, stream_id: str, last: int) -> httpx.Response:
-        since = {"Last-Event-ID": str(last)}
-        return await self._send(method, f"/streams/{stream_id}", None, self._patience, since)
+    async def _ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+        return await self._send(method, path, None, self._patience, headers)
 
     async def _read_whole(self, response: httpx.Response) -> Reader:
         """Seen in production: a whole completion in answer to `stream: true`."""
@@ -168,8 +175,7 @@ class Transport:
         """Close all connections of this loop."""
         if self._loop is asyncio.get_running_loop():
             self._loop = None
-            if self._farewells:
-                await asyncio.wait(self._farewells)
+            await self._farewells.said()
             await self._http.aclose()
 
     # --- one request -----------------------------------------------------------------------------

@@ -65,8 +65,7 @@ def create_app(gateway: Gateway) -> Starlette:
             Route("/v1/models", models),
             Route("/health", Health(gateway).reply),
             Route("/metrics", metrics),
-            Route("/v1/streams/{id}", streams.resume, methods=["GET"]),
-            Route("/v1/streams/{id}", streams.leave, methods=["DELETE"]),
+            *streams.routes(),
             Route("/api/chat/stream", chat.stream, methods=["POST"]),
         ],
         middleware=[

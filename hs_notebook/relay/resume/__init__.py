@@ -15,8 +15,9 @@ that is kept, and follows until the end. The same relay key is needed, else it i
 Events that are gone are 410 (`EVENTS_LOST`), a malformed number 400, one beyond the last 416. A comment
 every 15 seconds of silence keeps the connection.
 
-**Leaving.** `DELETE /v1/streams/{id}` cancels the upstream at once and forgets the stream: 204. Without it
-the upstream goes on for `linger` seconds after the last client went away, and is then cancelled. It waits
+**Leaving.** `DELETE /v1/streams/{id}` cancels the upstream at once and forgets the stream: 204. Who leaves
+before the reply began knows no id yet: `DELETE /v1/streams` with the `Idempotency-Key` does the same. Without
+it the upstream goes on for `linger` seconds after the last client went away, and is then cancelled. It waits
 where its events would otherwise push out of the buffer what nobody has read.
 
 **Ending.** A stream that ended stays for `kept` seconds. Where the upstream broke off, the body ends as it

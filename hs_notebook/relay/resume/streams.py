@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from hs_notebook.relay.access import identify, seen
 from hs_notebook.relay.replies import Refused
@@ -36,7 +37,7 @@ _LONGEST_KEY = 255
 
 
 class Streams:
-    """Begins, finds and forgets streams; `resume` and `leave` are the endpoints of `/v1/streams/{id}`."""
+    """Begins, finds and forgets streams; its `routes` are those of who comes back or wants no more."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -62,6 +63,14 @@ class Streams:
         if self._mirror is not None and self._shared is not None:
             await self._mirror.close()
             await self._shared.close()
+
+    def routes(self) -> list[Route]:
+        """Return the routes of `/v1/streams`."""
+        return [
+            Route("/v1/streams/{id}", self.resume, methods=["GET"]),
+            Route("/v1/streams/{id}", self.leave, methods=["DELETE"]),
+            Route("/v1/streams", self.leave_call, methods=["DELETE"]),
+        ]
 
     def wanted(self, request: Request, asked: Asked) -> bool:
         """Tell whether a request asks for a stream that can be resumed."""
@@ -108,6 +117,18 @@ class Streams:
             self._forget(stream)
             await stream.cancel()
         await self._leave_elsewhere(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def leave_call(self, request: Request) -> Response:
+        """Cancel the stream of an idempotency key, whose id its client has not heard yet."""
+        client = identify(request.scope, self._gateway.keys)
+        once = _once(client, request.headers.get("idempotency-key") or "")
+        if (stream := self._once.get(once)) is not None:
+            self._forget(stream)
+            await stream.cancel()
+        if self._shared is not None:
+            with reached(self._shared):
+                await self._shared.leave_call(once)
         return Response(status_code=204)
 
     async def _leave_elsewhere(self, stream: str) -> None:
@@ -180,14 +201,16 @@ def _check_body(digest: str, name: Name) -> None:
 
 
 def _name(client: Client, asked: Asked, key: str | None) -> Name:
-    once = ""
-    if key is not None:
-        if not 0 < len(key) <= _LONGEST_KEY:
-            said = f"An idempotency key has 1 to {_LONGEST_KEY} characters."
-            raise Refused(400, said, code="bad_request", param="Idempotency-Key")
-        once = hashlib.sha256(f"{client.sha256}\n{key}".encode()).hexdigest()
+    once = "" if key is None else _once(client, key)
     digest = hashlib.sha256(asked.body).hexdigest()
     return Name(id=secrets.token_urlsafe(24), owner=client.sha256, once=once, digest=digest)
+
+
+def _once(client: Client, key: str) -> str:
+    if not 0 < len(key) <= _LONGEST_KEY:
+        said = f"An idempotency key has 1 to {_LONGEST_KEY} characters."
+        raise Refused(400, said, code="bad_request", param="Idempotency-Key")
+    return hashlib.sha256(f"{client.sha256}\n{key}".encode()).hexdigest()
 
 
 def _last_event(text: str | None) -> int | None:

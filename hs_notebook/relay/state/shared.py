@@ -222,7 +222,9 @@ def _pool(url: str) -> Any:
         max_connections=_CONNECTIONS,
         timeout=_PATIENCE,
         socket_connect_timeout=_PATIENCE,
-        socket_timeout=_PATIENCE,
+        # With a `socket_timeout` each command is sent in `asyncio.wait_for`, which in Python 3.11 swallows a
+        # cancellation that comes when it is done. Each step has its time anyway.
+        socket_timeout=None,
         retry=Retry(NoBackoff(), 1),  # a connection of before the Redis began anew; each step may be repeated
     )
 

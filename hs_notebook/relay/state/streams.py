@@ -208,6 +208,17 @@ class SharedStreams:
         await self._redis.set(_key(stream, "leave"), 1, ex=_LEAVE)
         await self._redis.delete(_key(stream, "head"), f"{_PREFIX}:once:{once}")
 
+    async def leave_call(self, once: str) -> None:
+        """Say likewise of the stream that an idempotency key is bound to, if it is to any."""
+        stream = await self._bound(once)
+        if stream:
+            await self.leave(stream, once)
+
+    @_in_time
+    async def _bound(self, once: str) -> str:
+        found: bytes = await self._redis.get(f"{_PREFIX}:once:{once}") or b""
+        return found.decode().partition(" ")[0]
+
 
 def _key(stream: str, kind: str) -> str:
     # The braces keep what belongs to one stream on one machine of a cluster.
