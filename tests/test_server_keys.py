@@ -41,7 +41,7 @@ def keys(tmp_path: Path) -> KeyFile:
 
 
 def test_a_key_is_kept_as_its_hash_for_the_owner_alone(keys: KeyFile) -> None:
-    key = keys.add("ann", per_minute=7, concurrent=2, budget=Decimal("2.50"))
+    key = keys.add("ann", per_minute=7, concurrent=2, budget=Decimal("2.50"), metrics=True)
     assert key.startswith("sk-hs-")
     assert len(key) > 40
     text = keys.path.read_text()
@@ -50,7 +50,7 @@ def test_a_key_is_kept_as_its_hash_for_the_owner_alone(keys: KeyFile) -> None:
     assert keys.holder(key.encode()) == KeyFile(keys.path).holder(key.encode()) == keys.clients()[0]
     (client,) = keys.clients()
     assert (client.name, client.per_minute, client.concurrent) == ("ann", 7, 2)
-    assert client.budget == Decimal("2.50")
+    assert (client.budget, client.metrics) == (Decimal("2.50"), True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
@@ -149,6 +149,37 @@ def test_a_last_line_without_an_end_is_not_written_on(keys: KeyFile) -> None:
     keys.path.write_bytes(keys.path.read_bytes().strip())
     second = keys.add("bob")
     assert [keys.holder(key.encode()) is not None for key in (first, second)] == [True, True]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30, 90])
+def test_a_line_that_was_never_written_to_its_end_is_left_out(
+    keys: KeyFile, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, bob = keys.add("ann"), keys.add("bob")
+    keys.path.write_bytes(keys.path.read_bytes()[: -1 - cut])
+    assert [KeyFile(keys.path).holder(key.encode()) is not None for key in (ann, bob)] == [True, False]
+    assert "line 4 was never written to its end" in caplog.text
+    again = keys.add("bob")
+    assert [keys.holder(key.encode()) is not None for key in (ann, bob, again)] == [True, False, True]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+@pytest.mark.parametrize("room", [1, 50, -1])
+def test_what_there_was_no_room_for_is_taken_back(keys: KeyFile, room: int) -> None:
+    import resource
+
+    keys.add("ann")
+    before = keys.path.read_bytes()
+    largest, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = len(before) + (room if room > 0 else len(before) + room)  # all but the end of the line, at last
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with pytest.raises(ConfigurationError, match=r"cannot be written: No space left"):
+            keys.add("bob")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
+    assert keys.path.read_bytes() == before
+    keys.add("bob")
 
 
 @given(st.binary(max_size=80))

@@ -29,7 +29,13 @@ def add(options: argparse.Namespace) -> int:
 
     keys = _keys(options)
     budget = None if options.budget is None else amount(options.budget)
-    key = keys.add(options.name, per_minute=options.per_minute, concurrent=options.concurrent, budget=budget)
+    key = keys.add(
+        options.name,
+        per_minute=options.per_minute,
+        concurrent=options.concurrent,
+        budget=budget,
+        metrics=options.metrics,
+    )
     sys.stdout.write(f"{key}\n")
     sys.stdout.flush()
     sys.stderr.write(
@@ -124,5 +130,6 @@ def add_commands(made: argparse.ArgumentParser) -> None:
     option("--per-minute", type=count, default=60, metavar="N", help="requests a minute; default: 60")
     option("--concurrent", type=count, default=5, metavar="N", help="answers at a time; default: 5")
     option("--budget", metavar="USD", help="at most in a month; default: any amount")
+    option("--metrics", action="store_true", help="let it read GET /metrics, which tells of all keys")
     command("list", show, "show who holds a key, and what they spent", named=False)
     command("revoke", revoke, "take a key back; a relay that runs notices at once")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -19,6 +20,8 @@ from hs_notebook.errors import ConfigurationError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+log = logging.getLogger("hs_notebook.relay")
+
 PER_MINUTE = 60
 CONCURRENT = 5
 
@@ -29,7 +32,10 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a key: `per_minute` requests, `concurrent` at a time, `budget` in USD a month if any."""
+    """Who holds a key: `per_minute` requests, `concurrent` at a time, `budget` in USD a month if any.
+
+    With `metrics` he may read the figures of all keys.
+    """
 
     name: str
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -37,6 +43,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     per_minute: _Positive = PER_MINUTE
     concurrent: _Positive = CONCURRENT
     budget: Decimal | None = None
+    metrics: bool = False
 
     def __post_init__(self) -> None:
         if self.budget is not None and not (self.budget.is_finite() and self.budget >= 0):
@@ -71,6 +78,7 @@ class KeyFile:
         per_minute: int = PER_MINUTE,
         concurrent: int = CONCURRENT,
         budget: Decimal | None = None,
+        metrics: bool = False,
     ) -> str:
         """Give out a key and return it: nobody can tell it again. Raises `UsageError` for a name in use."""
         if not _NAME.fullmatch(name) or _SHAPED.search(name):
@@ -87,6 +95,7 @@ class KeyFile:
             per_minute=per_minute,
             concurrent=concurrent,
             budget=budget,
+            metrics=metrics,
         )
         self._append(client)
         if self._named().get(name) != client:  # somebody else wrote the same name at the same moment
@@ -131,7 +140,10 @@ class KeyFile:
             try:
                 if line.strip():
                     _apply(line, clients)
-            except (msgspec.DecodeError, UnicodeError):
+            except (msgspec.DecodeError, UnicodeError) as error:
+                if _is_torn(error):
+                    log.warning("%s: line %d was never written to its end, and is left out.", self.path, number)
+                    continue
                 raise self._unreadable(f"line {number} is no key") from None
         return clients
 
@@ -144,7 +156,12 @@ class KeyFile:
                 # One piece, with a line end at both ends: where an editor left the last line open, or the
                 # disk was full in the middle of one, this line is whole.
                 line = b"\n%s\n" % msgspec.json.encode(entry)
-                if os.write(file, line) < len(line):
+                written = os.write(file, line)
+                if written < len(line):
+                    # Whoever wrote after it stays.
+                    end = os.lseek(file, 0, os.SEEK_CUR)
+                    if os.fstat(file).st_size == end:
+                        os.ftruncate(file, end - written)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
@@ -153,6 +170,14 @@ class KeyFile:
 
     def _unreadable(self, reason: str | None) -> ConfigurationError:
         return ConfigurationError(f"The keys in {self.path} cannot be read: {reason}.")
+
+
+def _is_torn(error: Exception) -> bool:
+    """Tell whether a line broke off: its command failed, or was killed, and said to nobody that it is done.
+
+    It may be any line, since the next command writes after it.
+    """
+    return isinstance(error, msgspec.DecodeError) and "truncated" in str(error)
 
 
 def _apply(line: bytes, clients: dict[str, Client]) -> None:
