@@ -209,7 +209,7 @@ def test_several_workers_share_a_port_and_one_that_dies_is_replaced(
             "HOLYSHEEP_RELAY_STATE": redis_server.database(),
         }
         with started(tmp_path, "--workers", "2", **environ) as running:
-            key = running.keys.add("ann", per_minute=1000)
+            key = running.keys.add("ann", per_minute=1000, metrics=True)
             assert models(running, key) == 200
             assert within(PATIENCE, lambda: len(running.workers()) == 2)
             first = running.workers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -27,9 +28,12 @@ from hs_notebook.ledger import Ledger
 from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.relay.access import log_to
+from hs_notebook.relay.fresh import FAILURE_LASTS, Fresh
 from hs_notebook.relay.health import Health
+from hs_notebook.relay.keys import KeyFile
 from hs_notebook.relay.metering import Meter
 from hs_notebook.relay.metrics import Metrics, shared_by_workers
+from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.server import build
 from hs_notebook.relay.serving import Embedded
 from hs_notebook.relay.settings import RelaySettings
@@ -244,14 +248,24 @@ def figures(text: str) -> dict[str, float]:
     }
 
 
-def test_figures_need_a_key(server: Edge) -> None:
+@pytest.fixture(scope="module")
+def prometheus(server: Edge) -> dict[str, str]:
+    """What a key that may read figures is sent as."""
+    keys = KeyFile(server.server.gateway.settings.keys)
+    return {"x-api-key": keys.add("prometheus", metrics=True)}
+
+
+def test_figures_are_for_a_key_of_their_own(server: Edge, http: httpx.Client) -> None:
     reply = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False)
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "MISSING_AUTH")
+    reply = http.get("/metrics")  # they tell what everybody spends
+    assert (reply.status_code, reply.json()["error"]["code"]) == (403, "METRICS_NOT_ALLOWED")
+    assert "keys add --metrics" in reply.json()["error"]["message"]
 
 
-def test_figures_count_what_was_served(http: httpx.Client) -> None:
+def test_figures_count_what_was_served(http: httpx.Client, prometheus: dict[str, str]) -> None:
     def now() -> dict[str, float]:
-        reply = http.get("/metrics")
+        reply = http.get("/metrics", headers=prometheus)
         assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
         return figures(reply.text)
 
@@ -282,9 +296,11 @@ def test_figures_count_what_was_served(http: httpx.Client) -> None:
     assert {name: grown(name) for name in expected} == expected
 
 
-def test_figures_tell_what_runs(http: httpx.Client) -> None:
+def test_figures_tell_what_runs(http: httpx.Client, prometheus: dict[str, str]) -> None:
     def active(count: int) -> Callable[[], bool]:
-        return lambda: figures(http.get("/metrics").text)["hs_relay_active_answers"] == count
+        return lambda: (
+            figures(http.get("/metrics", headers=prometheus).text)["hs_relay_active_answers"] == count
+        )
 
     assert within(PATIENCE, active(0))
     with http.stream("POST", CHAT, json=question("[simulate tokens=9 fault=stall]", stream=True)):
@@ -369,16 +385,41 @@ def asking(
             return [future.result() for future in waiting], upstream.asked
 
 
-def test_health_asks_the_upstream_once_for_all(tmp_path: Path) -> None:
-    replies, asked = asking(tmp_path, listing, "/health", times=10)
+@pytest.mark.parametrize("path", ["/health", "/v1/models"])
+def test_the_upstream_is_asked_once_for_all(tmp_path: Path, path: str) -> None:
+    replies, asked = asking(tmp_path, listing, path, times=10)
     assert asked == 1
+    assert {reply.status_code for reply in replies} == {200}
     (body,) = {reply.text for reply in replies}
     found = json.loads(body)
+    if path == "/v1/models":
+        assert body.encode() == LIST
+        return
     assert set(found) == {"status", "latency", "timestamp"}
     assert found["status"] == "ok"
     assert 0 < found["latency"] < PATIENCE * 1000
     assert found["timestamp"].endswith("Z")
-    assert {reply.status_code for reply in replies} == {200}
+
+
+@pytest.mark.parametrize(("fails", "lasts"), [(False, 5.0), (True, FAILURE_LASTS)])
+def test_what_was_fetched_is_good_for_a_while_and_a_failure_for_less(fails: bool, lasts: float) -> None:
+    clock, fetched = [0.0], []
+
+    async def fetch() -> int:
+        fetched.append(fails)
+        if fails:
+            raise Refused(502, "No.")
+        return len(fetched)
+
+    async def run() -> None:
+        fresh = Fresh(fetch, lambda _: 5.0, clock=lambda: clock[0])
+        for part, times in ((0, 1), (0.9, 1), (1.1, 2)):
+            clock[0] = part * lasts
+            with pytest.raises(Refused) if fails else contextlib.nullcontext():
+                assert await fresh.get() == times
+            assert len(fetched) == times
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -445,10 +486,10 @@ def test_a_relay_without_its_redis_says_so_and_lets_nobody_in(server: Edge, tmp_
 
 
 def test_models_come_with_what_may_come_with_them(tmp_path: Path) -> None:
-    secret = {"set-cookie": "a=b", "x-internal": "c", "server": "d"}
-    (found,), _ = asking(tmp_path, lambda: listing(**secret, **{"x-request-id": "req_7"}), "/v1/models")
+    secret = {"set-cookie": "a=b", "x-internal": "c", "server": "d", "x-request-id": "req_7"}
+    (found,), _ = asking(tmp_path, lambda: listing(**secret), "/v1/models")
     assert (found.status_code, found.content) == (200, LIST)
-    assert found.headers["x-request-id"] == "req_7"
+    assert found.headers["x-request-id"] != "req_7"  # the list is for others too
     assert not {"set-cookie", "x-internal", "server"} & set(found.headers)
 
 
@@ -465,6 +506,22 @@ def test_models_that_do_not_come_are_one_clear_error(
 ) -> None:
     (found,), _ = asking(tmp_path, reply, "/v1/models")
     assert (found.status_code, found.json()["error"]["code"]) == (status, code)
+
+
+def test_a_page_of_the_upstream_is_no_page_of_the_relay(tmp_path: Path) -> None:
+    page = "<html><title>t</title><script>alert(1)</script><h1>502 Bad\nGateway</h1>"
+    (found,), _ = asking(
+        tmp_path, lambda: Response(page, 502, {"retry-after": "7"}, "text/html"), "/v1/models"
+    )
+    assert (found.status_code, found.headers["retry-after"]) == (502, "7")
+    assert (found.headers["content-type"], found.headers["x-content-type-options"]) == (
+        "application/json",
+        "nosniff",
+    )
+    assert found.json()["error"] == {
+        "message": "The upstream answered 502: 502 Bad Gateway.",
+        "type": "server_error", "param": None, "code": "upstream_502",
+    }  # fmt: skip
 
 
 def test_models_have_a_head(http: httpx.Client) -> None:

@@ -64,10 +64,11 @@ def _is_gone(host: str | None, process: int, started: datetime) -> bool:
     if process == os.getpid():
         # In a container a kernel often has the number of the one before.
         return stamp(started) < stamp(_IMPORTED)
-    return not _is_alive(process)
+    return not is_alive(process)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine runs; on Windows they all do, as far as anybody may ask."""
     if sys.platform == "win32":
         return True  # the question would end the process there
     try:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from hs_notebook.relay.access import Access, identify
 from hs_notebook.relay.chat import Chat
+from hs_notebook.relay.fresh import Fresh
 from hs_notebook.relay.guard import Guard
 from hs_notebook.relay.health import Health
 from hs_notebook.relay.metrics import CONTENT_TYPE
@@ -22,14 +23,17 @@ from hs_notebook.relay.replies import Refused, error
 from hs_notebook.relay.resume.streams import Streams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
 
     from hs_notebook.relay.gateway import Gateway
 
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
 
 _LARGEST_LIST = 4 * 1024 * 1024  # bytes
+_LIST_LASTS = 5.0  # seconds that the list of models is good for
 
 
 def create_app(gateway: Gateway) -> Starlette:
@@ -47,24 +51,13 @@ def create_app(gateway: Gateway) -> Starlette:
             await streams.close()
             await gateway.close()
 
-    async def models(request: Request) -> Response:
-        identify(request.scope, gateway.keys)
-        reply = await gateway.upstream.models()
-        response = Response(await reply.whole(_LARGEST_LIST, gateway.settings.idle), reply.status)
-        response.raw_headers += reply.headers
-        return response
-
-    async def metrics(request: Request) -> Response:
-        identify(request.scope, gateway.keys)
-        return Response(await gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
-
     app = Starlette(
         routes=[
             *page_routes(),
             Route("/v1/chat/completions", chat.completions, methods=["POST"]),
-            Route("/v1/models", models),
+            Route("/v1/models", _models(gateway)),
             Route("/health", Health(gateway).reply),
-            Route("/metrics", metrics),
+            Route("/metrics", _figures(gateway)),
             *streams.routes(),
             Route("/api/chat/stream", chat.stream, methods=["POST"]),
         ],
@@ -81,6 +74,31 @@ def create_app(gateway: Gateway) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _models(gateway: Gateway) -> Endpoint:
+    async def fetch() -> bytes:
+        reply = await gateway.upstream.models()
+        return await reply.whole(_LARGEST_LIST, gateway.settings.idle)
+
+    found = Fresh(fetch, lambda _list: _LIST_LASTS)
+
+    async def models(request: Request) -> Response:
+        identify(request.scope, gateway.keys)
+        return Response(await found.get(), media_type="application/json")
+
+    return models
+
+
+def _figures(gateway: Gateway) -> Endpoint:
+    async def figures(request: Request) -> Response:
+        client = identify(request.scope, gateway.keys)
+        if not client.metrics:
+            said = f"The key {client.name} may not read the figures of all: make one with keys add --metrics."
+            raise Refused(403, said, kind="permission_error", code="METRICS_NOT_ALLOWED")
+        return Response(await gateway.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    return figures
 
 
 def _refuse(_request: Request, problem: Exception) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from hs_notebook.relay.fresh import FAILURE_LASTS, Fresh
 from hs_notebook.relay.replies import CompactJSONResponse, Refused
 
 if TYPE_CHECKING:
@@ -22,12 +23,11 @@ _PATIENCE = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """`problem` is empty where all is well, `latency` the upstream's in ms; `due` is when to look again."""
+    """`problem` is empty where all is well, `latency` the upstream's in ms."""
 
     problem: str
     latency: float | None
     at: datetime
-    due: float
 
 
 class Health:
@@ -39,13 +39,11 @@ class Health:
     def __init__(self, gateway: Gateway, *, patience: float = _PATIENCE) -> None:
         self._gateway = gateway
         self._patience = patience
-        self._looking: asyncio.Task[Finding] | None = None
+        self._found = Fresh(self._look, lambda found: FAILURE_LASTS if found.problem else _LASTS)
 
     async def reply(self, _request: Request) -> Response:
         """Answer 200 with the latency, or 503 with a reason; whoever asks meanwhile waits for the same."""
-        if self._looking is None or _is_over(self._looking):
-            self._looking = asyncio.create_task(self._look())
-        found = await asyncio.shield(self._looking)
+        found = await self._found.get()
         body: dict[str, object] = {"status": "error" if found.problem else "ok"}
         if found.problem:
             body["reason"] = found.problem
@@ -58,7 +56,7 @@ class Health:
             await self._gateway.state.check()
         except Refused:
             problem = problem or "What the relay's workers share cannot be reached."
-        return Finding(problem=problem, latency=latency, at=datetime.now(UTC), due=time.monotonic() + _LASTS)
+        return Finding(problem=problem, latency=latency, at=datetime.now(UTC))
 
     async def _upstream(self) -> tuple[str, float | None]:
         began = time.perf_counter()
@@ -71,11 +69,3 @@ class Health:
         except Refused as refused:
             return refused.message, None
         return "", round((time.perf_counter() - began) * 1000, 1)
-
-
-def _is_over(looking: asyncio.Task[Finding]) -> bool:
-    """Whether it is time to look again."""
-    if not looking.done():
-        return False
-    failed = looking.cancelled() or looking.exception() is not None
-    return failed or looking.result().due < time.monotonic()

@@ -165,7 +165,8 @@ class BoundedProtocol(H11Protocol):
             kind = "server_error" if status >= 500 else "invalid_request_error"
             headers = {"connection": "close"} | ({"retry-after": "1"} if status == 503 else {})
             reply = error(status, message, kind=kind, code=code, headers=headers)
-            head = h11.Response(status_code=status, headers=reply.raw_headers, reason=STATUS_PHRASES[status])
+            fields = [*self.server_state.default_headers, *reply.raw_headers]
+            head = h11.Response(status_code=status, headers=fields, reason=STATUS_PHRASES[status])
             for event in (head, h11.Data(data=bytes(reply.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()

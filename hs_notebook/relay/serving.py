@@ -122,6 +122,7 @@ def configuration(
             "http": protocol_for(relay),
             "h11_max_incomplete_event_size": LARGEST_HEAD,
             "timeout_keep_alive": KEEP_ALIVE,
+            "headers": [("x-content-type-options", "nosniff")],  # no answer is a page, whatever is in it
         }
     return kind(app, **(plain | settings))
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
-from hs_notebook.relay.replies import Refused, note_refusal
+from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
+from hs_notebook.wire.failures import sentence, visible_text
 
 if TYPE_CHECKING:
     import ssl
@@ -37,7 +38,7 @@ class UpstreamReply:
         self.failures = failures
         self._response = response
         self.status = response.status_code
-        self.kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.kind = _kind(response)
         self.headers = _passed_on(response)
         # What `aiter_raw` iterates, with a layer less for each chunk.
         self.chunks: AsyncIterator[bytes] = aiter(cast("httpx.AsyncByteStream", response.stream))
@@ -150,7 +151,13 @@ class Upstream:
             return _bad_gateway("The upstream redirects, which is never followed.", "upstream_redirect")
         if status > 599:
             return _bad_gateway(f"The upstream answered {status}, which is no status.", "upstream_status")
-        return RefusedUpstream(status, page, _passed_on(response))
+        headers = _passed_on(response)
+        if not _kind(response).endswith("json"):
+            # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
+            page = _as_error(status, page)
+            headers = [header for header in headers if header[0] != b"content-type"]
+            headers.append((b"content-type", b"application/json"))
+        return RefusedUpstream(status, page, headers)
 
     async def _page(self, response: httpx.Response) -> bytes:
         page = bytearray()
@@ -165,7 +172,7 @@ class Upstream:
 
 
 class RefusedUpstream(Refused):
-    """An error of the upstream's, whose body and headers go to the client as they are."""
+    """An error of the upstream's, whose body and headers go to the client."""
 
     def __init__(self, status: int, page: bytes, headers: Headers) -> None:
         super().__init__(status, f"The upstream answered {status}.")
@@ -196,6 +203,17 @@ class _Page(Response):
 def _passed_on(response: httpx.Response) -> Headers:
     found = ((name, response.headers.get(name)) for name in _PASSED_ON)
     return [(name.encode(), value.encode("latin-1", "replace")) for name, value in found if value is not None]
+
+
+def _kind(response: httpx.Response) -> str:
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _as_error(status: int, page: bytes) -> bytes:
+    """Return the first words of a page as an error in OpenAI's shape."""
+    said = f"The upstream answered {status}: {visible_text(page) or 'no reason given'}"
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
 
 
 def _late() -> Refused:
