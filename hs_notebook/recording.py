@@ -142,8 +142,7 @@ class Entry:
     def add(self, chunk: ChatCompletionChunk) -> None:
         """Estimate the tokens of a chunk that goes to somebody else."""
         for choice in chunk.choices:
-            said = f"{choice.delta.content or ''}{choice.delta.reasoning_content or ''}"
-            self._said += estimate_tokens(said)
+            self._said += estimate_tokens(choice.delta.billed)
 
     async def settle_stream(
         self, ending: Ending, *, ttft: float = math.nan, duration: float = math.nan, aside: bool = False

@@ -131,6 +131,17 @@ class ChoiceDelta(msgspec.Struct, frozen=True, gc=False):
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
 
+    @property
+    def billed(self) -> str:
+        """All of its text that is billed as output: what is said, thought, refused and called."""
+        said = f"{self.content or ''}{self.reasoning_content or ''}{self.refusal or ''}"
+        return said + calls_text(self.tool_calls) if self.tool_calls else said
+
+
+def calls_text(calls: Iterable[ToolCall]) -> str:
+    """Return names and arguments of tool calls in one text, to count its tokens."""
+    return "".join(f"{call.function.name or ''}{call.function.arguments or ''}" for call in calls)
+
 
 class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
     """One alternative in a frame; `index` is its number, never a sequence number."""

@@ -373,6 +373,8 @@ def test_zeros_do_not_replace_figures() -> None:
 def test_an_estimate_counts_all_that_was_said() -> None:
     frames = [said("abcd" * 3), said("abcd" * 2, 1), delta(reasoning_content="abcd" * 4)]
     assert added(*frames).finish().usage.completion_tokens == 8
+    calls = [{"index": 0, "function": {"name": "abcd", "arguments": "abcd" * 2}}]
+    assert added(*frames, delta(tool_calls=calls)).finish().usage.completion_tokens == 11
 
 
 def test_times() -> None:

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,14 @@ from hs_notebook.pricing.book import PriceBook
 from hs_notebook.pricing.limit import Limit, limit_for, longest_answer, most_sent
 from hs_notebook.pricing.price import RELAY, Price
 from hs_notebook.pricing.quotes import Quotes
-from hs_notebook.types import ChatCompletionChunk, ChatRequest, ChoiceDelta, ChunkChoice
+from hs_notebook.types import (
+    ChatCompletionChunk,
+    ChatRequest,
+    ChoiceDelta,
+    ChunkChoice,
+    FunctionCall,
+    ToolCall,
+)
 
 ROW = Price(
     seller=RELAY,
@@ -34,8 +42,8 @@ def limit(usd: str, *, sent: int = 1000, longest: int | None = None) -> Limit:
     return Limit(Decimal(usd), ROW, sent=sent, longest=longest)
 
 
-def chunk(text: str = "", *, reasoning: str = "") -> ChatCompletionChunk:
-    return ChatCompletionChunk([ChunkChoice(ChoiceDelta(text or None, None, reasoning or None))])
+def chunk(text: str = "", **parts: Any) -> ChatCompletionChunk:
+    return ChatCompletionChunk([ChunkChoice(ChoiceDelta(text or None, **parts))])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +76,18 @@ def test_the_most_that_it_may_cost(usd: str, longest: int | None, worst: str) ->
     assert limit(usd, longest=longest).worst == Decimal(worst)
 
 
+@pytest.mark.parametrize(
+    ("longest", "largest", "usd"), [(100, None, "0.0028"), (None, 1000, "0.010"), (None, None, "0.002")]
+)
+def test_what_a_call_may_have_cost_that_was_not_answered(
+    longest: int | None, largest: int | None, usd: str
+) -> None:
+    row = msgspec.structs.replace(ROW, largest_output=largest)
+    asked = Limit(Decimal(1), row, sent=1000, longest=longest)
+    assert asked.unanswered == Decimal(usd)
+    assert Limit(Decimal("0.001"), row, sent=1000, longest=longest).unanswered == Decimal("0.001")
+
+
 def test_what_is_left_of_a_limit() -> None:
     rest = Limit(Decimal("0.0001"), ROW, sent=1000, of=Decimal("0.0101"))
     with pytest.raises(BudgetError, match=r"above the \$0\.0001 left of the limit of \$0\.0101; nothing was"):
@@ -75,7 +95,7 @@ def test_what_is_left_of_a_limit() -> None:
 
 
 def test_an_answer_in_one_piece_needs_a_length() -> None:
-    row = Price(**{name: getattr(ROW, name) for name in Price.__struct_fields__} | {"largest_output": None})
+    row = msgspec.structs.replace(ROW, largest_output=None)
     with pytest.raises(BudgetError, match=r"in one piece cannot be held to the limit of .* Give max_tokens"):
         Limit(Decimal(1), row, sent=1).check(streaming=False)
 
@@ -86,12 +106,32 @@ def test_while_the_answer_arrives() -> None:
     assert arriving.reached([chunk("a")])
 
 
-def test_a_delta_of_many_tokens_counts_them_all() -> None:
-    assert limit("0.0021").reached([chunk("word " * 20)])
+MANY = "word " * 20
 
 
-def test_thinking_counts() -> None:
-    assert limit("0.0021").reached([chunk(reasoning="hm")] * 12)
+@pytest.mark.parametrize(
+    ("number", "parts"),
+    [
+        (1, {"content": MANY}),
+        (1, {"refusal": MANY}),
+        (
+            1,
+            {
+                "tool_calls": [
+                    ToolCall(function=FunctionCall("f")),
+                    ToolCall(function=FunctionCall(None, MANY)),
+                ]
+            },
+        ),
+        (1, {"tool_calls": [ToolCall(function=FunctionCall(MANY))]}),
+        (12, {"reasoning_content": "hm"}),
+        (12, {"tool_calls": [ToolCall()]}),
+    ],
+)
+def test_all_that_is_billed_counts(number: int, parts: dict[str, Any]) -> None:
+    """A delta has one token or more, and each of its parts as many as are in it."""
+    assert limit("0.0021").reached([ChatCompletionChunk([ChunkChoice(ChoiceDelta(**parts))])] * number)
+    assert not limit("0.0021").reached([ChatCompletionChunk([ChunkChoice(ChoiceDelta(role="x"))])] * number)
 
 
 @given(st.integers(0, 10**7), st.decimals("0.000001", "10", places=6))

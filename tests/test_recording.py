@@ -208,6 +208,22 @@ def test_a_usage_that_cannot_be_is_none(usage: dict[str, Any], ledger: Ledger) -
     assert [row["usage_estimated"] for row in rows(ledger)] == [True] * 4
 
 
+def test_an_estimate_counts_what_is_called_and_refused(ledger: Ledger) -> None:
+    said = "abcd" * 50
+    for delta in (
+        {"refusal": said},
+        {"tool_calls": [{"function": {"arguments": said}}]},
+        {"tool_calls": [{"function": {"name": said}}]},
+    ):
+        frame = {"model": MODEL, "choices": [{"index": 0, "delta": delta, "finish_reason": "stop"}]}
+        with (
+            Server([sse(frame)]) as server,
+            HolySheep(KEY, base_url=server.base_url, ledger=ledger) as client,
+        ):
+            list(client.chat.completions.create(model=MODEL, messages=SHORT, stream=True))
+    assert [row["gen_ai_usage_output_tokens"] > 30 for row in rows(ledger)] == [True] * 3
+
+
 def test_cached_tokens_on_a_frame_with_text(ledger: Ledger) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 1, "prompt_cache_hit_tokens": 90, "estimated": True}
     choice = {"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}

@@ -27,8 +27,8 @@ class Limit:
     """Holds one call under `usd`.
 
     `price` knows input and output, `sent` is the most input tokens that the request may have, `longest` the
-    most output tokens that it asks for, None if it names no number. `name` says in words whose limit it is;
-    `of` is what it was before a part of it was spent.
+    most output tokens that it asks for, None if it names no number. `name` says in words whose limit it is,
+    `otherwise` what to do about it; `of` is what it was before a part of it was spent.
     """
 
     def __init__(
@@ -41,8 +41,10 @@ class Limit:
         several: int = 1,
         name: str = "limit",
         of: Decimal | None = None,
+        otherwise: str = "raise the limit",
     ) -> None:
         self.usd = usd
+        self._otherwise = otherwise
         self.words = _in_words(usd, name, of)
         self._longest = longest
         self._largest = price.largest_output and several * price.largest_output
@@ -66,7 +68,7 @@ class Limit:
         if worst > self.usd:
             raise BudgetError(
                 f"The call may cost {at_most(worst)}, above the {self.words}; nothing was sent.",
-                hint="Shorten the prompt, lower max_tokens, or raise the limit.",
+                hint=f"Shorten the prompt, lower max_tokens, or {self._otherwise}.",
             )
 
     @property
@@ -74,6 +76,11 @@ class Limit:
         """What the call may cost in USD at most, as far as it can be held."""
         longest = self._longest or self._largest
         return min(self._input + longest * self._output / MILLION, self.usd) if longest else self.usd
+
+    @property
+    def unanswered(self) -> Decimal:
+        """What the call may have cost in USD if it was sent and nothing of an answer came."""
+        return self.worst if self._longest or self._largest else min(self._input, self.usd)
 
     @property
     def room(self) -> int:
@@ -87,9 +94,8 @@ class Limit:
         """Count what has come now, and tell whether the answer must end here."""
         for chunk in chunks:
             for choice in chunk.choices:
-                delta = choice.delta
-                said = f"{delta.content or ''}{delta.reasoning_content or ''}{delta.refusal or ''}"
-                if said or delta.tool_calls:
+                said = choice.delta.billed
+                if said or choice.delta.tool_calls:
                     self._deltas += 1
                     self._estimated += estimate_tokens(said)
         # A delta has one token or more, and the estimate may be low: the dearer of the two counts. Where the
@@ -116,6 +122,7 @@ def limit_for(
     name: str = "limit",
     of: Decimal | None = None,
     calibration: Calibration | None = None,
+    otherwise: str = "raise the limit",
 ) -> Limit:
     """Return the limit of `usd` for a request, or of what is left `of` one.
 
@@ -130,7 +137,10 @@ def limit_for(
             hint=f"Name it in %config HolySheepMagics.prices with seller {quotes.seller!r}, or lift it.",
         )
     longest = longest_answer(request)
-    return Limit(usd, price, sent=sent, longest=longest, several=_several(request), name=name, of=of)
+    several = _several(request)
+    return Limit(
+        usd, price, sent=sent, longest=longest, several=several, name=name, of=of, otherwise=otherwise
+    )
 
 
 def _in_words(usd: Decimal, name: str, of: Decimal | None) -> str:

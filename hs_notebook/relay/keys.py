@@ -142,7 +142,9 @@ class KeyFile:
                     _apply(line, clients)
             except (msgspec.DecodeError, UnicodeError) as error:
                 if _is_torn(error):
-                    log.warning("%s: line %d was never written to its end, and is left out.", self.path, number)
+                    log.warning(
+                        "%s: line %d was never written to its end, and is left out.", self.path, number
+                    )
                     continue
                 raise self._unreadable(f"line {number} is no key") from None
         return clients

@@ -24,6 +24,7 @@ from hs_notebook.types import (
     State,
     ToolCall,
     Usage,
+    calls_text,
 )
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ class Assembler:
     def _estimate(self, text: str) -> Usage:
         model = self._model or self.request.model
         others = [said.getvalue() for index, said in self._texts.items() if index]
-        said = estimate("".join([text, self._reasoning.getvalue(), *others]), model)
+        calls = calls_text(self._tools.values())
+        said = estimate("".join([text, self._reasoning.getvalue(), calls, *others]), model)
         return as_usage(estimate_messages(self.request.messages, model), said)
 
 
