@@ -21,7 +21,8 @@ class RelaySettings:
     to the upstream, `idle` without a byte from it, `total` for an answer; `headers` and `body` for a client
     to send his request, `stall` for one to read what he was sent; `linger` for an upstream to go on whose
     client is away, `kept` for a stream's events to be kept. `connections` is the most of one address, 0 any
-    number; `largest_body` and `buffer`, what the kept events of a stream may take, are in bytes.
+    number; `largest_body` is in bytes, and so are `buffer`, what the kept events of a stream may take, and
+    `buffers`, what all streams of a process may that have ended.
     """
 
     upstream: str
@@ -39,5 +40,6 @@ class RelaySettings:
     linger: float = 60.0
     kept: float = 300.0
     buffer: int = 96 * 1024
+    buffers: int = 64 * 1024 * 1024
     connections: int = 100
     largest_body: int = 2 * 1024 * 1024

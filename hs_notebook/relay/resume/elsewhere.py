@@ -13,7 +13,7 @@ from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.resume.following import KEEP_ALIVE, refusal_of
 from hs_notebook.relay.resume.log import EventsLost
 from hs_notebook.relay.resume.stream import Head
-from hs_notebook.relay.state.streams import Copy, Piece
+from hs_notebook.relay.state.streams import LEASE, Copy, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class Mirror:
 
     def add(self, stream: Stream) -> None:
         """Copy a stream from now on, until it has ended."""
-        self._copies[stream] = Copy()
+        self._copies[stream] = Copy(stream.name.id, stream.name.once)
 
         def changed() -> None:
             self._changed.add(stream)
@@ -91,17 +91,18 @@ class Mirror:
 
     async def _copy_all(self, streams: set[Stream]) -> None:
         known = [(stream, self._copies[stream]) for stream in streams if stream in self._copies]
-        pieces: list[tuple[str, Copy, Piece]] = []
+        pieces: list[tuple[Copy, Piece]] = []
         for stream, copy in known:
-            if stream.refused:
+            if stream.begun.done() and not stream.unwanted:
+                await self._begin(stream, copy)
+                pieces += [(copy, piece) for piece in _news(stream, copy.last)]
+        if pieces:
+            await self._shared.append(pieces)
+        for stream, copy in known:
+            if stream.unwanted:  # last, as it may have become so in the meantime
                 await self._shared.forget(stream.name.id, stream.name.once)
                 self._copies.pop(stream, None)
-            elif stream.begun.done():
-                await self._begin(stream, copy)
-                pieces += [(stream.name.id, copy, piece) for piece in _news(stream, copy.last)]
-        await self._shared.append(pieces)
-        for stream, copy in known:
-            if copy.ended:
+            elif copy.ended:
                 self._copies.pop(stream, None)
             elif stream.elsewhere_until:
                 stream.take(copy.last)
@@ -110,22 +111,22 @@ class Mirror:
         head = stream.begun.result()
         if not copy.begun and isinstance(head, Head):
             kept = msgspec.json.encode(Kept(owner=stream.name.owner, once=stream.name.once, head=head))
-            await self._shared.begin(stream.name.id, kept, copy)
+            await self._shared.begin(kept, copy)
 
     async def _look(self) -> None:
         while not self._closing:
             await asyncio.sleep(_TICK)
-            streams = list(self._copies)
+            streams, copies = list(self._copies), list(self._copies.values())
             try:
-                found = await self._shared.look([stream.name.id for stream in streams]) if streams else []
+                found = await self._shared.look(copies) if copies else []
             except self._shared.failures:
                 self._tell(well=False)
                 continue
             now = asyncio.get_running_loop().time()
-            for stream, (present, leave) in zip(streams, found, strict=True):
+            for stream, (present, left_by) in zip(streams, found, strict=True):
                 if present:
                     stream.elsewhere_until = now + _PRESENT
-                if leave:
+                if left_by == stream.name.owner:
                     self._leave(stream)
 
     def _tell(self, *, well: bool) -> None:
@@ -153,13 +154,21 @@ def _news(stream: Stream, number: int) -> list[Piece]:
 
 
 class Remote:
-    """A stream of another worker, for one client."""
+    """A stream of another worker, for one client; `once` is the idempotency key by which it was found.
 
-    def __init__(self, shared: SharedStreams, stream: str) -> None:
+    A worker that falls silent may come back. So a connection that saw it breaks, and the next one waits for
+    it as long as a lease lasts; then it is dead, and what there is of the stream is all there will be.
+    """
+
+    def __init__(self, shared: SharedStreams, stream: str, once: str = "") -> None:
         self.id = stream
         self._shared = shared
+        self._once = once
         self._number = 0
         self._attended_at = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._given_up_at = self._loop.time() + LEASE
+        self._seen = False  # its worker
 
     def attach(self) -> None:
         """Nothing is to be done: whoever reads says so from time to time."""
@@ -176,7 +185,7 @@ class Remote:
     async def _open(self, after: int | None) -> Head | Refused:
         while (found := await self._shared.head(self.id)) is None:
             await self._attend()
-            if not await self._shared.alive(self.id):
+            if await self._shared.bound(self._once) != self.id:
                 return Refused(503, "The answer was stopped.", kind="server_error", code="stopped")
             await asyncio.sleep(_TICK / 5)
         head = kept_of(found).head
@@ -189,28 +198,38 @@ class Remote:
 
     async def _bounds(self, number: int) -> tuple[int, int]:
         """Return the first and the last event; one that the client has seen may not be copied yet."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _BEHIND
+        deadline = self._loop.time() + _BEHIND
         while True:
+            alive = await self._shared.alive(self.id)
             first, last, ended = await self._shared.bounds(self.id)
-            if number <= last or ended or loop.time() > deadline:
+            if number <= last or ended or self._loop.time() > (deadline if alive else self._given_up_at):
                 return first, last
             await asyncio.sleep(_TICK / 10)
 
     async def read(self) -> bytes | None:
-        silent_at = asyncio.get_running_loop().time() + KEEP_ALIVE
+        silent_at = self._loop.time() + KEEP_ALIVE
         try:
-            while asyncio.get_running_loop().time() < silent_at:
+            while self._loop.time() < silent_at:
                 await self._attend()
                 alive = await self._shared.alive(self.id)
                 pieces = await self._shared.read(self.id, self._number, _TICK)
                 if events := self._take(pieces):
                     return events
-                if pieces or not alive:
+                if pieces or self._is_dead(alive=alive):
                     return None
         except self._shared.failures:
-            raise EventsLost(self._number + 1, self._number + 1) from None  # cut: the client tries again
+            raise self._cut() from None
         return b""
+
+    def _is_dead(self, *, alive: bool) -> bool:
+        """Tell whether its worker will not come back; raises `EventsLost` where it just fell silent."""
+        if self._seen and not alive:
+            raise self._cut()
+        self._seen = alive
+        return not alive and self._loop.time() > self._given_up_at
+
+    def _cut(self) -> EventsLost:
+        return EventsLost(self._number + 1, self._number + 1)  # the connection breaks: the client tries again
 
     def _take(self, pieces: list[Piece]) -> bytes:
         taken = bytearray()
@@ -225,7 +244,7 @@ class Remote:
         return bytes(taken)
 
     async def _attend(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if now - self._attended_at > _PRESENT / 3:
             self._attended_at = now
             await self._shared.attend(self.id)

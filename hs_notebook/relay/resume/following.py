@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,11 +13,16 @@ from hs_notebook.relay.resume.log import EventsLost
 from hs_notebook.relay.sinks import UNBUFFERED, disconnected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Receive, Scope, Send
 
+    from hs_notebook.relay.keys import Client
     from hs_notebook.relay.resume.stream import Head, Stream
 
 KEEP_ALIVE = 15.0  # seconds of silence
+MOST_OF_STREAM = 8
+MOST_OF_KEY = 10  # for each answer that it may read at a time
 _COMMENT = b":\n\n"
 
 
@@ -98,6 +105,40 @@ def refusal_of(number: int, first: int, last: int) -> Refused | None:
     return None
 
 
+class Followers:
+    """All who follow streams at this worker. Those of one stream are few: the oldest, often dead, is cut."""
+
+    def __init__(self) -> None:
+        self._by_stream: dict[str, list[asyncio.Task[None]]] = {}
+        self._by_key: Counter[str] = Counter()
+
+    def check(self, client: Client) -> None:
+        """Raise `Refused` where a client has as many as he may."""
+        most = MOST_OF_KEY * client.concurrent
+        if self._by_key[client.name] >= most:
+            said = f"The key {client.name} may follow {most} streams at a time."
+            later = {"retry-after": "1"}
+            raise Refused(429, said, kind="rate_limit_error", code="TOO_MANY_FOLLOWERS", headers=later)
+
+    @contextmanager
+    def counted(self, stream: str, client: Client, work: asyncio.Task[None]) -> Iterator[None]:
+        """Count one more while he follows."""
+        of_stream = self._by_stream.setdefault(stream, [])
+        of_stream.append(work)
+        self._by_key[client.name] += 1
+        if len(of_stream) > MOST_OF_STREAM:
+            of_stream.pop(0).cancel()
+        try:
+            yield
+        finally:
+            self._by_key[client.name] -= 1
+            if work in of_stream:
+                of_stream.remove(work)
+            if self._by_stream.get(stream) == []:
+                del self._by_stream[stream]
+            self._by_key += Counter()  # without those who have none
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Following:
     """The ASGI response that hands the events after one on; `patience` is the most that takes, in seconds."""
@@ -105,10 +146,18 @@ class Following:
     source: Source
     after: int | None
     patience: float
+    client: Client
+    followers: Followers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.source.attach()
         work = asyncio.create_task(self._follow(scope, receive, send))
+        with self.followers.counted(self.source.id, self.client, work):
+            await self._until_gone(work, receive)
+        if not work.cancelled():
+            work.result()
+
+    async def _until_gone(self, work: asyncio.Task[None], receive: Receive) -> None:
         gone = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED, timeout=self.patience)
@@ -117,8 +166,6 @@ class Following:
             gone.cancel()
             self.source.detach()
             await asyncio.wait((work, gone))
-        if not work.cancelled():
-            work.result()
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = await self.source.open(self.after)
@@ -128,7 +175,8 @@ class Following:
             await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
             await send({"type": "http.response.body", "body": head.body, "more_body": head.broken})
         else:
-            headers = [*head.headers, *UNBUFFERED, (b"x-stream-id", self.source.id.encode())]
+            offer = [(b"x-stream-resume", b"1"), (b"x-stream-id", self.source.id.encode())]
+            headers = [*head.headers, *UNBUFFERED, *offer]
             await send({"type": "http.response.start", "status": head.status, "headers": headers})
             await self._events(send)
 

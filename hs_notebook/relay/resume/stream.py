@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hs_notebook.relay.metering import Meter
 
 _LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
+_OBJECT = 4096  # bytes of a stream without events
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ class Stream:
         settings = gateway.settings
         self.name = name
         self.log = Log(settings.buffer)
-        self.ended = False
+        self.ended = self.left = False
         self.begun: asyncio.Future[Head | Refused] = asyncio.get_running_loop().create_future()
         self.elsewhere_until = 0.0  # clients of other workers follow, `loop.time()`
         self.changed: Callable[[], None] | None = None  # who copies the log
@@ -170,9 +171,18 @@ class Stream:
     # --- the clients' side ---------------------------------------------------------------------------
 
     @property
-    def refused(self) -> bool:
-        """Whether there was no answer."""
-        return self.begun.done() and isinstance(self.begun.result(), Refused)
+    def unwanted(self) -> bool:
+        """Whether nobody is to find it: it was left, there was no answer, or it is too large to be kept."""
+        if self.left or not self.begun.done():
+            return self.left
+        head = self.begun.result()
+        return isinstance(head, Refused) or len(head.body or b"") > self._gateway.settings.buffer
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes, about."""
+        head = self.begun.result()
+        return _OBJECT + self.log.size + (len(head.body or b"") if isinstance(head, Head) else 0)
 
     def attach(self) -> None:
         """Count a client more."""

@@ -2,8 +2,9 @@
 
 Of each stream there are, for as long as it is kept: `head`, how its reply begins; `log`, a Redis stream whose
 entries hold one event or several, by the number of the last (`N-0`), and in the end `N-1`; `alive`, which
-runs out when its worker died. `present` says that clients of other workers follow, `leave` that its client
-wants no more of it; its worker looks for both. `once` leads from an idempotency key to a stream.
+runs out when its worker died or stands still. `present` says that clients of other workers follow, `leave`
+that a client, whose key it names, wants no more of it; its worker looks for both. `once` leads from an
+idempotency key to a stream: a lease that its worker renews, and that nobody else gets before it is over.
 """
 
 from __future__ import annotations
@@ -22,11 +23,30 @@ T = TypeVar("T")
 
 _PREFIX = "hs-notebook:stream"
 _PATIENCE = 2.0  # seconds for one step
-_ALIVE = 5  # seconds
+_CONNECTIONS = 32
+_WAITING = 24  # of them, for events: who finds them all in use looks from time to time
+_POLL = 0.1  # seconds
+LEASE = 30.0  # seconds that an idempotency key is bound, and readers wait, for a worker that is silent
+ALIVE = 5.0  # seconds
 _PRESENT = 3
 _LEAVE = 60
 _PACKED = 1024  # bytes; what is shorter is not worth compressing
 _LARGEST = 2 * 1024 * 1024  # bytes of a stream's entries
+
+#: what it is to be bound to, ms → what it is bound to already, if it is.
+_CLAIM = """
+local found = redis.call('GET', KEYS[1])
+if not found then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+return found
+"""
+
+#: what it is bound to, ms that this lasts from now on; none frees it. Another's binding is let alone.
+_BIND = """
+local found = redis.call('GET', KEYS[1])
+if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then
+    if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+end
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,9 +65,11 @@ class Piece:
 
 
 class Copy:
-    """What one stream has in the Redis, as its worker knows."""
+    """What one stream has in the Redis, as its worker knows; `once` is its idempotency key, if it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: str, once: str) -> None:
+        self.stream = stream
+        self.once = once
         self.last = 0
         self.begun = self.ended = False
         self._sizes: list[tuple[int, int]] = []
@@ -82,85 +104,92 @@ class SharedStreams:
 
     async def open(self) -> None:
         """Begin, on the loop that will use it."""
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
         from redis.exceptions import RedisError
 
         self.failures: tuple[type[Exception], ...] = (RedisError, OSError)
         # Without a `socket_timeout`: with one each command is sent in `asyncio.wait_for`, which in
         # Python 3.11 swallows a cancellation that comes when it is done.
-        self._redis: Any = Redis.from_url(self._url, health_check_interval=10)
+        pool = BlockingConnectionPool.from_url(
+            self._url, max_connections=_CONNECTIONS, timeout=_PATIENCE, health_check_interval=10
+        )
+        self._redis: Any = Redis(connection_pool=pool)
+        self._waiting = asyncio.Semaphore(_WAITING)
+        self._claim = self._redis.register_script(_CLAIM)
+        self._bind = self._redis.register_script(_BIND)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._redis.aclose()
+        await self._redis.connection_pool.aclose()
 
     # --- the worker that began it --------------------------------------------------------------------
 
     @_in_time
-    async def claim(self, stream: str, once: str, digest: str, seconds: float) -> tuple[str, str] | None:
+    async def claim(self, stream: str, once: str, digest: str) -> tuple[str, str] | None:
         """Bind an idempotency key to a stream; return the stream and digest that it is bound to already."""
-        key = f"{_PREFIX}:once:{once}"
-        await self._redis.set(_key(stream, "alive"), 1, ex=_ALIVE)
-        for _ in range(2):
-            said = f"{stream} {digest}"
-            if await self._redis.set(key, said, nx=True, ex=round(seconds) + self._kept):
-                return None
-            found = await self._redis.get(key) or b""
-            other, _, theirs = found.decode().partition(" ")
-            if await self._redis.exists(_key(other, "alive"), _key(other, "head")):
-                return other, theirs
-            await self._redis.delete(key)  # its worker died before it began
-        return None
+        found = await self._claim([_once(once)], [f"{stream} {digest}", _ms(LEASE)])
+        if found is None:
+            return None
+        other, _, theirs = found.decode().partition(" ")
+        return other, theirs
 
     @_in_time
     async def forget(self, stream: str, once: str) -> None:
         """Drop all there is of a stream."""
         kinds = ("alive", "head", "log", "present", "leave")
         await self._redis.delete(*(_key(stream, kind) for kind in kinds))
-        key = f"{_PREFIX}:once:{once}"
-        if (await self._redis.get(key) or b"").startswith(stream.encode()):
-            await self._redis.delete(key)
+        await self._free(stream, once)
+
+    async def _free(self, stream: str, once: str) -> None:
+        if once:
+            await self._bind([_once(once)], [f"{stream} ", 0])
 
     @_in_time
-    async def begin(self, stream: str, head: bytes, copy: Copy) -> None:
+    async def begin(self, head: bytes, copy: Copy) -> None:
         """Say how the reply begins."""
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.set(_key(stream, "alive"), 1, ex=_ALIVE)
-            pipeline.set(_key(stream, "head"), head, ex=self._stays)
+            pipeline.set(_key(copy.stream, "alive"), 1, px=_ms(ALIVE))
+            pipeline.set(_key(copy.stream, "head"), head, ex=self._stays)
             await pipeline.execute()
         copy.begun = True
 
     @_in_time
-    async def append(self, pieces: Iterable[tuple[str, Copy, Piece]]) -> None:
+    async def append(self, pieces: Iterable[tuple[Copy, Piece]]) -> None:
         """Copy some events, or the end, of any streams."""
         pieces = list(pieces)
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for stream, copy, piece in pieces:
-                log, fields = _key(stream, "log"), _fields(piece)
+            for copy, piece in pieces:
+                log, fields = _key(copy.stream, "log"), _fields(piece)
                 oldest = copy.oldest(piece, len(fields["events"]) + 100)
                 number = f"{piece.last}-0" if piece.events else f"{piece.last}-1"
                 pipeline.xadd(log, fields, id=number, minid=f"{oldest}-0", approximate=False)
                 stays = self._stays if piece.events else self._kept
                 pipeline.expire(log, stays)
-                pipeline.expire(_key(stream, "head"), stays)
+                pipeline.expire(_key(copy.stream, "head"), stays)
+                if not piece.events:
+                    await self._renew(copy, self._kept, pipeline)
             for result in await pipeline.execute(raise_on_error=False):
                 # What was written, but not confirmed, is written again together with what came since.
                 if isinstance(result, Exception) and "equal or smaller" not in str(result):
                     raise result
-        for _, copy, piece in pieces:
+        for copy, piece in pieces:
             copy.last = piece.last
             copy.ended = not piece.events
 
+    async def _renew(self, copy: Copy, seconds: float, pipeline: Any) -> None:
+        if copy.once:
+            await self._bind([_once(copy.once)], [f"{copy.stream} ", _ms(seconds)], client=pipeline)
+
     @_in_time
-    async def look(self, streams: list[str]) -> list[tuple[bool, bool]]:
-        """Say that these are alive; return for each whether others follow, and whether it is to end."""
+    async def look(self, copies: list[Copy]) -> list[tuple[bool, str]]:
+        """Say that these are alive; return for each whether others follow, and whose key left it."""
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for stream in streams:
-                pipeline.set(_key(stream, "alive"), 1, ex=_ALIVE)
-                pipeline.exists(_key(stream, "present"))
-                pipeline.exists(_key(stream, "leave"))
-            found = await pipeline.execute()
-        return [(bool(found[at + 1]), bool(found[at + 2])) for at in range(0, len(found), 3)]
+            for copy in copies:
+                pipeline.set(_key(copy.stream, "alive"), 1, px=_ms(ALIVE))
+                pipeline.mget(_key(copy.stream, "present"), _key(copy.stream, "leave"))
+                await self._renew(copy, LEASE, pipeline)
+            found = [result for result in await pipeline.execute() if isinstance(result, list)]
+        return [(bool(present), (left or b"").decode()) for present, left in found]
 
     @property
     def _stays(self) -> int:
@@ -192,9 +221,13 @@ class SharedStreams:
     @_in_time
     async def read(self, stream: str, after: int, wait: float) -> list[Piece]:
         """Return what follows an event; nothing where that takes longer than `wait` seconds."""
-        found = await self._redis.xread(
-            {_key(stream, "log"): f"{after}-0"}, count=64, block=max(1, round(wait * 1000))
-        )
+        log = {_key(stream, "log"): f"{after}-0"}
+        if self._waiting.locked():
+            await asyncio.sleep(_POLL)
+            found = await self._redis.xread(log, count=64)
+        else:
+            async with self._waiting:
+                found = await self._redis.xread(log, count=64, block=max(1, round(wait * 1000)))
         return [_piece(*entry) for _, entries in found for entry in entries]
 
     @_in_time
@@ -203,21 +236,30 @@ class SharedStreams:
         await self._redis.set(_key(stream, "present"), 1, ex=_PRESENT)
 
     @_in_time
-    async def leave(self, stream: str, once: str) -> None:
-        """Say that its client wants no more of it."""
-        await self._redis.set(_key(stream, "leave"), 1, ex=_LEAVE)
-        await self._redis.delete(_key(stream, "head"), f"{_PREFIX}:once:{once}")
+    async def leave(self, stream: str, once: str, owner: str) -> None:
+        """Say that its client wants no more of it, also where its worker has not said yet that it began."""
+        await self._redis.set(_key(stream, "leave"), owner, ex=_LEAVE)
+        await self._redis.delete(_key(stream, "head"))
+        await self._free(stream, once)
 
-    async def leave_call(self, once: str) -> None:
+    async def leave_call(self, once: str, owner: str) -> None:
         """Say likewise of the stream that an idempotency key is bound to, if it is to any."""
-        stream = await self._bound(once)
-        if stream:
-            await self.leave(stream, once)
+        if stream := await self.bound(once):
+            await self.leave(stream, once, owner)
 
     @_in_time
-    async def _bound(self, once: str) -> str:
-        found: bytes = await self._redis.get(f"{_PREFIX}:once:{once}") or b""
+    async def bound(self, once: str) -> str:
+        """Return the stream that an idempotency key is bound to, or nothing."""
+        found: bytes = await self._redis.get(_once(once)) or b""
         return found.decode().partition(" ")[0]
+
+
+def _once(once: str) -> str:
+    return f"{_PREFIX}:once:{once}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _key(stream: str, kind: str) -> str:
