@@ -125,7 +125,7 @@ def test_a_stream_cut_twenty_times_arrives_whole_and_once(world: World, way: str
 
 # --- what the protocol allows, by a server of raw sockets ----------------------------------------
 
-HEAD = SSE.replace(b"\r\n\r\n", b"\r\nx-stream-id: abc-123\r\n\r\n")
+HEAD = SSE.replace(b"\r\n\r\n", b"\r\nx-stream-resume: 1\r\nx-stream-id: abc-123\r\n\r\n")
 PIECES = ("one ", "two ", "three ", "four ", "five ")
 EVENTS = {n: frame(text) for n, text in enumerate(PIECES, 1)} | {6: FINISH, 7: "[DONE]"}
 WHOLE = "".join(PIECES)
@@ -157,9 +157,9 @@ def sends(numbers: range | list[int], *, ends: bool = False) -> Callable[[Connec
     return step
 
 
-def refuses(status: str, code: str) -> Callable[[Connection], None]:
-    body = f'{{"error": {{"message": "The events 3 to 5 are not kept any more.", "code": "{code}"}}}}'
-    return lambda connection: connection.send(page(status, body.encode()))
+def refuses(status: str, code: str, *headers: str) -> Callable[[Connection], None]:
+    body = f'{{"error": {{"message": "The events 3 to 5 are not kept.", "code": "{code}"}}}}'
+    return lambda connection: connection.send(page(status, body.encode(), "application/json", *headers))
 
 
 def silent(numbers: range) -> Callable[[Connection], None]:
@@ -209,7 +209,7 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
         [sends(range(1, 3)), refuses("410 Gone", "EVENTS_LOST")],
         ["POST", "GET 2", "DELETE"],
         "one two ",
-        "truncated; The rest of the answer is lost: 410: The events 3 to 5 are not kept any more.",
+        "truncated; The rest of the answer is lost: 410: The events 3 to 5 are not kept.",
     ),
     "busy for a moment": (
         [sends(range(1, 3)), refuses("503 Busy", "busy"), sends(range(3, 8), ends=True)],
@@ -221,7 +221,10 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
         [sends(range(1, 3)), refuses("401 No", "INVALID_KEY")],
         ["POST", "GET 2", "DELETE"],
         "one two ",
-        "truncated; The stream broke off: 401: The events 3 to 5 are not kept any more.",
+        (
+            "truncated; The stream broke off: 401: The events 3 to 5 are not kept. "
+            "The key came from api_key; check it, and the account's balance."
+        ),
     ),
     "the upstream broke off": (
         [sends(range(1, 3), ends=True)],
@@ -247,6 +250,27 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
         "one two ",
         "truncated; The stream broke off: 127.0.0.1",
     ),
+    "a gap at the beginning": (
+        [sends([5, 6, 7], ends=True)],
+        ["POST", "DELETE"],
+        "",
+        "The events 1 to 4 of the answer are lost.",
+    ),
+    "busy for long": (
+        [sends(range(1, 3)), refuses("429 Slow", "busy", "retry-after: 90")],
+        ["POST", "GET 2", "DELETE"],
+        "one two ",
+        "truncated; The stream broke off: 429: The events 3 to 5 are not kept. It asks to wait 90 s.",
+    ),
+    "a redirect": (
+        [sends(range(1, 3)), refuses("302 Found", "moved")],
+        ["POST", "GET 2", "DELETE"],
+        "one two ",
+        (
+            "truncated; The stream broke off: 302: The events 3 to 5 are not kept. "
+            "Redirects are never followed; check the base URL http://127.0.0.1"
+        ),
+    ),
     "a number is missing": (
         [lambda c: c.send(HEAD + b"%x\r\n" % len(b"data: {}\n\n") + b"data: {}\n\n\r\n"), sends([])],
         ["POST", "DELETE"],
@@ -259,7 +283,7 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
 @pytest.mark.parametrize("name", CASES)
 def test_what_a_relay_may_do(name: str) -> None:
     steps, requests, text, note = CASES[name]
-    times = Timeouts(idle=0.5 if name.startswith("silent") else PATIENCE)
+    times = Timeouts(idle=1.0 if name.startswith("silent") else PATIENCE)
     with Loopback(in_turn(*steps)) as server:
         with HolySheep("cr_key_of_a_test", base_url=server.base_url, retry=QUICK, timeouts=times) as client:
             try:
@@ -323,10 +347,13 @@ def test_resuming_takes_no_longer_than_the_whole_answer_may() -> None:
     assert (answer.text, answer.receipt.state) == ("one two ", "truncated")
 
 
-def test_a_relay_that_does_not_offer_it_is_left_alone() -> None:
+@pytest.mark.parametrize("header", ["", "x-stream-id: abc-123", "x-stream-resume: 1\r\nx-stream-id: .."])
+def test_a_relay_that_does_not_offer_it_is_left_alone(header: str) -> None:
+    """Another server may well use such a name for something of its own."""
+
     def serve(connection: Connection, server: Loopback) -> None:
         server.ask(connection)
-        connection.send(SSE)
+        connection.send(SSE.replace(b"\r\n\r\n", f"\r\n{header}\r\n\r\n".encode()) if header else SSE)
         events(connection, range(1, 3))
         connection.reset()
 

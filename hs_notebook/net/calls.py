@@ -8,7 +8,7 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from hs_notebook.errors import APIError, BadRequestError
+from hs_notebook.errors import APIConnectionError, APIError, BadRequestError
 from hs_notebook.net.gate import Gate
 
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ class Calls:
         once = uuid.uuid4().hex  # a relay that heeds it answers all attempts with one stream, and one bill
         try:
             reader = await self._attempts(lambda: self._open(request, once, gate, progress), gate, progress)
-        except BaseException:
+        except BaseException as error:
             gate.leave()
+            if isinstance(error, asyncio.CancelledError | APIConnectionError):
+                self._transport.give_up(once)  # an attempt may have begun what nobody will fetch
             raise
         reader.on_close(gate.leave)
         return reader
@@ -123,7 +125,7 @@ class Calls:
             if not refused or "stream_options" in request.params:
                 raise
         await gate.count(lambda wait: _tell_wait(progress, wait))
-        return await stream(request.body(stream=True, usage=False), once=f"{once}-plain")
+        return await stream(request.body(stream=True, usage=False), once=once)
 
 
 def _tell_wait(progress: Progress, wait: float) -> None:

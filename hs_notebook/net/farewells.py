@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from hs_notebook.errors import APIConnectionError, APIError
+
 if TYPE_CHECKING:
     import httpx
 
@@ -37,7 +39,10 @@ class Farewells:
             await asyncio.wait(self._under_way)
 
     async def _say(self, path: str, headers: dict[str, str]) -> None:
-        with suppress(Exception):
+        with suppress(APIError, TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                response = await self._ask("DELETE", path, headers)
+                try:
+                    response = await self._ask("DELETE", path, headers)
+                except APIConnectionError:  # a connection that was idle may be closed
+                    response = await self._ask("DELETE", path, headers)
                 await response.aclose()

@@ -14,6 +14,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
 )
 from hs_notebook.net.pace import CAUGHT_UP
+from hs_notebook.net.resumption import lost
 from hs_notebook.wire.assembler import Ending
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.sse import SSEDecoder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire
 _LONGEST_PRELUDE = 1000  # chunks that say nothing
 _DRAIN_SECONDS = 0.1
+_FOR_USAGE = 3.0  # seconds that a whole answer waits for what it cost
 _DONE = "[DONE]"
 
 
@@ -100,12 +102,12 @@ class Flow:
                         yield self._prelude
                 continue
             if isinstance(failure, APIConnectionError):
-                if (lost := await self._go_on(failure)) is None:
+                if (end := await self._go_on(failure)) is None:
                     read = self._next
                     continue
                 if ending.begun and ending.whole:
                     break  # all was said; what is missing is the end of the reply
-                failure = lost
+                failure = end
             ending.broken = not isinstance(failure, asyncio.CancelledError | GeneratorExit)
             raise failure
         async for rest in self._end(begun=begun):
@@ -179,9 +181,10 @@ class Flow:
     async def _go_on(self, failure: APIConnectionError) -> HolySheepError | None:
         """Return nothing where the stream goes on over another connection, else why it does not."""
         watchdog = self._watchdog
+        patience = _FOR_USAGE if self.ending.begun and self.ending.whole else watchdog.left
         if self._resumption is not None and watchdog.left > 0:
             try:
-                async with asyncio.timeout(watchdog.left):
+                async with asyncio.timeout(min(patience, watchdog.left)):
                     self._next = (await self._resumption.again(failure)).__anext__
             except TimeoutError:
                 pass  # the total time is over
@@ -191,5 +194,5 @@ class Flow:
                 watchdog.again()
                 return None
         if self.ending.begun or self._resumption is not None:  # another attempt could bill it twice
-            return StreamTruncatedError(f"The stream broke off: {failure.message}", hint="What came is kept.")
+            return lost(f"The stream broke off: {failure.message}", kept=self.ending.begun)
         return failure

@@ -1,7 +1,8 @@
 """Going on with a stream whose connection broke, where the relay offers it; see `hs_notebook.relay.resume`.
 
-The protocol in short: the reply names the stream in `X-Stream-Id` and numbers its events from 1; `GET
-/streams/{id}` with `Last-Event-ID: N` goes on with N+1, and `DELETE` says that nobody wants the rest.
+The protocol in short: the reply has `X-Stream-Resume: 1`, names the stream in `X-Stream-Id` and numbers its
+events from 1; `GET /streams/{id}` with `Last-Event-ID: N` goes on with N+1, and `DELETE` says that nobody
+wants the rest.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     from hs_notebook.wire.retry import RetryPolicy
     from hs_notebook.wire.sse import ServerSentEvent
 
-_ID = re.compile(r"[\w.~-]{1,200}", re.ASCII)
+_ID = re.compile(r"[\w-]{1,200}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
-_KEPT = "What came is kept."
+_MOST = 100  # connections of one answer, however much each of them brings
 # A stream is there or it is not: neither will change by asking again.
 _GONE = frozenset({404, 410, 416})
 
@@ -67,6 +68,7 @@ class Resumption:
         )
         self._notice = notice
         self._attempts = 0  # in a row that brought nothing new
+        self._waited = 0.0  # seconds, for them
         self._was_silent = False
         self._decoder = SSEDecoder()
 
@@ -89,43 +91,52 @@ class Resumption:
                 last += 1
                 new.append(event)
         if new:
-            self.last, self._attempts, self._was_silent = last, 0, False
+            self.last, self._attempts, self._waited, self._was_silent = last, 0, 0.0, False
         return new
 
     async def again(self, failure: APIConnectionError) -> AsyncIterator[bytes]:
         """Return the bytes that follow, over a new connection. Raises `StreamTruncatedError`."""
         # A silent connection may be dead, where the machine has slept; on a new one silence is the model's.
-        if isinstance(failure, APITimeoutError):
-            if self._was_silent:
-                raise _lost(f"The stream broke off: {failure.message}")
-            self._was_silent = True
+        silent = isinstance(failure, APITimeoutError)
+        if self.times >= _MOST or (silent and self._was_silent):
+            raise self._broke_off(failure)
+        self._was_silent = silent
         await self._close()
+        what = "the relay was silent" if silent else "the connection broke"
         cause: APIError = failure
         while True:
-            self._attempts += 1
-            # Soon, as most breaks are short, and then ever later: a network may take a while to come back.
-            wait = self._policy.wait(cause, attempt=2 * self._attempts - 1, waited=0.0)
-            if wait is None:
-                raise _lost(f"The stream broke off: {cause.message}")
-            self._notice(f"the connection broke; resuming ({self._attempts} of {self._most})")
-            await asyncio.sleep(wait)
+            await self._wait(cause, what)
             try:
                 return await self._resume()
             except StreamTruncatedError:
                 raise
             except APIError as error:
                 cause = error.with_traceback(None)
-                if isinstance(cause, APIConnectionError):
-                    cause.temporary = (
-                        True  # the host was there: a network that comes back may not know it yet
-                    )
+                if isinstance(error, APIConnectionError):
+                    error.temporary = True  # a network that comes back may not know the host yet
+
+    async def _wait(self, cause: APIError, what: str) -> None:
+        self._attempts += 1
+        # Soon, as most breaks are short, and then ever later: a network may take a while to come back.
+        wait = self._policy.wait(cause, attempt=2 * self._attempts - 1, waited=self._waited)
+        if wait is None:
+            raise self._broke_off(cause)
+        self._waited += wait
+        self._notice(f"{what}; resuming ({self._attempts} of {self._most})")
+        await asyncio.sleep(wait)
+
+    def _broke_off(self, cause: APIError) -> StreamTruncatedError:
+        wait = cause.retry_after
+        asks = f" It asks to wait {wait:.0f} s." if wait > self._policy.total else ""
+        hint = f" {cause.hint}" if isinstance(cause, APIStatusError) and cause.hint else ""
+        return lost(f"The stream broke off: {cause.message}{asks}{hint}", kept=self.last > 0)
 
     async def _resume(self) -> AsyncIterator[bytes]:
         try:
             self._response = await self._ask("GET", self._path, {"Last-Event-ID": str(self.last)})
         except APIStatusError as error:
             if error.status_code in _GONE:
-                raise _lost(f"The rest of the answer is lost: {error.message}") from None
+                raise lost(f"The rest of the answer is lost: {error.message}", kept=self.last > 0) from None
             raise
         if kind(self._response) != "text/event-stream":
             await self._close()
@@ -150,16 +161,18 @@ class Resumption:
 
 def can_resume(response: httpx.Response) -> bool:
     """Tell whether a reply is a stream that can be resumed."""
-    return bool(_ID.fullmatch(response.headers.get("x-stream-id", "")))
+    headers = response.headers
+    return headers.get("x-stream-resume") == "1" and bool(_ID.fullmatch(headers.get("x-stream-id", "")))
+
+
+def lost(message: str, *, kept: bool) -> StreamTruncatedError:
+    """Return what ends an answer of which the rest does not come; `kept` where some of it did."""
+    return StreamTruncatedError(message, hint="What came is kept." if kept else "Ask again.")
 
 
 def _out_of_order(number: str, last: int) -> APIError | None:
     if not _NUMBER.fullmatch(number):
         return ProtocolError("The relay numbers its events, but not all of them.")
     if int(number) > last + 1:
-        return _lost(f"The events {last + 1} to {int(number) - 1} of the answer are lost.")
+        return lost(f"The events {last + 1} to {int(number) - 1} of the answer are lost.", kept=last > 0)
     return None
-
-
-def _lost(message: str) -> StreamTruncatedError:
-    return StreamTruncatedError(message, hint=_KEPT)

@@ -107,12 +107,7 @@ class Transport:
         the policy says, and `notice` hears of it.
         """
         offer = {"X-Stream-Resume": "1", "Idempotency-Key": once}
-        try:
-            response = await self._send("POST", "/chat/completions", body, self._patience, offer)
-        except asyncio.CancelledError:
-            if self._resumes:  # else the relay would wait for this call to come back
-                self._farewells.say("/streams", {"Idempotency-Key": once})
-            raise
+        response = await self._send("POST", "/chat/completions", body, self._patience, offer)
         said = kind(response)
         if said == "application/json":
             reader = await self._read_whole(response)
@@ -130,6 +125,11 @@ class Transport:
             await reader.close()
             raise
         return reader
+
+    def give_up(self, once: str) -> None:
+        """Let a relay that keeps streams know that a call will not come back for its own."""
+        if self._resumes:
+            self._farewells.say("/streams", {"Idempotency-Key": once})
 
     @property
     def _patience(self) -> float:
