@@ -485,6 +485,17 @@ def test_a_relay_without_its_redis_says_so_and_lets_nobody_in(server: Edge, tmp_
             assert refused.json()["error"]["code"] == "state_unreachable"
 
 
+def test_who_has_to_wait_is_refused_before_his_question_is_priced(server: Edge, http: httpx.Client) -> None:
+    """Here nobody knows a price, which would be said first."""
+    gateway = server.server.gateway
+    key = gateway.keys.add("waiting", concurrent=1, budget=Decimal(1))
+    client = gateway.keys.holder(key.encode())
+    assert client is not None
+    asyncio.run(gateway.state.enter(client, "another call", Decimal(0)))
+    refused = http.post(CHAT, json=question(), headers={"x-api-key": key})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "concurrency_limit_exceeded")
+
+
 def test_models_come_with_what_may_come_with_them(tmp_path: Path) -> None:
     secret = {"set-cookie": "a=b", "x-internal": "c", "server": "d", "x-request-id": "req_7"}
     (found,), _ = asking(tmp_path, lambda: listing(**secret), "/v1/models")

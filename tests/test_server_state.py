@@ -176,6 +176,70 @@ def test_a_call_ends_once(state: State) -> None:
     behave(state, steps)
 
 
+def test_who_has_to_wait_is_told_before_anything_is_counted(state: State) -> None:
+    ann = client(per_minute=2, concurrent=1)
+
+    async def steps() -> None:
+        for _ in range(5):
+            await state.room(ann)
+        await state.enter(ann, "a", USD(0))
+        assert (await refusal(state.room(ann))).code == "concurrency_limit_exceeded"
+        await state.leave(ann, "a", USD(0))
+        await state.enter(ann, "b", USD(0))
+        await state.leave(ann, "b", USD(0))
+        refused = await refusal(state.room(ann))
+        assert refused.code == "rate_limit_exceeded"
+        assert 50 <= int(refused.shape["headers"]["retry-after"]) <= 60
+
+    behave(state, steps)
+
+
+def test_memory_charges_a_call_to_the_month_that_it_began_in() -> None:
+    today = [datetime(2026, 11, 30, 23, 59, tzinfo=UTC)]
+    state = MemoryState(lambda _name, _since: Decimal(0), now=lambda: today[0])
+    ann = client(budget="1")
+
+    async def steps() -> None:
+        await state.enter(ann, "a", USD("0.7"))
+        today[0] = datetime(2026, 12, 1, tzinfo=UTC)
+        assert await state.left(ann) == 1
+        await state.leave(ann, "a", USD("0.4"))
+        assert await state.left(ann) == 1
+        today[0] = datetime(2026, 11, 30, tzinfo=UTC)
+        assert await state.left(ann) == USD("0.6")
+
+    behave(state, steps)
+
+
+def test_a_redis_charges_a_call_to_the_month_that_it_began_in(database: str) -> None:
+    """Also one whose lease ran out. What it keeps is old news for the next one: then it is let go."""
+    ann, ms = client(budget="1"), 1000
+    kept = {kind: f"hs-notebook:{{ann}}:{kind}" for kind in ("leases", "holds", "lapsed", "lapses", "spent")}
+    state = SharedState(database)
+
+    async def run(redis: Redis) -> None:
+        async with opened(state):
+            for lease in "abc":
+                await state.enter(ann, lease, USD("0.3"))
+                amount, month = redis.hget(kept["holds"], lease).split()  # type: ignore[union-attr]
+                assert (int(amount), month.decode()) == (3 * 10**11, f"{datetime.now(UTC):%Y-%m}")
+                redis.hset(kept["holds"], lease, f"{int(amount)} 2026-01")
+            assert await state.left(ann) == 1
+            await state.leave(ann, "a", USD("0.1"))
+            assert redis.hgetall(kept["spent"]) == {b"2026-01": b"%d" % 10**11}
+            redis.zadd(kept["leases"], {"b": 1, "c": 1})  # as if nobody had renewed them
+            assert await state.left(ann) == 1
+            assert redis.hgetall(kept["spent"]) == {b"2026-01": b"%d" % (7 * 10**11)}
+            redis.zadd(kept["lapses"], {"c": time.time() * ms - 25 * 3600 * ms})
+            await state.leave(ann, "b", USD("0.2"))
+            assert redis.hgetall(kept["spent"]) == {b"2026-01": b"%d" % (6 * 10**11)}
+            assert redis.hgetall(kept["lapsed"]) == {b"b": b""}
+            assert redis.zrange(kept["lapses"], 0, -1) == [b"b"]
+
+    with Redis.from_url(database) as redis:
+        asyncio.run(run(redis))
+
+
 def test_memory_begins_with_what_the_ledger_knows() -> None:
     state = MemoryState(
         lambda name, since: Decimal("0.25") if (name, since.day) == ("ann", 1) else Decimal(0)
@@ -403,7 +467,7 @@ def test_the_script_knows_the_calendar(database: str) -> None:
     with Redis.from_url(database) as redis:
         month = redis.register_script(body)
         for day in days:
-            found: Any = month(["a", "b", "c", "d"], [round(day.timestamp() * 1000)])
+            found: Any = month(list("abcde"), [round(day.timestamp() * 1000)])
             assert found.decode() == f"{day:%Y-%m}"
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hs_notebook.relay")
 
+_ESTIMATES = 2  # at a time: they keep a processor busy
 _PATIENCE = 10.0  # seconds that the end waits for what is to be written down
 
 
@@ -47,6 +48,7 @@ class Gateway:
     metrics: Metrics
     recorder: Recorder | None = None
     calls: set[Admission] = field(default_factory=set)
+    estimating: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_ESTIMATES))
 
     async def open(self) -> None:
         """Begin, on the loop that serves."""
@@ -85,8 +87,10 @@ class Gateway:
             return None
         if self.recorder is None:
             raise _no_ledger()
+        await self.state.room(client)  # who has to wait anyway costs no time
         # A large prompt takes its time, and so does the first one that a vocabulary is loaded for.
-        return await asyncio.to_thread(_held, client, asked, self.recorder.quotes, left)
+        async with self.estimating:
+            return await asyncio.to_thread(_held, client, asked, self.recorder.quotes, left)
 
     async def _begin(self, client: Client, asked: Asked, hold: Decimal) -> Entry | None:
         if self.recorder is None:

@@ -52,15 +52,22 @@ class RateLimiter:
         self.active += 1
         return 0.0
 
+    def wait(self) -> float:
+        """Return what `admit` would, and count nothing."""
+        return math.inf if self.active >= self.concurrent else self._wait(self._clock())
+
     def count(self) -> float:
         """Count one more request of a call already admitted (a retry): 0.0, or the seconds to wait."""
         now = self._clock()
-        while self._sent and now - self._sent[0] >= self.window:
-            self._sent.popleft()
-        if len(self._sent) >= self.per_minute:
-            return self.window - (now - self._sent[0])
+        if wait := self._wait(now):
+            return wait
         self._sent.append(now)
         return 0.0
+
+    def _wait(self, now: float) -> float:
+        while self._sent and now - self._sent[0] >= self.window:
+            self._sent.popleft()
+        return self.window - (now - self._sent[0]) if len(self._sent) >= self.per_minute else 0.0
 
     def release(self) -> None:
         """End one admitted request."""

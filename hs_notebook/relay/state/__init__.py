@@ -30,8 +30,11 @@ class State(Protocol):
     async def left(self, client: Client) -> Decimal | None:
         """Return what is left of a client's budget this month; None where there is none."""
 
+    async def room(self, client: Client) -> None:
+        """Raise `Refused` where one more call is one too many; counts nothing, and holds no place."""
+
     async def enter(self, client: Client, lease: str, hold: Decimal) -> None:
-        """Admit one call, which may cost `hold`; raises `Refused`, see below."""
+        """Admit one call, which may cost `hold`, to the budget of this month; raises `Refused`, see below."""
 
     async def leave(self, client: Client, lease: str, charge: Decimal) -> None:
         """End a call that cost `charge`; may be called for one that never entered."""

@@ -1,8 +1,9 @@
 """What a Redis does in one step for `shared`: admission, and the account of one client.
 
-Amounts are whole 1e-12 USD. The keys of a client are four: his `leases`, a sorted set by the time in ms at
-which each runs out; his `holds`, what each may cost; what ran out or was given back unknown (`lapsed`), so
-that what comes late is still right; and what was `spent` in each month. The clock is the Redis' own.
+Amounts are whole 1e-12 USD. The keys of a client are five: his `leases`, a sorted set by the time in ms at
+which each runs out; his `holds`, what each may cost and the month that it counts for; what ran out or was
+given back unknown (`lapsed`, and when: `lapses`), so that what comes late is still right; and what was
+`spent` in each month. The clock is the Redis' own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ _LAPSED_FOR = 24 * 3600  # seconds that an answer may come late
 _SPENT_FOR = 40 * 24 * 3600  # seconds: a month and some
 
 _BEGIN = f"""
-local leases, holds, lapsed, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local leases, holds, lapsed, lapses, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -29,32 +30,44 @@ local function month(ms)
     return string.format('%d-%02d', year + 1, march - 9)
 end
 
-local function charge(amount, ms)
+local function charge(amount, at)
     if amount ~= '0' and amount ~= '-0' then
-        redis.call('HINCRBY', spent, month(ms), amount)
+        redis.call('HINCRBY', spent, at, amount)
         redis.call('EXPIRE', spent, {_SPENT_FOR})
     end
 end
 
 local function lapse(lease, hold)
     redis.call('HSET', lapsed, lease, hold)
+    redis.call('ZADD', lapses, now, lease)
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', lapses, '-inf', now - {_LAPSED_FOR * 1000})) do
+        redis.call('ZREM', lapses, old)
+        redis.call('HDEL', lapsed, old)
+    end
     redis.call('EXPIRE', lapsed, {_LAPSED_FOR})
+    redis.call('EXPIRE', lapses, {_LAPSED_FOR})
 end
 
-local function sum(amounts)
+-- A hold is its amount and the month that its call began in, whenever that ends.
+local function parts(hold) return string.match(hold, '^(%d+) (.+)$') end
+
+local function held()
     local total = 0
-    for _, amount in ipairs(amounts) do total = total + amount end
+    for _, hold in ipairs(redis.call('HVALS', holds)) do
+        local amount, at = parts(hold)
+        if at == month(now) then total = total + amount end
+    end
     return total
 end
 
 -- What a worker that died was doing may have cost all that was held for it.
-local over = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'WITHSCORES')
-for i = 1, #over, 2 do
-    local hold = redis.call('HGET', holds, over[i]) or '0'
+local over = redis.call('ZRANGEBYSCORE', leases, '-inf', now)
+for i = 1, #over do
+    local hold = redis.call('HGET', holds, over[i]) or '0 ' .. month(now)
     redis.call('ZREM', leases, over[i])
     redis.call('HDEL', holds, over[i])
     lapse(over[i], hold)
-    charge(hold, tonumber(over[i + 1]))
+    charge(parts(hold))
 end
 """
 
@@ -67,12 +80,12 @@ if redis.call('ZSCORE', leases, lease) then return 'in' end
 if redis.call('HEXISTS', lapsed, lease) == 1 then return 'gone' end
 if budget ~= '' then
     local used = redis.call('HGET', spent, month(now)) or '0'
-    local left = budget - used - sum(redis.call('HVALS', holds))
+    local left = budget - used - held()
     if left <= 0 or tonumber(hold) > left then return 'dear' end
 end
 if redis.call('ZCARD', leases) >= tonumber(ARGV[4]) then return 'many' end
 redis.call('ZADD', leases, now + ARGV[5], lease)
-redis.call('HSET', holds, lease, hold)
+redis.call('HSET', holds, lease, hold .. ' ' .. month(now))
 redis.call('EXPIRE', leases, {_SPENT_FOR})
 redis.call('EXPIRE', holds, {_SPENT_FOR})
 return 'in'
@@ -84,26 +97,29 @@ LEAVE = (
     _BEGIN
     + """
 local lease = ARGV[1]
+local hold = redis.call('HGET', holds, lease) or '0 ' .. month(now)
 if redis.call('ZREM', leases, lease) == 1 then
+    local _, at = parts(hold)
     redis.call('HDEL', holds, lease)
-    charge(ARGV[2], now)
+    charge(ARGV[2], at)
     return
 end
-local hold = redis.call('HGET', lapsed, lease)
-if hold and hold ~= '' then
-    charge('-' .. hold, now)
-    charge(ARGV[2], now)
+local late = redis.call('HGET', lapsed, lease)
+if late and late ~= '' then
+    local amount, at = parts(late)
+    charge('-' .. amount, at)
+    charge(ARGV[2], at)
 end
 lapse(lease, '')
 """
 )
 
-#: → what was spent this month, and what is held.
+#: → what was spent this month, what of it is held, and how many calls are under way.
 ACCOUNT = (
     _BEGIN
     + """
-local held = sum(redis.call('HVALS', holds))
-return {redis.call('HGET', spent, month(now)) or '0', string.format('%.0f', held)}
+local used = redis.call('HGET', spent, month(now)) or '0'
+return {used, string.format('%.0f', held()), redis.call('ZCARD', leases)}
 """
 )
 

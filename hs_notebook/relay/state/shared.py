@@ -97,9 +97,16 @@ class SharedState:
     async def left(self, client: Client) -> Decimal | None:
         if client.budget is None:
             return None
-        spent, held = await self._step(lambda: self._account(_keys(client.name)))
+        spent, held, _ = await self._step(lambda: self._account(_keys(client.name)))
         used = Decimal(int(spent) + int(held)) / _PER_USD
         return max(Decimal(0), client.budget - used)
+
+    async def room(self, client: Client) -> None:
+        _, _, running = await self._step(lambda: self._account(_keys(client.name)))
+        if running >= client.concurrent:
+            raise too_many(client)
+        if wait := await self._wait(client, self._rate.test):
+            raise too_fast(client, wait)
 
     async def enter(self, client: Client, lease: str, hold: Decimal) -> None:
         budget = "" if client.budget is None else _units(client.budget)
@@ -108,7 +115,7 @@ class SharedState:
             raise _away()
         try:
             found = await self._step(lambda: self._enter(_keys(client.name), words))
-            wait = await self._count(client) if found == b"in" else 0.0
+            wait = await self._wait(client, self._rate.hit) if found == b"in" else 0.0
         except BaseException:
             self._owed[lease] = client.name, 0  # nobody knows whether it is in; it must not stay
             raise
@@ -123,12 +130,12 @@ class SharedState:
         if self._held.pop(lease, None) is not None:
             await self._over(client.name, lease, _units(charge))
 
-    async def _count(self, client: Client) -> float:
-        """Count one request; return the seconds to wait where it is one too many, else 0."""
+    async def _wait(self, client: Client, ask: Callable[..., Awaitable[bool]]) -> float:
+        """Ask for one more request; return the seconds to wait where it is one too many, else 0."""
         from limits import RateLimitItemPerMinute
 
         limit = RateLimitItemPerMinute(client.per_minute)
-        if await self._step(lambda: self._rate.hit(limit, client.name)):
+        if await self._step(lambda: ask(limit, client.name)):
             return 0.0
         window = await self._step(lambda: self._rate.get_window_stats(limit, client.name))
         return max(0.001, float(window.reset_time - time.time()))
@@ -198,9 +205,31 @@ class SharedState:
         return result
 
 
+def absence(url: str) -> str:
+    """Return that the Redis at a URL does not answer, and why; nothing where it does. Takes 2 s at most."""
+    from redis.exceptions import RedisError
+
+    try:
+        asyncio.run(_ping(url))
+    except (RedisError, OSError) as error:
+        parts = urlsplit(url)
+        place = (
+            f"{parts.hostname or 'localhost'}:{parts.port or 6379}" if parts.scheme != "unix" else parts.path
+        )
+        return f"The Redis at {place} does not answer ({type(error).__name__})"
+    return ""
+
+
+async def _ping(url: str) -> None:
+    from redis.asyncio import Redis
+
+    async with asyncio.timeout(_PATIENCE), Redis(connection_pool=_pool(url)) as redis:
+        await redis.ping()
+
+
 def _keys(name: str) -> list[str]:
     # The braces keep what belongs to one client on one machine of a cluster.
-    return [f"{_PREFIX}:{{{name}}}:{kind}" for kind in ("leases", "holds", "lapsed", "spent")]
+    return [f"{_PREFIX}:{{{name}}}:{kind}" for kind in ("leases", "holds", "lapsed", "lapses", "spent")]
 
 
 def _units(amount: Decimal) -> int:
