@@ -265,7 +265,6 @@ ITSELF = {**HAVE_KEY, "HOLYSHEEP_BASE_URL": "http://127.0.0.1:9"}
         (["--allow-origin", "*", *SIMULATED], {}, "UsageError: '*' is no origin."),
         (["--allow-host", "a/b", *SIMULATED], {}, "UsageError: 'a/b' is no host name."),
         (["--host", "nowhere.invalid", *SIMULATED], {}, "ConfigurationError: nowhere.invalid:8787 cannot"),
-        (["--port", "99999", *SIMULATED], {}, "ConfigurationError: Port 99999 cannot be used: "),
         (["--keys", ".", *SIMULATED], {}, "ConfigurationError: The keys in "),
         (["keys", "revoke", "nobody"], {}, "UsageError: There is no key named 'nobody'."),
         (["keys", "add", "a b"], {}, "UsageError: 'a b' is no name for a key."),
@@ -296,10 +295,15 @@ def test_bad_input_is_one_line(
     [
         (["--workers", "0"], "argument --workers: '0' is no whole number of 1 or more."),
         (["--connections", "-1"], "argument --connections: '-1' is no whole number of 0 or more."),
+        (["--port", "65536"], "argument --port: '65536' is no port: it is a whole number from 0 to 65535."),
         (["--grace", "nan"], "argument --grace: 'nan' is not a number of seconds."),
         (["--speed", "0"], "argument --speed: '0' is not a speed above 0."),
         (["keys"], "the following arguments are required: COMMAND."),
         (["keys", "add", "ann", "--concurrent", "0"], "argument --concurrent: '0' is no whole"),
+        (["--prot", "1"], "There is no --prot here; did you mean --port?"),
+        (["--host=1", "1"], "There is no 1 here. hs-notebook relay --help shows what there is."),
+        (["key", "add", "ann"], "There is no key here; did you mean keys?"),
+        (["keys", "add", "ann", "--buget=1"], "There is no --buget here; did you mean --budget?"),
     ],
 )  # fmt: skip
 def test_an_option_that_cannot_be_read_is_one_line(
@@ -310,6 +314,22 @@ def test_an_option_that_cannot_be_read_is_one_line(
     printed = capsys.readouterr().err
     assert (ended.value.code, printed.count("\n")) == (2, 1)
     assert said in printed
+
+
+@pytest.mark.usefixtures("at_home")
+def test_a_redis_that_is_away_is_named_before_anything_is_announced(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        port, redis = taken.getsockname()[1], closed.getsockname()[1]
+        state = f"redis://:pass-word@127.0.0.1:{redis}/0"
+        assert main(["relay", "--port", str(port), "--state", state, *SIMULATED]) == 1
+    absent, failure = capsys.readouterr().err.splitlines()
+    assert absent.startswith(f"The Redis at 127.0.0.1:{redis} does not answer (")
+    assert absent.endswith("): until it does, every request is refused.")
+    assert "pass-word" not in absent
+    assert failure.startswith(f"ConfigurationError: Port {port} cannot be used: ")  # it went on
 
 
 @pytest.mark.usefixtures("at_home")

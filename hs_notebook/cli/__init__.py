@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import getpass
 import io
@@ -11,11 +10,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from hs_notebook import __version__
 from hs_notebook.cli import relay
 from hs_notebook.cli.needs import need
+from hs_notebook.cli.parser import Parser
 from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import (
     BASE_URL_NAME,
@@ -28,6 +28,7 @@ from hs_notebook.settings import (
 )
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
 _QUICKSTART = "01-quickstart.ipynb"
@@ -42,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is ask and not any(word.startswith("-") for word in rest):
         options.prompt, rest = options.prompt + rest, []  # argparse takes no words after an option
     if rest and options.command is not lab:
-        sys.stderr.write(f"There is no {rest[0]} here. hs-notebook --help shows what there is.\n")
-        return 2
+        options.parser.refuse(rest[0])
     options.rest = rest
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # what a terminal cannot show costs no answer
@@ -189,15 +189,8 @@ def doctor(options: argparse.Namespace) -> int:
     return 0 if well(findings) else 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. {self.prog} --help shows how.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="hs-notebook", description="Language models through the HolySheep relay.")
+def _parser() -> Parser:
+    parser = Parser(prog="hs-notebook", description="Language models through the HolySheep relay.")
     parser.add_argument("--version", action="version", version=f"hs-notebook {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.cli import keys
 from hs_notebook.cli.needs import need
-from hs_notebook.cli.values import count, number, seconds, speed
+from hs_notebook.cli.values import count, number, port, seconds, speed
 from hs_notebook.errors import ConfigurationError, UsageError
 from hs_notebook.settings import find_credentials, is_loopback, origin
 
@@ -41,8 +41,8 @@ def relay(options: argparse.Namespace) -> int:
         served.check()
         try:
             listener = listen(options.host, options.port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+        except OSError as error:
+            reason = error.strerror or str(error)
             where = f"Port {options.port}" if options.host == _LOOPBACK else f"{options.host}:{options.port}"
             raise ConfigurationError(f"{where} cannot be used: {reason.rstrip('.')}.") from None
         address = _address(options.host, listener.getsockname()[1])
@@ -73,7 +73,7 @@ class _Served:
         return application(replace(self.settings, key=key), ledger=Ledger(), prices=load_book())
 
     def check(self) -> None:
-        """Raise `ConfigurationError` for what a worker could not begin with."""
+        """Raise `ConfigurationError` for what a worker could not begin with; a Redis may still come."""
         from hs_notebook.ledger import Ledger
         from hs_notebook.prices import load_book
         from hs_notebook.relay.keys import KeyFile
@@ -83,6 +83,15 @@ class _Served:
         state_of(self.settings, lambda *_: Decimal(0))
         Ledger().check()
         load_book()
+        if self.settings.state != _MEMORY:
+            _warn_of_absent(self.settings.state)
+
+
+def _warn_of_absent(state: str) -> None:
+    from hs_notebook.relay.state.presence import absence
+
+    if reason := absence(state):
+        sys.stderr.write(f"{reason}: until it does, every request is refused.\n")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -162,7 +171,7 @@ def add_commands(commands: Any) -> None:
     made = commands.add_parser("relay", help="run the relay server: the key stays here, others get their own")
     _add_options(made)
     made.set_defaults(command=relay, keys=None)
-    below = made.add_subparsers(metavar="keys", title="or, instead of running it")
+    below = made.add_subparsers(metavar="COMMAND", title="or, instead of running it")
     keys.add_commands(below.add_parser("keys", help="give out keys, list and revoke them"))
 
 
@@ -173,14 +182,19 @@ def _add_options(made: argparse.ArgumentParser) -> None:
     listed: dict[str, Any] = {"action": "append", "default": []}
     span: dict[str, Any] = {"type": seconds, "metavar": "SECONDS"}
     add("host", "the address to listen on; default: this machine alone", default=_LOOPBACK)
-    add("port", "default: 8787; 0 takes a free one", type=int, default=8787)
-    add("upstream", "whom to ask: a base URL, or `simulated`; default: whose key there is", metavar="URL")
-    add("speed", "of simulated answers: 2 is twice as fast, inf does not wait", type=speed)
+    add("port", "default: 8787; 0 takes a free one", type=port, default=8787, metavar="N")
+    add(
+        "upstream",
+        "whom to ask, or `simulated`; default: the base URL that your key belongs to",
+        metavar="URL",
+    )
+    add("speed", "of simulated answers: 2 is twice as fast, inf does not wait", type=speed, metavar="TIMES")
     add("workers", "processes; several need --state redis://…", type=count, default=1, metavar="N")
-    add("state", f"memory, or redis://…, shared by all workers; default: {STATE_NAME}", metavar="URL")
-    add("keys", f"the keys given out; default: {keys.FILE_NAME}, else in your configuration", metavar="FILE")
+    add("state", f"memory, or redis://… to share; default: ${STATE_NAME}, else memory", metavar="URL")
+    add("keys", f"the keys given out; default: ${keys.FILE_NAME}, else in your configuration", metavar="FILE")
     add("allow-origin", "pages that may call it; may be repeated", metavar="URL", **listed)
     add("allow-host", "a name it is called by; may be repeated", metavar="NAME", **listed)
     add("grace", "how long streams may go on at the end; default: 30", default=30.0, **span)
-    add("linger", "how long an answer goes on without its reader; default: 60", default=60.0, **span)
-    add("connections", "of one address; default: 100; 0 any number", type=number, default=100, metavar="N")
+    add("linger", "how long an answer goes on after its reader left; default: 60", default=60.0, **span)
+    several: dict[str, Any] = {"type": number, "default": 100, "metavar": "N"}
+    add("connections", "at most, of one address; default: 100; 0 is any number", **several)

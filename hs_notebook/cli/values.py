@@ -16,9 +16,15 @@ def number(text: str) -> int:
     return _whole(text, 0)
 
 
-def _whole(text: str, least: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"{text!a} is no whole number of {least} or more")
+def port(text: str) -> int:
+    """Read the number of a port."""
+    return _whole(text, 0, 65535, "is no port: it is a whole number from 0 to 65535")
+
+
+def _whole(text: str, least: int, most: int = 10**9 - 1, is_not: str = "") -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
+        is_not = is_not or f"is no whole number of {least} or more"
+        raise argparse.ArgumentTypeError(f"{text!a} {is_not}")
     return int(text)
 
 
