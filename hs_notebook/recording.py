@@ -172,9 +172,9 @@ class Entry:
         await self._settle(receipt, charge=charge)
         return charge
 
-    async def settle_unknown(self) -> None:
-        """Write down that nobody waited for the answer: what it came to is unknown."""
-        await self._write(Outcome(state="stopped"))
+    async def settle_unknown(self, error_type: str = "", *, charge: Decimal | None = None) -> None:
+        """Write down that nobody saw the answer: what it came to is unknown; `charge` as in `settle`."""
+        await self._write(Outcome(state="stopped", error_type=error_type, charge=charge))
 
     async def fail(self, error_type: str) -> None:
         """Write down that there was no answer; `error_type` is the name of the error's class."""

@@ -17,11 +17,15 @@ _COUNTS = ("max_tokens", "max_completion_tokens", "n")  # what the worst price o
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """A chat completion: `body` is what goes upstream, `request` the same for pricing and the ledger."""
+    """A chat completion: `body` is what goes upstream, `request` the same for pricing and the ledger.
+
+    `counted` is the body of a stream with the wish for its usage, where the client has none.
+    """
 
     body: bytes
     request: ChatRequest
     stream: bool
+    counted: bytes | None = None
 
 
 def read_asked(body: bytes) -> Asked:
@@ -43,11 +47,20 @@ def read_asked_in_short(body: bytes) -> Asked:
 
 def _asked(fields: dict[str, Any]) -> Asked:
     request = _request(fields)
+    counted = _counted(fields)
     try:
         body = msgspec.json.encode(fields)
+        counted_body = None if counted is None else msgspec.json.encode(counted)
     except (UnicodeError, RecursionError, ValueError) as error:
         raise _refused(f"The body cannot be passed on: {type(error).__name__}.") from None
-    return Asked(body=body, request=request, stream=fields.get("stream") is True)
+    return Asked(body=body, request=request, stream=fields.get("stream") is True, counted=counted_body)
+
+
+def _counted(fields: dict[str, Any]) -> dict[str, Any] | None:
+    options = {} if fields.get("stream_options") is None else fields["stream_options"]
+    if fields.get("stream") is not True or not isinstance(options, dict) or options.get("include_usage"):
+        return None
+    return {**fields, "stream_options": {**options, "include_usage": True}}
 
 
 def _fields(body: bytes) -> dict[str, Any]:

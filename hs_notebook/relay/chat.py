@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Admission, Gateway
     from hs_notebook.relay.keys import Client
-    from hs_notebook.relay.passing import Sink
     from hs_notebook.relay.resume.streams import Streams
+    from hs_notebook.relay.sinks import Sink
+
+
+_LAST = 2.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +95,8 @@ class Passing:
             await asyncio.wait(
                 (work, gone), return_when=asyncio.FIRST_COMPLETED, timeout=self.gateway.settings.total
             )
+            if gone.done() and self.admission.meter.ending.whole:
+                await asyncio.wait((work,), timeout=_LAST)  # all was said but what it costs
         finally:
             work.cancel()
             gone.cancel()

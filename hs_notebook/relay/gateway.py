@@ -138,9 +138,9 @@ class Admission:
         """Write down how the answer ended, and give the place back."""
         await self._end(self.meter.settle)
 
-    async def fail(self, error_type: str) -> None:
-        """Write down that there was no answer, and give the place back."""
-        await self._end(lambda: self.meter.fail(error_type), error_type)
+    async def fail(self, error_type: str, *, billed: bool = False) -> None:
+        """Write down that there was no answer, which may be `billed`, and give the place back."""
+        await self._end(lambda: self.meter.fail(error_type, billed=billed), error_type)
 
     async def _end(self, write: Callable[[], Awaitable[Decimal]], failure: str = "") -> None:
         if self._ending is None:

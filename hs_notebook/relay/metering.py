@@ -7,7 +7,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hs_notebook.errors import HolySheepError
+from hs_notebook.errors import HolySheepError, UpstreamError
 from hs_notebook.wire.assembler import Ending
 from hs_notebook.wire.chunks import decode_chunk, decode_completion
 from hs_notebook.wire.sse import SSEDecoder
@@ -27,6 +27,7 @@ class Meter:
     def __init__(self, entry: Entry | None, limit: Limit | None) -> None:
         self.ending = Ending()
         self.bytes = 0
+        self.unread = False  # it is no stream, and nobody knows what it came to
         self.first: float | None = None  # when the answer began, `time.perf_counter()`
         self._entry = entry
         self._limit = limit
@@ -75,10 +76,13 @@ class Meter:
             return
         try:
             chunk = as_chunk(decode_completion(body))
+            self.unread = False
             self.ending.see(chunk)
             self.ending.done = True
             if self._entry is not None:
                 self._entry.add(chunk)
+        except UpstreamError:
+            self.unread, self._lost, self.ending.broken = False, True, True
         except HolySheepError:
             self._lost = self.ending.broken = True
 
@@ -91,14 +95,22 @@ class Meter:
         """Write down how it ended, and return what it is charged, in USD."""
         if self._entry is None:
             return Decimal(0)
+        if self.unread:
+            return await self.fail("", billed=True)
         now = time.perf_counter()
         ttft = math.nan if self.ttft is None else self.ttft
         return await self._entry.settle_stream(
             self.ending, ttft=ttft, duration=now - self._started, aside=True
         )
 
-    async def fail(self, error_type: str) -> Decimal:
-        """Write down that there was no answer, which costs nothing."""
-        if self._entry is not None:
+    async def fail(self, error_type: str, *, billed: bool = False) -> Decimal:
+        """Write down that there was no answer, and return what that is charged, in USD.
+
+        It costs nothing, or, where it may be `billed`, nobody knows what: that counts as the most it can be.
+        """
+        charge = self._limit.unanswered if billed and self._limit else Decimal(0)
+        if self._entry is not None and billed:
+            await self._entry.settle_unknown(error_type, charge=charge)
+        elif self._entry is not None:
             await self._entry.fail(error_type)
-        return Decimal(0)
+        return charge

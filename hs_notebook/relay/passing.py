@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hs_notebook.relay.replies import Refused, compact, error_object
-from hs_notebook.relay.upstream import STREAM
+from hs_notebook.relay.upstream import STREAM, RefusedUpstream, Unanswered
+from hs_notebook.relay.usage import WithoutUsage
 from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Admission, Gateway
-    from hs_notebook.relay.upstream import Headers, UpstreamReply
+    from hs_notebook.relay.sinks import Sink
+    from hs_notebook.relay.upstream import UpstreamReply
 
 _BUDGET = error_object(
     "The monthly budget of the key is reached: the answer ends here.",
@@ -26,37 +28,43 @@ class BrokenOff(Exception):  # noqa: N818 - it is no error of ours
     """A sink can take no more."""
 
 
-class Sink(Protocol):
-    """Where an answer goes; `write` may raise `BrokenOff`."""
-
-    async def head(self, status: int, headers: Headers) -> None:
-        """Begin the reply."""
-
-    async def write(self, data: bytes) -> None:
-        """Hand on some bytes of its body."""
-
-    async def end(self, *, whole: bool) -> None:
-        """End it; not `whole` where it broke off."""
-
-    async def refuse(self, refused: Refused) -> None:
-        """Answer with an error, where nothing else was sent."""
-
-
 async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Sink) -> None:
     """Ask the upstream and hand its answer on; the admission is settled however that ends."""
-    failure = ""
+    failure: Refused | None = None
     try:
-        reply = await gateway.upstream.chat(asked.body)
+        reply, counted = await _ask(gateway, asked)
+        if counted and reply.kind == STREAM:
+            sink = WithoutUsage(sink)
         try:
             await _hand_on(gateway, admission, reply, sink)
         finally:
             await reply.close()
     except Refused as refused:
-        failure = refused.code
+        failure = refused
         await sink.refuse(refused)
     finally:
         # Also when the client went away: a task that is cancelled still has to say what it cost.
-        await asyncio.shield(admission.fail(failure) if failure else admission.settle())
+        await asyncio.shield(_settle(admission, failure))
+
+
+async def _settle(admission: Admission, failure: Refused | None) -> None:
+    if failure is None:
+        await admission.settle()
+    else:
+        await admission.fail(failure.code, billed=isinstance(failure, Unanswered))
+
+
+async def _ask(gateway: Gateway, asked: Asked) -> tuple[UpstreamReply, bool]:
+    """Ask the upstream, for the usage of a stream too; tell whether it was the relay that wanted it."""
+    chat = gateway.upstream.chat
+    if asked.counted is not None:
+        try:
+            return await chat(asked.counted, stream=True), True
+        except RefusedUpstream as refused:
+            if refused.status not in {400, 422} or b"stream_options" not in refused.page:
+                raise
+        # It does not know that wish, and has answered nothing so far.
+    return await chat(asked.body, stream=asked.stream), False
 
 
 async def _hand_on(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> None:
@@ -106,6 +114,7 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
 async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> bool:
     """Hand on a reply that is no stream; tell whether its bytes came to their end."""
     body = bytearray()
+    admission.meter.unread = True
     try:
         async with asyncio.timeout(gateway.settings.total):
             async for data in reply.chunks:

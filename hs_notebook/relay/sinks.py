@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
 from hs_notebook.relay.upstream import STREAM
@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 
 # What stands before a relay must not gather the tokens of a stream.
 UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Sink(Protocol):
+    """Where an answer goes; `write` may raise `passing.BrokenOff`."""
+
+    async def head(self, status: int, headers: Headers) -> None:
+        """Begin the reply."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand on some bytes of its body."""
+
+    async def end(self, *, whole: bool) -> None:
+        """End it; not `whole` where it broke off."""
+
+    async def refuse(self, refused: Refused) -> None:
+        """Answer with an error, where nothing else was sent."""
 
 
 async def disconnected(receive: Receive) -> None:

@@ -95,31 +95,37 @@ class Upstream:
         """Close all connections."""
         await self._http.aclose()
 
-    async def chat(self, body: bytes) -> UpstreamReply:
-        """Post a chat completion; raises `Refused` for every reply that is not 2xx."""
-        return await self._send("POST", "/chat/completions", body)
+    async def chat(self, body: bytes, *, stream: bool) -> UpstreamReply:
+        """Post a chat completion; raises `Refused` for every reply that is not 2xx.
+
+        An answer in one piece begins when all of it is there, so that it may take as long as any answer.
+        """
+        patience = self._settings.idle if stream else self._settings.total
+        return await self._send("POST", "/chat/completions", patience, _Body(body))
 
     async def models(self) -> UpstreamReply:
         """Ask which models there are; raises `Refused` likewise."""
-        return await self._send("GET", "/models", None)
+        return await self._send("GET", "/models", self._settings.idle)
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> UpstreamReply:
+    async def _send(
+        self, method: str, path: str, patience: float, body: _Body | None = None
+    ) -> UpstreamReply:
         import httpx
 
         headers = {"authorization": f"Bearer {self._settings.key}", "accept-encoding": "identity"}
         if body is not None:
-            headers["content-type"] = "application/json"
+            headers |= {"content-type": "application/json", "content-length": str(len(body.data))}
         request = self._http.build_request(
             method, self._settings.upstream + path, content=body, headers=headers
         )
         try:
-            async with asyncio.timeout(self._settings.idle):
+            async with asyncio.timeout(patience):
                 response = await self._http.send(request, stream=True)
         except (TimeoutError, httpx.TimeoutException):
-            raise _late() from None
+            raise _late(body) from None
         except httpx.HTTPError as error:
             said = f"The upstream cannot be reached: {type(error).__name__}."
-            raise _bad_gateway(said, "upstream_unreachable") from None
+            raise _bad_gateway(said, "upstream_unreachable", body) from None
         return await self._judged(response)
 
     async def _judged(self, response: httpx.Response) -> UpstreamReply:
@@ -129,15 +135,17 @@ class Upstream:
             raise await self._refusal(response)
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             await response.aclose()
-            raise _bad_gateway(
-                "The upstream's reply has an encoding that was not asked for.", "upstream_encoding"
+            raise Unanswered(
+                502,
+                "The upstream's reply has an encoding that was not asked for.",
+                kind="server_error",
+                code="upstream_encoding",
             )
         reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError))
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
-            raise _bad_gateway(
-                f"The upstream answered with {reply.kind or 'no content type'}.", "upstream_kind"
-            )
+            said = f"The upstream answered with {reply.kind or 'no content type'}."
+            raise Unanswered(502, said, kind="server_error", code="upstream_kind")
         return reply
 
     async def _refusal(self, response: httpx.Response) -> Refused:
@@ -169,6 +177,22 @@ class Upstream:
                         break
         await response.aclose()
         return bytes(page).replace(self._key, b"[key]") if self._key else bytes(page)
+
+
+class Unanswered(Refused):
+    """A request that was sent, and brought nothing that can be handed on: it may be billed all the same."""
+
+
+class _Body:
+    """What is posted; `sent` from when a connection has asked for it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.sent = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.sent = True
+        yield self.data
 
 
 class RefusedUpstream(Refused):
@@ -216,9 +240,11 @@ def _as_error(status: int, page: bytes) -> bytes:
     return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
 
 
-def _late() -> Refused:
-    return Refused(504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout")
+def _late(body: _Body | None = None) -> Refused:
+    refused = Unanswered if body and body.sent else Refused
+    return refused(504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout")
 
 
-def _bad_gateway(message: str, code: str) -> Refused:
-    return Refused(502, message, kind="server_error", code=code)
+def _bad_gateway(message: str, code: str, body: _Body | None = None) -> Refused:
+    refused = Unanswered if body and body.sent else Refused
+    return refused(502, message, kind="server_error", code=code)
