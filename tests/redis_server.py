@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from system_packages import install
@@ -24,6 +25,7 @@ NONE_TO_BE_HAD = "there is no redis-server, and the system's package manager cou
 
 _DATABASES = 512
 _PATIENCE = 20.0  # seconds for a start
+_TRIES = 5  # at a free port, which another program may take before the Redis does
 
 
 class RedisServer:
@@ -33,10 +35,10 @@ class RedisServer:
     """
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = 0  # until it began
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")
         self.socket = f"{self._folder.name}/redis.sock"
+        self._log = Path(self._folder.name, "redis.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = iter(range(1, _DATABASES))
 
@@ -46,19 +48,31 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, and return when it answers."""
+        ports = [self.port] if self.port else (free_port() for _ in range(_TRIES))
+        assert any(self._serves(port) for port in ports), f"redis-server did not start: {self._said()}"
+
+    def _serves(self, port: int) -> bool:
+        """Start it on a port; return whether it could have it."""
         program = shutil.which("redis-server")
         assert program, NONE_TO_BE_HAD
-        options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
+        self.port = port
+        options = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no"}
         options |= {"databases": _DATABASES, "dir": self._folder.name, "unixsocket": self.socket}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         # Where the tests are killed it dies with them.
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        self._process = subprocess.Popen([*leash, program, *words], stdout=subprocess.DEVNULL)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([*leash, program, *words], stdout=log, stderr=log)
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
-            assert self._process.poll() is None, "redis-server did not start"
-            assert time.monotonic() < deadline, "redis-server does not answer"
+            if self._process.poll() is not None:
+                return False
+            assert time.monotonic() < deadline, f"redis-server does not answer: {self._said()}"
             time.sleep(0.01)
+        return True
+
+    def _said(self) -> str:
+        return self._log.read_text("utf-8", "replace")[-2000:]
 
     def stop(self) -> None:
         """End it at once; what it held is gone."""
@@ -88,11 +102,20 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.socket(socket.AF_UNIX) as connection:  # at the port another's may answer
+                connection.settimeout(1)
+                connection.connect(self.socket)
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def free_port() -> int:
+    """Return a port that nobody has at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
 
 
 def find() -> str | None:
