@@ -120,7 +120,7 @@ def test_small_writes_do_not_wait_for_each_other(base_url: str) -> None:
             start = time.perf_counter()
             client.post("/chat/completions", json=body("[simulate tokens=3 speed=inf]", stream=True))
             taken.append(time.perf_counter() - start)
-    assert median(taken) < 0.03
+    assert min(taken) < 0.03  # another process may delay some of them, but Nagle spares none
 
 
 def test_an_unmeasured_model_has_the_documented_default() -> None:
@@ -140,13 +140,14 @@ def test_the_whole_answer_takes_its_time(
 ) -> None:
     with httpx.Client(base_url=base_url, headers=KEY, trust_env=False) as client:
         client.get("/models")
-        taken = []
-        for _ in range(3):
+        for _ in range(5):
             start = time.perf_counter()
             client.post("/chat/completions", json=body(f"[simulate {directive}]", stream=stream))
-            taken.append(time.perf_counter() - start)
-    assert min(taken) >= expected - 0.001
-    assert min(taken) < expected + 2 * LATE
+            taken = time.perf_counter() - start
+            assert taken >= expected - 0.001
+            if taken < expected + 2 * LATE:
+                return
+    pytest.fail("it was late each time")
 
 
 def test_the_relay_itself_can_be_told_to_hurry() -> None:
@@ -154,9 +155,15 @@ def test_the_relay_itself_can_be_told_to_hurry() -> None:
         EmbeddedRelay(Simulation(speed=10)) as relay,
         httpx.Client(base_url=relay.base_url, headers=KEY, trust_env=False) as client,
     ):
-        start = time.perf_counter()
-        client.post("/chat/completions", json=body("[simulate tokens=400]", "gpt-4.1", stream=True))
-        assert time.perf_counter() - start == pytest.approx((0.42 + 399 / 68) / 10, rel=0.2)
+        expected = (0.42 + 399 / 68) / 10
+        for _ in range(5):
+            start = time.perf_counter()
+            client.post("/chat/completions", json=body("[simulate tokens=400]", "gpt-4.1", stream=True))
+            taken = time.perf_counter() - start
+            assert taken >= expected - 0.001
+            if taken < expected * 1.2:
+                return
+    pytest.fail("it was late each time")
 
 
 @pytest.mark.parametrize("speed", [0, -1, math.nan])
@@ -182,8 +189,8 @@ def test_without_waiting_frames_come_by_the_ten_thousand(base_url: str) -> None:
     tokens = 40_000
     question = request(f"[simulate tokens={tokens} speed=inf]")
     url = httpx.URL(base_url)
-    rates = []
-    for _ in range(3):
+    rates: list[float] = []
+    while len(rates) < 5 and max(rates, default=0) <= 10_000:
         with socket.create_connection((url.host, url.port or 0)) as connection:
             start = time.perf_counter()
             connection.sendall(question)

@@ -96,9 +96,10 @@ def kind(request: pytest.FixtureRequest) -> type[Sync]:
     return request.param
 
 
-@pytest.fixture(params=[{}, RESUMABLE], ids=["plain", "resumable"])
-def client(request: pytest.FixtureRequest, kind: type[Sync], server: Edge) -> Sync:
-    return kind(server.server.base_url, server.key, default_headers=request.param)
+@pytest.fixture(params=[(Sync, {}), (Async, RESUMABLE)], ids=["plain", "resumable"])
+def client(request: pytest.FixtureRequest, server: Edge) -> Sync:
+    kind, headers = request.param
+    return kind(server.server.base_url, server.key, default_headers=headers)
 
 
 def question(prompt: str, model: str = "gpt-4.1", **fields: Any) -> dict[str, Any]:
@@ -199,8 +200,8 @@ def test_a_rate_limit_is_told_with_when_to_come_back(kind: type[Sync], server: E
     assert 30 < int(raised.value.response.headers["retry-after"]) <= 60
 
 
-def test_it_comes_back_when_it_was_told_to(kind: type[Sync], server: Edge) -> None:
-    key = given(server, f"busy{kind.__name__}", concurrent=1)
+def test_it_comes_back_when_it_was_told_to(server: Edge) -> None:
+    key = given(server, "busy", concurrent=1)
     url = f"{server.server.base_url}/chat/completions"
     with httpx.Client(headers={"x-api-key": key}, timeout=PATIENCE, trust_env=False) as http:
         running = http.send(
@@ -209,7 +210,7 @@ def test_it_comes_back_when_it_was_told_to(kind: type[Sync], server: Edge) -> No
         leaving = threading.Timer(0.5, running.close)
         leaving.start()
         began = time.monotonic()
-        answer = kind(server.server.base_url, key, max_retries=5).whole(**question(f"[simulate text]{TEXT}"))
+        answer = Sync(server.server.base_url, key, max_retries=5).whole(**question(f"[simulate text]{TEXT}"))
         assert answer.choices[0].message.content == TEXT
         assert time.monotonic() - began >= 0.9  # Retry-After is one second
         leaving.join()

@@ -376,7 +376,7 @@ def test_a_lease_lasts_as_long_as_its_worker(database: str) -> None:
 def test_a_redis_that_is_away_lets_nobody_in_until_it_is_back() -> None:
     ann = client(budget="1")
     with RedisServer() as own:
-        state = SharedState(own.database(), patience=1.0)
+        state = SharedState(own.database(), lease=1.0, patience=1.0)
 
         async def run() -> None:
             async with opened(state):
@@ -436,7 +436,7 @@ def test_a_redis_that_may_forget_what_was_spent_is_warned_of(
 
 def test_who_leaves_while_coming_in_holds_nothing(database: str) -> None:
     ann = client(concurrent=1, budget="1")
-    state = SharedState(database)
+    state = SharedState(database, lease=1.0)
 
     async def run() -> None:
         async with opened(state):

@@ -66,7 +66,7 @@ def create_app(gateway: Gateway) -> Starlette:
             Middleware(Guard, gateway.settings),
         ],
         lifespan=lifespan,
-        exception_handlers={
+        exception_handlers={  # coroutines, or each refusal would take a thread
             HTTPException: _not_served,
             Refused: _refuse,
             ClientDisconnect: _nobody,
@@ -101,16 +101,16 @@ def _figures(gateway: Gateway) -> Endpoint:
     return figures
 
 
-def _refuse(_request: Request, problem: Exception) -> Response:
+async def _refuse(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Refused)  # noqa: S101 - registered for nothing else
     return problem.reply()
 
 
-def _nobody(_request: Request, _problem: Exception) -> Response:
+async def _nobody(_request: Request, _problem: Exception) -> Response:
     return Response(status_code=400)  # the client is gone: nobody reads it
 
 
-def _not_served(request: Request, problem: Exception) -> Response:
+async def _not_served(request: Request, problem: Exception) -> Response:
     status = problem.status_code if isinstance(problem, HTTPException) else 500
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "http_error")
     headers = problem.headers if isinstance(problem, HTTPException) else None
