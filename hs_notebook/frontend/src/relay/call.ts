@@ -41,6 +41,7 @@ export class Call {
   readonly #halted = new Promise<void>((resolve) => (this.#halt = resolve));
   #abort = new AbortController();
   resumed = 0; // times
+  refused = false; // the key, before anything was asked
 
   /** `base` ends in a slash. */
   constructor(world: World, base: string, key: string, body: object, watcher: Watcher) {
@@ -150,6 +151,7 @@ export class Call {
 
   async #refused(reply: Response): Promise<Ending> {
     const said = messageOf(parsed(await reply.text())) || `the relay answered ${reply.status}`;
+    this.refused = reply.status === 401 && !this.#stream;
     if (!this.#stream) return { state: "error", note: said };
     if (reply.status >= 500) throw new Error(said); // a proxy, before the relay is back
     throw new Lost(reply.status === 410 || reply.status === 404 ? "the rest of the answer is not kept any more" : said);

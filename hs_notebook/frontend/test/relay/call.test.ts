@@ -139,8 +139,9 @@ test("a stream that cannot be resumed is never asked for twice", async () => {
 
 test("a refusal is shown as it was said", async () => {
   const world = new Script(refused(401, "The relay does not know this key."));
-  expect(await world.call().run()).toEqual({ state: "error", note: "The relay does not know this key." });
-  expect(world.paths).toEqual([POST]);
+  const call = world.call();
+  expect(await call.run()).toEqual({ state: "error", note: "The relay does not know this key." });
+  expect([world.paths, call.refused]).toEqual([[POST], true]);
 });
 
 test.each([
@@ -204,7 +205,8 @@ test("a connection that says nothing for too long is taken for broken", async ()
 
 test("models are listed, and what is wrong is said", async () => {
   const list = JSON.stringify({ data: [{ id: "a" }, {}, null, { id: "b" }] });
-  expect(await listModels(new Script(() => new Response(list)), "http://relay/", "k")).toEqual({ models: ["a", "b"], problem: "" });
-  expect((await listModels(new Script(refused(401, "no")), "http://relay/", "k")).problem).toBe("no");
+  expect(await listModels(new Script(() => new Response(list)), "http://relay/", "k")).toEqual({ models: ["a", "b"], problem: "", refused: false });
+  expect(await listModels(new Script(refused(401, "no")), "http://relay/", "k")).toEqual({ models: [], problem: "no", refused: true });
+  expect((await listModels(new Script(refused(503, "no")), "http://relay/", "k")).refused).toBe(false);
   expect((await listModels(new Script(broken), "http://relay/", "k")).problem).toBe("The relay cannot be reached.");
 });
