@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -351,8 +352,23 @@ def test_keys_are_listed_with_what_they_spent(tmp_path: Path, capsys: pytest.Cap
     assert key not in listed
     assert KeyFile(tmp_path / "keys").clients()[0].sha256 not in listed
 
+    dead = ledger.begin(Opening(model="m", user="ann", charge=Decimal("0.50")))
+    with sqlite3.connect(ledger.path) as opened:
+        opened.execute("UPDATE calls SET process_id = 2147483647 WHERE id = ?", (dead,))
+    opened.close()
+    assert main(["relay", "keys", "list", *file]) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^ann .* \$0\.75 +\$2\.50$", listed, re.MULTILINE)
+    assert "$0.50 of ann are held for calls whose end is unknown" in listed
+    assert main(["relay", "keys", "forgive", "ann", *file]) == 0
+    assert capsys.readouterr().err.startswith("1 calls of ann whose end is unknown count nothing")
+    assert main(["relay", "keys", "list", *file]) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^ann .* \$0\.25 +\$2\.50$", listed, re.MULTILINE)
+    assert "whose end is unknown" not in listed
+
     assert main(["spend", "--by", "user"]) == 0
-    assert re.search(r"^Relay key .*\n.*\nann +1 ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(r"^Relay key .*\n.*\nann +2 ", capsys.readouterr().out, re.MULTILINE)
     assert main(["relay", "keys", "revoke", "ann", *file]) == 0
     ledger.path.write_text("no ledger")
     capsys.readouterr()

@@ -141,10 +141,14 @@ def test_a_budget_holds_what_is_under_way(state: State) -> None:
         await state.enter(ann, "a", USD("0.7"))
         assert await state.left(ann) == USD("0.3")
         refused = await refusal(state.enter(ann, "b", USD("0.300000000001")))
+        assert (refused.status, refused.shape["code"]) == (429, "BUDGET_HELD")
+        refused = await refusal(state.enter(ann, "b", USD("1.000000000001")))
         assert (refused.status, refused.shape["code"]) == (402, "BUDGET_EXCEEDED")
         await state.enter(ann, "b", USD("0.3"))
-        assert (await refusal(state.enter(ann, "c", USD(0)))).status == 402
+        assert (await refusal(state.enter(ann, "c", USD(0)))).status == 429
+        assert await state.unspent(ann) == 1
         await state.leave(ann, "a", USD("0.100000000001"))
+        assert await state.unspent(ann) == USD("0.899999999999")
         assert await state.left(ann) == USD("0.599999999999")
         await state.leave(ann, "b", USD("0.5"))
         assert await state.left(ann) == USD("0.399999999999")

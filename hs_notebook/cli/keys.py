@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.cli.values import count
@@ -51,6 +50,21 @@ def revoke(options: argparse.Namespace) -> int:
     return 0
 
 
+def forgive(options: argparse.Namespace) -> int:
+    """Give back what calls hold of a budget whose relay was killed before they ended."""
+    from hs_notebook.errors import UsageError
+    from hs_notebook.ledger import Ledger
+
+    if options.name not in {client.name for client in _keys(options).clients()}:
+        raise UsageError(f"There is no key named {options.name!a}.", hint="See hs-notebook relay keys list.")
+    number = Ledger().forgive(options.name)
+    sys.stderr.write(
+        f"{number} calls of {options.name} whose end is unknown count nothing, once the relay starts again. "
+        "Where its state is in a Redis, the budget is kept there.\n"
+    )
+    return 0
+
+
 def show(options: argparse.Namespace) -> int:
     """Show who holds a key, and what they spent this month."""
     from hs_notebook.ledger import Ledger
@@ -63,14 +77,22 @@ def show(options: argparse.Namespace) -> int:
 def key_table(clients: Sequence[Client], ledger: Ledger, path: Path) -> Table:
     """Return the holders of keys, with what counts against their budgets this month (in UTC) by a ledger."""
     from hs_notebook.display.table import Column, Table
+    from hs_notebook.pricing.money import exactly
+    from hs_notebook.relay.budget import this_month, unknown_charge
 
-    month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    month = this_month()
     notes = [] if clients else [NONE_YET]
     spent: dict[str, Spent] | None = None
     try:
         spent = {row.name: row for row in ledger.spending("user", since=month, relay=True).rows}
     except ConfigurationError as error:  # who wants to see whom to revoke sees that all the same
         notes.append(str(error))
+    notes += [
+        f"{exactly(unknown)} of {client.name} are held for calls whose end is unknown: "
+        f"hs-notebook relay keys forgive {client.name} gives them back."
+        for client in clients
+        if (unknown := unknown_charge(ledger, client.name))
+    ]
     numbers = [Column(heading, "right") for heading in ("Calls this month", "Spent", "Budget")]
     limits = [Column(heading, "right", quiet=True) for heading in ("Per minute", "At a time")]
     return Table(
@@ -132,4 +154,5 @@ def add_commands(made: argparse.ArgumentParser) -> None:
     option("--budget", metavar="USD", help="at most in a month; default: any amount")
     option("--metrics", action="store_true", help="let it read GET /metrics, which tells of all keys")
     command("list", show, "show who holds a key, and what they spent", named=False)
+    command("forgive", forgive, "charge nothing for calls whose relay was killed before they ended")
     command("revoke", revoke, "take a key back; a relay that runs notices at once")

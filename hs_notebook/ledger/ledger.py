@@ -13,7 +13,7 @@ from hs_notebook.ledger.file import LedgerFile
 from hs_notebook.ledger.moments import since_stamp
 from hs_notebook.ledger.rows import page
 from hs_notebook.ledger.spending import By, Since, Spending, Spent, spending
-from hs_notebook.ledger.unsettled import Unsettled, host_name, unsettled
+from hs_notebook.ledger.unsettled import Unsettled, forgive, host_name, unsettled
 from hs_notebook.ledger.usual import Usual, usual
 
 if TYPE_CHECKING:
@@ -135,6 +135,14 @@ class Ledger:
         """Return the calls whose kernel ended before their answer did, the earliest first."""
         with self._file.reading() as connection:
             return unsettled(connection, since)
+
+    def forgive(self, user: str) -> int:
+        """Charge a relay's key nothing for its unsettled calls; returns how many there were.
+
+        Raises `ConfigurationError` where the file cannot be written.
+        """
+        with self._file.writing() as connection:
+            return forgive(connection, plain(user))
 
     def rows(
         self, *, since: Since = None, notebook: str | None = None, text: bool = False

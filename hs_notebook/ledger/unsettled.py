@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,13 +23,14 @@ _LONGEST_CALL = timedelta(days=1)  # on another machine, or where a later proces
 
 
 class Unsettled(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was sent and whose kernel ended before the answer did."""
+    """A call that was sent and whose kernel ended before the answer did; `charge` counts, in USD."""
 
     id: int
     started_at: datetime
     model: str
     notebook: str
     user: str = ""
+    charge: Decimal = Decimal(0)
 
     @property
     def note(self) -> str:
@@ -44,16 +46,28 @@ def host_name() -> str:
 def unsettled(connection: Connection, since: Since = None) -> tuple[Unsettled, ...]:
     """Return the pending calls since a moment whose process is gone, the earliest first."""
     rows = connection.execute(
-        "SELECT id, started_at, gen_ai_request_model, notebook, user_name, host_name, process_id FROM calls "
-        "WHERE state = 'pending' AND started_at >= ? ORDER BY id",
+        "SELECT id, started_at, gen_ai_request_model, notebook, user_name, charged_usd, host_name, "
+        "process_id FROM calls WHERE state = 'pending' AND started_at >= ? ORDER BY id",
         (since_stamp(since),),
     )
     found = []
-    for number, started, model, notebook, user, host, process in rows:
+    for number, started, model, notebook, user, charged, host, process in rows:
         moment = datetime.fromisoformat(started)
         if _is_gone(host, process, moment):
-            found.append(Unsettled(id=number, started_at=moment, model=model, notebook=notebook, user=user))
+            named = {"model": model, "notebook": notebook, "user": user}
+            found.append(Unsettled(id=number, started_at=moment, charge=Decimal(charged or 0), **named))
     return tuple(found)
+
+
+def forgive(connection: Connection, user: str) -> int:
+    """Settle such calls of a relay's key at what is known of them, which is nothing; return their number."""
+    dead = [(stamp(now()), call.id) for call in unsettled(connection) if call.user == user]
+    connection.executemany(
+        "UPDATE calls SET state = 'stopped', ended_at = ?, charged_usd = NULL, charged_pico = NULL "
+        "WHERE id = ? AND state = 'pending'",
+        dead,
+    )
+    return len(dead)
 
 
 def _is_gone(host: str | None, process: int, started: datetime) -> bool:

@@ -58,18 +58,22 @@ class Limit:
 
         A stream that names no largest length may begin: it is stopped at the limit.
         """
+        worst = self.needed(streaming=streaming)
+        if worst > self.usd:
+            raise BudgetError(
+                f"The call may cost {at_most(worst)}, above the {self.words}; nothing was sent.",
+                hint=f"Shorten the prompt, lower max_tokens, or {self._otherwise}.",
+            )
+
+    def needed(self, *, streaming: bool) -> Decimal:
+        """Return the USD without which the call may not be sent; raises `BudgetError` where none will do."""
         longest = self._longest or (1 if streaming else self._largest)
         if longest is None:
             raise BudgetError(
                 f"An answer in one piece cannot be held to the {self.words}.",
                 hint="Give max_tokens, or let it stream.",
             )
-        worst = self._input + longest * self._output / MILLION
-        if worst > self.usd:
-            raise BudgetError(
-                f"The call may cost {at_most(worst)}, above the {self.words}; nothing was sent.",
-                hint=f"Shorten the prompt, lower max_tokens, or {self._otherwise}.",
-            )
+        return self._input + longest * self._output / MILLION
 
     @property
     def worst(self) -> Decimal:

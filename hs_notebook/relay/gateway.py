@@ -11,14 +11,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hs_notebook.errors import BudgetError, ConfigurationError
-from hs_notebook.pricing.limit import Limit, limit_for
+from hs_notebook.relay.budget import limit_of, too_dear, unknown_charge
 from hs_notebook.relay.metering import Meter
 from hs_notebook.relay.replies import Refused
+from hs_notebook.relay.settings import MEMORY
+from hs_notebook.relay.state import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Entry, Recorder
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.keys import Client, KeyFile
@@ -90,7 +92,21 @@ class Gateway:
         await self.state.room(client)  # who has to wait anyway costs no time
         # A large prompt takes its time, and so does the first one that a vocabulary is loaded for.
         async with self.estimating:
-            return await asyncio.to_thread(_held, client, asked, self.recorder.quotes, left)
+            limit = await asyncio.to_thread(limit_of, client, asked, self.recorder.quotes, left)
+        try:
+            limit.check(streaming=asked.stream)
+        except BudgetError as error:
+            raise await self._too_dear(client, asked, limit, error) from None
+        return limit
+
+    async def _too_dear(self, client: Client, asked: Asked, limit: Limit, error: BudgetError) -> Refused:
+        with contextlib.suppress(BudgetError):
+            if limit.needed(streaming=asked.stream) <= await self.state.unspent(client):
+                return held_back(client)
+        unknown = Decimal(0)
+        if self.recorder is not None and self.settings.state == MEMORY:
+            unknown = await asyncio.to_thread(unknown_charge, self.recorder.ledger, client.name)
+        return too_dear(error, unknown)
 
     async def _begin(self, client: Client, asked: Asked, hold: Decimal) -> Entry | None:
         if self.recorder is None:
@@ -101,19 +117,6 @@ class Gateway:
         if client.budget is not None and not entry.kept:
             raise _no_ledger()  # nobody would know of it after a restart
         return entry
-
-
-def _held(client: Client, asked: Asked, quotes: Quotes, left: Decimal) -> Limit:
-    """Return what holds a call to what is `left` of a budget; raises `Refused`."""
-    try:
-        limit = limit_for(asked.request, quotes, left, name="monthly budget", of=client.budget)
-    except BudgetError as error:
-        raise Refused(400, error.message, code="PRICE_UNKNOWN", param="model") from None
-    try:
-        limit.check(streaming=asked.stream)
-    except BudgetError as error:
-        raise Refused(402, str(error), kind="insufficient_quota", code="BUDGET_EXCEEDED") from None
-    return limit
 
 
 def _no_ledger() -> Refused:

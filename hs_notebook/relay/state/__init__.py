@@ -30,6 +30,9 @@ class State(Protocol):
     async def left(self, client: Client) -> Decimal | None:
         """Return what is left of a client's budget this month; None where there is none."""
 
+    async def unspent(self, client: Client) -> Decimal:
+        """Return what is left of a client's budget this month once nothing is held by calls under way."""
+
     async def room(self, client: Client) -> None:
         """Raise `Refused` where one more call is one too many; counts nothing, and holds no place."""
 
@@ -55,8 +58,17 @@ def too_many(client: Client) -> Refused:
 
 def too_dear(client: Client) -> Refused:
     """Return the refusal of a call that the month's budget does not allow."""
-    said = f"The monthly budget of the key {client.name} is used up, or held by calls under way."
+    said = f"The monthly budget of the key {client.name} is used up."
     return Refused(402, said, kind="insufficient_quota", code="BUDGET_EXCEEDED")
+
+
+def held_back(client: Client) -> Refused:
+    """Return the refusal of a call that the month's budget allows once others have ended."""
+    said = (
+        f"The rest of the monthly budget of the key {client.name} is held by calls under way: try again when "
+        "they have ended, or give them max_tokens."
+    )
+    return _later(said, "BUDGET_HELD", 5.0)
 
 
 def _later(message: str, code: str, wait: float) -> Refused:

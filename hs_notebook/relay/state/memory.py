@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hs_notebook.relay.state import too_dear, too_fast, too_many
+from hs_notebook.relay.state import held_back, too_dear, too_fast, too_many
 from hs_notebook.wire.limiter import RateLimiter
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class MemoryState:
     async def left(self, client: Client) -> Decimal | None:
         return await self._left(client, self._month())
 
+    async def unspent(self, client: Client) -> Decimal:
+        await self.left(client)
+        budget = client.budget or Decimal(0)
+        return max(Decimal(0), budget - self._spent.get((client.name, self._month()), Decimal(0)))
+
     async def room(self, client: Client) -> None:
         _make_way(client, self._limiter(client).wait())
 
@@ -60,7 +65,8 @@ class MemoryState:
         month = self._month()
         left = await self._left(client, month)
         if left is not None and (hold > left or not left):
-            raise too_dear(client)
+            unspent = await self.unspent(client)
+            raise held_back(client) if unspent and hold <= unspent else too_dear(client)
         limiter = self._limiter(client)
         _make_way(client, limiter.admit())
         self._calls.setdefault(client.name, {})[lease] = _Call(hold, limiter, month)

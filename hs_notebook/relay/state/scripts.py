@@ -71,7 +71,8 @@ for i = 1, #over do
 end
 """
 
-#: lease, hold, budget (empty for none), concurrent, ms that the lease lasts → `in`, `many`, `dear` or `gone`.
+#: lease, hold, budget (empty for none), concurrent, ms that the lease lasts → `in`, `many`, `dear`, `held`
+#: (by others) or `gone`.
 ENTER = (
     _BEGIN
     + f"""
@@ -81,7 +82,9 @@ if redis.call('HEXISTS', lapsed, lease) == 1 then return 'gone' end
 if budget ~= '' then
     local used = redis.call('HGET', spent, month(now)) or '0'
     local left = budget - used - held()
-    if left <= 0 or tonumber(hold) > left then return 'dear' end
+    if left <= 0 or tonumber(hold) > left then
+        return budget - used > 0 and tonumber(hold) <= budget - used and 'held' or 'dear'
+    end
 end
 if redis.call('ZCARD', leases) >= tonumber(ARGV[4]) then return 'many' end
 redis.call('ZADD', leases, now + ARGV[5], lease)

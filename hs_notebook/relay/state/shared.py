@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from hs_notebook.errors import ConfigurationError
 from hs_notebook.relay.replies import Refused
-from hs_notebook.relay.state import scripts, too_dear, too_fast, too_many
+from hs_notebook.relay.state import held_back, scripts, too_dear, too_fast, too_many
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,6 +101,10 @@ class SharedState:
         used = Decimal(int(spent) + int(held)) / _PER_USD
         return max(Decimal(0), client.budget - used)
 
+    async def unspent(self, client: Client) -> Decimal:
+        spent, _, _ = await self._step(lambda: self._account(_keys(client.name)))
+        return max(Decimal(0), (client.budget or Decimal(0)) - Decimal(int(spent)) / _PER_USD)
+
     async def room(self, client: Client) -> None:
         _, _, running = await self._step(lambda: self._account(_keys(client.name)))
         if running >= client.concurrent:
@@ -120,7 +124,7 @@ class SharedState:
             self._owed[lease] = client.name, 0  # nobody knows whether it is in; it must not stay
             raise
         if found != b"in":
-            raise too_dear(client) if found == b"dear" else too_many(client)
+            raise {b"dear": too_dear, b"held": held_back}.get(found, too_many)(client)
         if wait:
             await self._over(client.name, lease, 0)
             raise too_fast(client, wait)
@@ -203,28 +207,6 @@ class SharedState:
             log.warning("The shared state answers again.")
         self._reached = True
         return result
-
-
-def absence(url: str) -> str:
-    """Return that the Redis at a URL does not answer, and why; nothing where it does. Takes 2 s at most."""
-    from redis.exceptions import RedisError
-
-    try:
-        asyncio.run(_ping(url))
-    except (RedisError, OSError) as error:
-        parts = urlsplit(url)
-        place = (
-            f"{parts.hostname or 'localhost'}:{parts.port or 6379}" if parts.scheme != "unix" else parts.path
-        )
-        return f"The Redis at {place} does not answer ({type(error).__name__})"
-    return ""
-
-
-async def _ping(url: str) -> None:
-    from redis.asyncio import Redis
-
-    async with asyncio.timeout(_PATIENCE), Redis(connection_pool=_pool(url)) as redis:
-        await redis.ping()
 
 
 def _keys(name: str) -> list[str]:
