@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -207,13 +206,19 @@ def test_it_comes_back_when_it_was_told_to(server: Edge) -> None:
         running = http.send(
             http.build_request("POST", url, json=question("[simulate fault=stall]", stream=True)), stream=True
         )
-        leaving = threading.Timer(0.5, running.close)
-        leaving.start()
+
+        def leave(reply: httpx.Response) -> None:
+            statuses.append(reply.status_code)
+            running.close()
+
+        statuses: list[int] = []
+        refused = httpx.Client(event_hooks={"response": [leave]}, trust_env=False)
+        client = Sync(server.server.base_url, key, max_retries=5, http_client=refused)
         began = time.monotonic()
-        answer = Sync(server.server.base_url, key, max_retries=5).whole(**question(f"[simulate text]{TEXT}"))
+        answer = client.whole(**question(f"[simulate text]{TEXT}"))
         assert answer.choices[0].message.content == TEXT
         assert time.monotonic() - began >= 0.9  # Retry-After is one second
-        leaving.join()
+        assert statuses[0] == 429
 
 
 def test_an_upstream_that_is_overloaded_is_tried_again(client: Sync) -> None:

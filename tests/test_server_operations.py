@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    Asking = Callable[..., tuple[list[httpx.Response], int]]
+
 PATIENCE = 20.0
 FIELDS = {
     "time", "level", "event", "method", "route", "status", "outcome", "code", "client", "model", "bytes",
@@ -368,26 +370,39 @@ def too_large() -> Response:
     return StreamingResponse(pieces(), media_type="application/json")
 
 
-def asking(
-    folder: Path, reply: Callable[[], Response], path: str, times: int = 1
-) -> tuple[list[httpx.Response], int]:
-    """Ask a relay for `path` that often at once; return its replies, and how often it asked its upstream."""
-    upstream = Models(reply)
-    with Embedded(upstream.app()) as behind, edge(folder, behind.base_url) as server:
-        url, headers = f"http://127.0.0.1:{server.port}{path}", {"x-api-key": server.key}
-        with (
-            httpx.Client(headers=headers, timeout=PATIENCE, trust_env=False) as http,
-            ThreadPoolExecutor(times) as pool,
-        ):
-            waiting = [pool.submit(http.get, url) for _ in range(times)]
-            assert within(PATIENCE, lambda: upstream.asked)
-            upstream.gate.set()
-            return [future.result() for future in waiting], upstream.asked
+@pytest.fixture(scope="module")
+def behind() -> Iterator[tuple[Models, str]]:
+    """Such an upstream, and its URL."""
+    upstream = Models(listing)
+    with Embedded(upstream.app()) as running:
+        yield upstream, running.base_url
+
+
+@pytest.fixture
+def asking(behind: tuple[Models, str], tmp_path: Path) -> Asking:
+    """Ask a relay for a path, often at once; return its replies, and how often it asked its upstream."""
+    upstream, upstream_url = behind
+
+    def ask(reply: Callable[[], Response], path: str, times: int = 1) -> tuple[list[httpx.Response], int]:
+        upstream.reply, upstream.asked = reply, 0
+        upstream.gate.clear()
+        with edge(tmp_path, upstream_url) as server:
+            url, headers = f"http://127.0.0.1:{server.port}{path}", {"x-api-key": server.key}
+            with (
+                httpx.Client(headers=headers, timeout=PATIENCE, trust_env=False) as http,
+                ThreadPoolExecutor(times) as pool,
+            ):
+                waiting = [pool.submit(http.get, url) for _ in range(times)]
+                assert within(PATIENCE, lambda: upstream.asked)
+                upstream.gate.set()
+                return [future.result() for future in waiting], upstream.asked
+
+    return ask
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/models"])
-def test_the_upstream_is_asked_once_for_all(tmp_path: Path, path: str) -> None:
-    replies, asked = asking(tmp_path, listing, path, times=10)
+def test_the_upstream_is_asked_once_for_all(asking: Asking, path: str) -> None:
+    replies, asked = asking(listing, path, times=10)
     assert asked == 1
     assert {reply.status_code for reply in replies} == {200}
     (body,) = {reply.text for reply in replies}
@@ -432,9 +447,9 @@ def test_what_was_fetched_is_good_for_a_while_and_a_failure_for_less(fails: bool
     ],
 )
 def test_health_says_what_is_wrong_with_the_upstream(
-    tmp_path: Path, reply: Callable[[], Response], reason: str
+    asking: Asking, reply: Callable[[], Response], reason: str
 ) -> None:
-    (found,), _ = asking(tmp_path, reply, "/health")
+    (found,), _ = asking(reply, "/health")
     body = found.json()
     assert (found.status_code, body["status"], body["latency"]) == (503, "error", None)
     assert body["reason"].startswith(reason)
@@ -496,9 +511,9 @@ def test_who_has_to_wait_is_refused_before_his_question_is_priced(server: Edge, 
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "concurrency_limit_exceeded")
 
 
-def test_models_come_with_what_may_come_with_them(tmp_path: Path) -> None:
+def test_models_come_with_what_may_come_with_them(asking: Asking) -> None:
     secret = {"set-cookie": "a=b", "x-internal": "c", "server": "d", "x-request-id": "req_7"}
-    (found,), _ = asking(tmp_path, lambda: listing(**secret), "/v1/models")
+    (found,), _ = asking(lambda: listing(**secret), "/v1/models")
     assert (found.status_code, found.content) == (200, LIST)
     assert found.headers["x-request-id"] != "req_7"  # the list is for others too
     assert not {"set-cookie", "x-internal", "server"} & set(found.headers)
@@ -513,17 +528,15 @@ def test_models_come_with_what_may_come_with_them(tmp_path: Path) -> None:
     ],
 )
 def test_models_that_do_not_come_are_one_clear_error(
-    tmp_path: Path, reply: Callable[[], Response], status: int, code: str
+    asking: Asking, reply: Callable[[], Response], status: int, code: str
 ) -> None:
-    (found,), _ = asking(tmp_path, reply, "/v1/models")
+    (found,), _ = asking(reply, "/v1/models")
     assert (found.status_code, found.json()["error"]["code"]) == (status, code)
 
 
-def test_a_page_of_the_upstream_is_no_page_of_the_relay(tmp_path: Path) -> None:
+def test_a_page_of_the_upstream_is_no_page_of_the_relay(asking: Asking) -> None:
     page = "<html><title>t</title><script>alert(1)</script><h1>502 Bad\nGateway</h1>"
-    (found,), _ = asking(
-        tmp_path, lambda: Response(page, 502, {"retry-after": "7"}, "text/html"), "/v1/models"
-    )
+    (found,), _ = asking(lambda: Response(page, 502, {"retry-after": "7"}, "text/html"), "/v1/models")
     assert (found.status_code, found.headers["retry-after"]) == (502, "7")
     assert (found.headers["content-type"], found.headers["x-content-type-options"]) == (
         "application/json",

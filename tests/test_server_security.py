@@ -569,7 +569,7 @@ def leaves_and_cancels(server: Edge, upstream: EmbeddedRelay, sent: bytes, then:
     opened.close()
     closed = time.monotonic()
     assert within(10, lambda: upstream.stats.cancelled == cancelled + 1)
-    assert (upstream.stats.last_cancelled_monotonic or math.inf) - closed < 2
+    assert (upstream.stats.last_cancelled_monotonic or math.inf) - closed < 5
     assert within(10, lambda: "pending" not in [row["state"] for row in server.ledger.rows()])
 
 
