@@ -70,6 +70,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.app_state["tasks"] = self.tasks  # what the end of the server waits for
         address = self.client[0] if self.client else "a socket of this machine"
         if not self.bounds.enter(address):
             self._refuse(503, "There are too many connections from your address.", "too_many_connections")

@@ -110,8 +110,7 @@ class Mirror:
     async def _begin(self, stream: Stream, copy: Copy) -> None:
         head = stream.begun.result()
         if not copy.begun and isinstance(head, Head):
-            kept = msgspec.json.encode(Kept(owner=stream.name.owner, once=stream.name.once, head=head))
-            await self._shared.begin(kept, copy)
+            await self._shared.begin(encoded(stream.name.owner, stream.name.once, head), copy)
 
     async def _look(self) -> None:
         while not self._closing:
@@ -168,7 +167,7 @@ class Remote:
         self._attended_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._given_up_at = self._loop.time() + LEASE
-        self._seen = False  # its worker
+        self._seen = False  # its worker, by this connection
 
     def attach(self) -> None:
         """Nothing is to be done: whoever reads says so from time to time."""
@@ -212,6 +211,7 @@ class Remote:
             while self._loop.time() < silent_at:
                 await self._attend()
                 alive = await self._shared.alive(self.id)
+                self._seen = self._seen or alive
                 pieces = await self._shared.read(self.id, self._number, _TICK)
                 if events := self._take(pieces):
                     return events
@@ -225,7 +225,6 @@ class Remote:
         """Tell whether its worker will not come back; raises `EventsLost` where it just fell silent."""
         if self._seen and not alive:
             raise self._cut()
-        self._seen = alive
         return not alive and self._loop.time() > self._given_up_at
 
     def _cut(self) -> EventsLost:
@@ -248,6 +247,11 @@ class Remote:
         if now - self._attended_at > _PRESENT / 3:
             self._attended_at = now
             await self._shared.attend(self.id)
+
+
+def encoded(owner: str, once: str, head: Head) -> bytes:
+    """Return what others must know of a stream, as they are told it."""
+    return msgspec.json.encode(Kept(owner=owner, once=once, head=head))
 
 
 def kept_of(text: bytes) -> Kept:

@@ -81,10 +81,11 @@ class Stream:
 
     # --- the upstream's side -------------------------------------------------------------------------
 
-    def start(self, client: Client, asked: Asked) -> None:
-        """Ask the upstream, in a task of its own."""
+    def start(self, client: Client, asked: Asked) -> asyncio.Task[None]:
+        """Ask the upstream, in a task of its own, which is returned."""
         self._task = asyncio.create_task(self._produce(client, asked))
         self._task.add_done_callback(self._done)
+        return self._task
 
     async def _produce(self, client: Client, asked: Asked) -> None:
         try:

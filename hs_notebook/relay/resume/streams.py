@@ -58,7 +58,10 @@ class Streams:
             self._mirror = Mirror(self._shared, self._left)
 
     async def close(self) -> None:
-        """Cancel what is under way; return when that is written down."""
+        """Cancel what is under way; return when that is written down.
+
+        Where other workers serve its readers, the server has waited for it as for its requests.
+        """
         async with asyncio.TaskGroup() as group:
             for stream in self._streams.values():
                 if not stream.ended:
@@ -90,7 +93,7 @@ class Streams:
             return self._follow(client, source, 0)
         if known is not None:
             _check_body(known.name.digest, name)
-        stream = known or self._start(name, client, asked)
+        stream = known or self._start(name, client, asked, request.scope["state"].get("tasks"))
         seen(request.scope).call = stream
         return self._follow(client, Local(stream), 0)
 
@@ -182,13 +185,18 @@ class Streams:
             source=source, after=after, patience=patience, client=client, followers=self._followers
         )
 
-    def _start(self, name: Name, client: Client, asked: Asked) -> Stream:
+    def _start(
+        self, name: Name, client: Client, asked: Asked, waited_for: set[asyncio.Task[None]] | None
+    ) -> Stream:
         stream = self._streams[name.id] = Stream(name, self._gateway, self)
         if name.once:
             self._once[name.once] = stream
-        stream.start(client, asked)
+        task = stream.start(client, asked)
         if self._mirror is not None:
             self._mirror.add(stream)
+            if waited_for is not None:
+                waited_for.add(task)
+                task.add_done_callback(waited_for.discard)
         return stream
 
     def _left(self, stream: Stream) -> None:
