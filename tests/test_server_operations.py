@@ -25,6 +25,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from hs_notebook.ledger import Ledger
+from hs_notebook.ledger.unsettled import is_alive
 from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.relay.access import log_to
@@ -333,6 +334,15 @@ def test_the_figures_of_workers_add_up_and_forget_the_dead() -> None:
             samples = figures(found.stdout)
             assert samples["hs_relay_requests_total//health/200"] == count
             assert samples["hs_relay_active_answers"] == 1  # the other worker's ended with it
+
+
+def test_on_windows_no_process_is_asked_whether_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question would end it there."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait(PATIENCE)
+    assert not is_alive(dead.pid)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert is_alive(dead.pid)
 
 
 # --- health and models ---------------------------------------------------------------------------
