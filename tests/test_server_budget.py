@@ -343,12 +343,13 @@ def test_an_answer_in_one_piece_needs_a_bound(office: Office) -> None:
     assert office.ask(key, "1", max_tokens=1).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
-@pytest.mark.parametrize("value", [True, 0, -1, 1.0, "1", [1]])
-def test_a_bound_is_a_number(office: Office, name: str, value: Any) -> None:
-    reply = office.ask(office.key("ann", None), "1", **{name: value})
-    assert refusal(reply) == (400, "bad_request")
-    assert reply.json()["error"]["param"] == name
+def test_a_bound_is_a_number(office: Office) -> None:
+    key = office.key("ann", None)
+    for name in ("max_tokens", "max_completion_tokens", "n"):
+        for value in (True, 0, -1, 1.0, "1", [1]):
+            reply = office.ask(key, "1", **{name: value})
+            assert refusal(reply) == (400, "bad_request")
+            assert reply.json()["error"]["param"] == name
 
 
 def test_what_is_priced_is_what_is_sent(office: Office) -> None:
