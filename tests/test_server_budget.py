@@ -345,8 +345,9 @@ def test_an_answer_in_one_piece_needs_a_bound(office: Office) -> None:
 
 def test_a_bound_is_a_number(office: Office) -> None:
     key = office.key("ann", None)
+    values: tuple[Any, ...] = (True, 0, -1, 1.0, "1", [1])
     for name in ("max_tokens", "max_completion_tokens", "n"):
-        for value in (True, 0, -1, 1.0, "1", [1]):
+        for value in values:
             reply = office.ask(key, "1", **{name: value})
             assert refusal(reply) == (400, "bad_request")
             assert reply.json()["error"]["param"] == name
