@@ -71,7 +71,7 @@ def test_what_is_sent(model: Server, shell: Shell) -> None:
             ["ZeroDivisionError: division by zero", "direct cause", "ValueError: {In} {x}"],
         ),
         ("%no_such_magic_at_all_x = 1\nundefined", ["undefined"]),
-        ("def f(n): return f(n + 1)\nf(0)", ["RecursionError"]),
+        ("def f(n):\n    return f(n - 1) if n else [].x\nf(99)", ["AttributeError", "in f"]),
         ("class E(Exception):\n    def __str__(self): raise SystemError\nraise E", ["raise E"]),
         ("raise ExceptionGroup('many', [ValueError(1), TypeError(2)])", ["ValueError: 1", "TypeError: 2"]),
     ],
