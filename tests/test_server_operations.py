@@ -292,6 +292,7 @@ def test_figures_count_what_was_served(http: httpx.Client, prometheus: dict[str,
         "hs_relay_charged_usd_total/laptop": 0,  # it was simulated
         "hs_relay_active_answers": 0,
     }
+
     def grown() -> dict[str, float]:
         after = now()
         return {name: after.get(name, 0) - before.get(name, 0) for name in expected}
