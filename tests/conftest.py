@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser tests, and run them last: what is quick to fail comes first.
 
-    Browsers and kernels on a shared machine are late at times: what fails there is tried once more, and the
-    report names it (R). What is wrong fails twice.
+    Browsers, kernels and a server's two ends on a shared machine are late at times: what fails there is tried
+    once more, and the report names it (R). What is wrong fails twice.
     """
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker("browser")
-        if item.get_closest_marker("browser") or item.get_closest_marker("kernels"):
+        served = item.path.name.startswith(("test_server_", "test_resume"))
+        if served or item.get_closest_marker("browser") or item.get_closest_marker("kernels"):
             item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
