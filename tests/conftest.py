@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,15 @@ def relay() -> Iterator[EmbeddedRelay]:
     from hs_notebook.relay import EmbeddedRelay
 
     with EmbeddedRelay() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[EmbeddedRelay]:
+    """A simulated relay that waits for nothing, behind a relay server: one for each file of tests."""
+    from hs_notebook.relay import EmbeddedRelay, Simulation
+
+    with EmbeddedRelay(Simulation(speed=math.inf)) as running:
         yield running
 
 

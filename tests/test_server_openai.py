@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,14 @@ import pytest
 from edge import Edge, edge, within
 
 from hs_notebook import HolySheep
-from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.relay.keys import KeyFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+    from hs_notebook.relay import EmbeddedRelay
 
 PATIENCE = 30.0
 RESUMABLE = {"X-Stream-Resume": "1"}
@@ -33,12 +33,6 @@ TOOL = {
     },
 }
 TEXT = "Streams end; naïve ones 🐑 break."
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[EmbeddedRelay]:
-    with EmbeddedRelay(Simulation(speed=math.inf)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from edge import UPSTREAM_KEY, Edge, edge, read_all, replies, request, within
 from loopback import Loopback, hello_page
 
 from hs_notebook.errors import UsageError
-from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.relay.guard import Guard, host_name, web_origin
 from hs_notebook.relay.settings import RelaySettings
 
@@ -26,14 +25,10 @@ if TYPE_CHECKING:
     from loopback import Connection
     from starlette.types import Message, Receive, Scope, Send
 
+    from hs_notebook.relay import EmbeddedRelay
+
 ENDPOINTS = ("/v1/chat/completions", "/api/chat/stream")
 PAGE = "https://app.example"
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[EmbeddedRelay]:
-    with EmbeddedRelay(Simulation(speed=math.inf)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,23 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
     retry: int | None = None
 
 
+class LineEnds:
+    """Turns CRLF and CR into LF, also where one piece of the bytes ends between the two."""
+
+    def __init__(self) -> None:
+        self.after_cr = False
+
+    def plain(self, data: bytes) -> bytes:
+        """Return the next bytes with LF alone."""
+        if self.after_cr and data:
+            data = data.removeprefix(b"\n")  # the second half of a CRLF that was cut in two
+            self.after_cr = False
+        if b"\r" in data:
+            self.after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+
 class SSEDecoder:
     """Turns the bytes of a stream into events, linear in their number however they are cut.
 
@@ -42,7 +59,7 @@ class SSEDecoder:
         self._partial: list[bytes] = []  # pieces of the line that has not ended yet
         self._partial_size = 0
         self._at_start = True
-        self._after_cr = False
+        self._ends = LineEnds()
         self._at_boundary = False  # between two events, nothing pending: the short way is open
         self._begin_event()
 
@@ -81,16 +98,7 @@ class SSEDecoder:
             return [
                 ServerSentEvent(data[end + 7 : -2].decode("utf-8", "replace"), "message", self.last_event_id)
             ]
-        return self._feed_lines(self._with_plain_line_ends(data))
-
-    def _with_plain_line_ends(self, data: bytes) -> bytes:
-        if self._after_cr and data:
-            data = data.removeprefix(b"\n")  # the second half of a CRLF that was cut in two
-            self._after_cr = False
-        if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data
+        return self._feed_lines(self._ends.plain(data))
 
     def _feed_lines(self, data: bytes) -> list[ServerSentEvent]:
         first, *rest = data.split(b"\n")
@@ -107,7 +115,7 @@ class SSEDecoder:
         except EventTooLargeError as error:
             error.before = events
             raise
-        self._at_boundary = not (self._partial or lines[-1] or self._after_cr)
+        self._at_boundary = not (self._partial or lines[-1] or self._ends.after_cr)
         return events
 
     def _keep(self, piece: bytes) -> None:

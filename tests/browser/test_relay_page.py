@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +12,13 @@ from edge import Edge, edge, within
 
 from browser.payloads import HOSTILE
 from browser.traffic import Traffic
-from hs_notebook.relay import EmbeddedRelay, Simulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Locator, Page
+
+    from hs_notebook.relay import EmbeddedRelay
 
     OpenPage = Callable[..., "RelayPage"]
 
@@ -73,12 +73,6 @@ class RelayPage:
     @property
     def line(self) -> str:
         return self.page.locator(".hs-summary").inner_text()
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[EmbeddedRelay]:
-    with EmbeddedRelay(Simulation(speed=math.inf)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

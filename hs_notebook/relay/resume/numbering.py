@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hs_notebook.wire.sse import LineEnds
+
 _LARGEST = 2 * 1024 * 1024  # bytes of an event; twice what our own decoder takes
 _LF = 0x0A
 
@@ -21,14 +23,14 @@ class Numbering:
         self._partial: list[bytes] = []  # pieces of the line that has not ended yet
         self._lines: list[bytes] = []  # of the event that has not ended yet
         self._size = 0
-        self._after_cr = False
+        self._ends = LineEnds()
         self._at_start = True
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the events that these bytes complete. Raises `EventTooLarge`."""
         # The usual frame of a model's stream, one event of one line, takes the short way.
         if (
-            not (self._partial or self._lines or self._after_cr)
+            not (self._partial or self._lines or self._ends.after_cr)
             and data[:6] == b"data: "
             and data.find(b"\n") == len(data) - 2
             and data[-1] == _LF
@@ -38,16 +40,7 @@ class Numbering:
             self._at_start = False
             self.last += 1
             return [b"id: %d\n%b" % (self.last, data)]
-        return self._feed(self._with_plain_line_ends(data))
-
-    def _with_plain_line_ends(self, data: bytes) -> bytes:
-        if self._after_cr and data:
-            data = data.removeprefix(b"\n")  # the second half of a CRLF that was cut in two
-            self._after_cr = False
-        if b"\r" in data:
-            self._after_cr = data.endswith(b"\r")
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return data
+        return self._feed(self._ends.plain(data))
 
     def _feed(self, data: bytes) -> list[bytes]:
         first, *rest = data.split(b"\n")
