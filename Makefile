@@ -21,7 +21,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help lab test lint check bench lock clean
+.PHONY: help lab test lint check reliability bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -41,6 +41,10 @@ lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and typ
 	cd $(FRONTEND) && npm --silent run typecheck
 
 check: lint test ## What CI runs
+
+reliability: .venv/installed .venv/browser .venv/redis .kernels/installed ## Try every fault and threat, an hour and more; writes docs/reliability.md
+	SOAK_SECONDS=3600 INTERRUPTS=1000 FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -m reliability --junitxml=.reliability.xml -o junit_family=xunit1 $(ARGS)
+	$(BIN)/python tests/published.py .reliability.xml
 
 bench: .venv/installed ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
 	for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done

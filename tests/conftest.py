@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 from environment import private_environment
+from published import MARK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from redis_server import RedisServer
@@ -28,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker("browser")
+        if "publish" in getattr(item, "fixturenames", ()):
+            item.add_marker("reliability")
         served = item.path.name.startswith(("test_server_", "test_resume"))
         if served or item.get_closest_marker("browser") or item.get_closest_marker("kernels"):
             item.add_marker(pytest.mark.flaky(reruns=1))
@@ -44,6 +48,16 @@ def _stranger_to_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def publish(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Say what was found, as a row of a table in docs/reliability.md: `publish("faults", fault=…)`."""
+
+    def row(table: str, **columns: object) -> None:
+        record_property(MARK + table, json.dumps({name.replace("_", " "): columns[name] for name in columns}))
+
+    return row
 
 
 @pytest.fixture(scope="session")

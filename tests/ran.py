@@ -13,6 +13,7 @@ from pathlib import Path
 
 import redis_server
 from kernels import KERNEL_NAMES
+from published import MARK
 
 HERE = Path(__file__).resolve().parent
 
@@ -51,6 +52,7 @@ def figures(report: Path) -> list[str]:
         f"{case.get('name')}: {entry.get('name')}: {entry.get('value')}"
         for case in ET.parse(report).iter("testcase")
         for entry in case.iter("property")
+        if not str(entry.get("name")).startswith(MARK)
     ]
 
 

@@ -1,0 +1,105 @@
+"""Write docs/reliability.md from what the tests found: `python tests/published.py REPORT.xml`.
+
+A test that takes the fixture `publish` says its rows there; pytest puts them into its report. Nothing is
+written after a run in which a test failed, or that left out one of the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PLACE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
+MARK = "reliability: "
+#: The tables in their order: its name as tests say it, its title, what it tells and which tests make it.
+TABLES: tuple[tuple[str, str, str], ...] = ()
+
+
+def rows_of(report: ET.ElementTree) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each table, in the order of the tests; a test that was tried again counts once."""
+    found: dict[str, dict[tuple[str, str], list[dict[str, Any]]]] = {}
+    for case in report.iter("testcase"):
+        test = (str(case.get("classname")), str(case.get("name")))
+        said: dict[str, list[dict[str, Any]]] = {}
+        for entry in case.iter("property"):
+            name = str(entry.get("name"))
+            if name.startswith(MARK):
+                said.setdefault(name.removeprefix(MARK), []).append(json.loads(str(entry.get("value"))))
+        for table, rows in said.items():
+            found.setdefault(table, {})[test] = rows
+    return {table: [row for rows in tests.values() for row in rows] for table, tests in found.items()}
+
+
+def problems(report: ET.ElementTree, tables: Iterable[str]) -> list[str]:
+    """Return why a report must not be published."""
+    cases = list(report.iter("testcase"))
+    bad = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    known = {name for name, *_ in TABLES}
+    return [
+        *(f"{case.get('classname')}::{case.get('name')} failed" for case in bad),
+        *(f"no test told anything for the table {name!r}" for name in sorted(known - set(tables))),
+        *(
+            f"the table {name!r} has no title in {Path(__file__).name}"
+            for name in sorted(set(tables) - known)
+        ),
+    ]
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as a Markdown table; the columns are those of the first row and what others add."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [
+        columns,
+        ["---"] * len(columns),
+        *([cell(row.get(name, "")) for name in columns] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def page(found: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Return the whole page."""
+    sections = [f"## {title}\n\n{text}\n\n{table(found[name])}\n" for name, title, text in TABLES]
+    return "\n".join([HEAD.format(machine=machine()), *sections])
+
+
+HEAD = """# Reliability: what was tried, and what came of it
+
+Every row was found by a test on real parts, on {machine}.
+`make reliability` runs them all again, an hour of soak and 1,000 interrupts included, and writes this page;
+`make test` runs the same tests for a minute and with fewer rounds.
+"""
+
+
+def machine() -> str:
+    parts = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{datetime.now(UTC):%Y-%m-%d} ({parts}, httpx {version('httpx')}, IPython {version('ipython')})"
+
+
+def main() -> None:
+    report = ET.parse(sys.argv[1])
+    found = rows_of(report)
+    if wrong := problems(report, found):
+        sys.exit("Nothing was written:\n  " + "\n  ".join(wrong))
+    PLACE.write_text(page(found), encoding="utf-8")
+    print(f"{PLACE} is written: {sum(map(len, found.values()))} rows.")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
