@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 PLACE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 MARK = "reliability: "
 #: The tables in their order: its name as tests say it, its title, what it tells and which tests make it.
-TABLES: tuple[tuple[str, str, str], ...] = ()
+TABLES: tuple[tuple[str, str, str], ...] = (
+    (
+        "conformance",
+        "Readers of event streams against the HTML standard",
+        (
+            "Streams written after the rules of section 9.2.6 and what implementations get wrong, read whole "
+            "and cut in two at every place. Compared are data, type, last event id and the reconnection time of "
+            "a block (which the page does not tell), each library fed as its own client feeds it. That peers "
+            "give an event for a block without data, or refuse what is no UTF-8, may be meant so; the standard "
+            "says otherwise. `tests/test_conformance.py`, by `make test`."
+        ),
+    ),
+)
 
 
 def rows_of(report: ET.ElementTree) -> dict[str, list[dict[str, Any]]]:

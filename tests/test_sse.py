@@ -1,4 +1,4 @@
-"""The decoder against the rules of the WHATWG standard, at every cut of the bytes."""
+"""What the standard does not say of the decoder (for that: test_conformance.py): when, how much, how fast."""
 
 from __future__ import annotations
 
@@ -40,106 +40,8 @@ def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
     return [data[start:end] for start, end in pairwise([0, *sorted(places), len(data)])]
 
 
-CASES = {
-    "one event": (b"data: a\n\n", [event("a")]),
-    "two events": (b"data: a\n\ndata: b\n\n", [event("a"), event("b")]),
-    "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", [event("a"), event("b")]),
-    "CR": (b"data: a\r\rdata: b\r\r", [event("a"), event("b")]),
-    "mixed line ends": (b"data: a\r\ndata: b\rdata: c\n\r\ndata: d\n\r", [event("a\nb\nc"), event("d")]),
-    "CR LF is one line end, LF CR two": (b"data: a\n\rdata: b\r\n\n", [event("a"), event("b")]),
-    "BOM at the start": (b"\xef\xbb\xbfdata: a\n\n", [event("a")]),
-    "BOM before a comment": (b"\xef\xbb\xbf:\ndata: a\n\n", [event("a")]),
-    "only one BOM goes": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: b\n\n", [event("b")]),
-    "BOM later is part of the name": (
-        b"data: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n",
-        [event("a"), event("c")],
-    ),
-    "half a BOM is no BOM": (b"\xef\xbbdata: a\n\ndata: b\n\n", [event("b")]),
-    "lines joined": (b"data: a\ndata: b\n\n", [event("a\nb")]),
-    "comments": (b": hello\n:\ndata: a\n:no\n\n: late\n\n", [event("a")]),
-    "without a space": (b"data:a\n\n", [event("a")]),
-    "only one space goes": (b"data:  a\n\n", [event(" a")]),
-    "a tab stays": (b"data:\ta\n\n", [event("\ta")]),
-    "trailing space stays": (b"data: a \n\n", [event("a ")]),
-    "colons in the value": (b"data: a: b:\n\n", [event("a: b:")]),
-    "field without a colon": (b"data\n\n", [event("")]),
-    "two of them": (b"data\ndata\n\n", [event("\n")]),
-    "empty data": (b"data:\n\n", [event("")]),
-    "empty data with a space": (b"data: \n\n", [event("")]),
-    "empty line of data between": (b"data: a\ndata:\ndata: b\n\n", [event("a\n\nb")]),
-    "no data, no event": (b"event: x\n\ndata: a\n\n", [event("a")]),
-    "blank lines": (b"\n\n\ndata: a\n\n\n\n", [event("a")]),
-    "unknown fields": (b"foo: 1\nDATA: x\n data: y\ndata : z\ndata: a\n\n", [event("a")]),
-    "unfinished at the end": (b"data: a\n\ndata: b\n", [event("a")]),
-    "unfinished line": (b"data: a\n\ndata: b", [event("a")]),
-    "event name": (b"event: x\ndata: a\n\ndata: b\n\n", [event("a", "x"), event("b")]),
-    "the last event name counts": (b"event: x\nevent: y\ndata: a\n\n", [event("a", "y")]),
-    "empty event name": (b"event: x\nevent:\ndata: a\n\n", [event("a")]),
-    "id stays": (b"id: 1\ndata: a\n\ndata: b\n\n", [event("a", last_id="1"), event("b", last_id="1")]),
-    "numbered": (
-        b"id: 1\ndata: a\n\nid: 2\ndata: b\n\ndata: c\n\n",
-        [event("a", last_id="1"), event("b", last_id="2"), event("c", last_id="2")],
-    ),
-    "numbered, with a NUL": (b"data: a\n\nid: 1\0\ndata: b\n\n", [event("a"), event("b")]),
-    "numbered, in two lines": (
-        b"data: a\n\nid: 1\ndata: b\ndata: c\n\n",
-        [event("a"), event("b\nc", last_id="1")],
-    ),
-    "numbered, CRLF": (b"data: a\n\nid: 1\r\ndata: b\r\n\r\n", [event("a"), event("b", last_id="1")]),
-    "id reset by an empty one": (b"id: 1\ndata: a\n\nid\ndata: b\n\n", [event("a", last_id="1"), event("b")]),
-    "id with NUL is ignored": (b"id: 1\nid: 2\x003\ndata: a\n\n", [event("a", last_id="1")]),
-    "id of a block without data": (b"id: 7\n\ndata: a\n\n", [event("a", last_id="7")]),
-    "id of an unfinished block": (b"id: 1\ndata: a\n\nid: 2\ndata: b\n", [event("a", last_id="1")]),
-    "retry": (b"retry: 1500\ndata: a\n\ndata: b\n\n", [event("a", retry=1500), event("b")]),
-    "retry with zeros": (b"retry: 007\ndata: a\n\n", [event("a", retry=7)]),
-    "retry with a sign": (b"retry: -1\nretry: +1\ndata: a\n\n", [event("a")]),
-    "retry with a point": (b"retry: 1.5\ndata: a\n\n", [event("a")]),
-    "retry with a second space": (b"retry:  1\ndata: a\n\n", [event("a")]),
-    "retry empty": (b"retry:\ndata: a\n\n", [event("a")]),
-    "retry in Arabic digits": ("retry: ١٢\nretry: ²\ndata: a\n\n".encode(), [event("a")]),
-    "retry without end": (b"retry: " + b"9" * 5000 + b"\ndata: a\n\n", [event("a")]),
-    "multi-byte text": ("data: aé€😀\n\n".encode(), [event("aé€😀")]),
-    "invalid UTF-8": (b"data: a\xffb\xc3\n\n", [event("a\ufffdb\ufffd")]),
-    "cut and overlong UTF-8": (b"data: \xe2\x82|\xc0\xaf\n\n", [event("\ufffd|\ufffd\ufffd")]),
-    "other line ends are text": (
-        "data: a\u2028b\u0085c\x0b\x0c\n\n".encode(),
-        [event("a\u2028b\u0085c\x0b\x0c")],
-    ),
-    "NUL in data": (b"data: a\0b\n\n", [event("a\0b")]),
-    "nothing": (b"", []),
-    "a BOM alone": (b"\xef\xbb\xbf", []),
-}
-LAST_IDS = {
-    "numbered": "2",
-    "numbered, in two lines": "1",
-    "numbered, CRLF": "1",
-    "id stays": "1",
-    "id with NUL is ignored": "1",
-    "id of a block without data": "7",
-    "id of an unfinished block": "1",
-}
-SMALL = {name: case for name, case in CASES.items() if len(case[0]) < 100}
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_standard(name: str) -> None:
-    data, events = CASES[name]
-    assert fed([data]) == (events, LAST_IDS.get(name, ""), False)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_byte_by_byte(name: str) -> None:
-    data, events = CASES[name]
-    assert fed(data[place : place + 1] for place in range(len(data)))[0] == events
-    with_pauses = (piece for place in range(len(data)) for piece in (b"", data[place : place + 1], b""))
-    assert fed(with_pauses)[0] == events
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_every_two_cuts(name: str) -> None:
-    data, events = SMALL[name]
-    for places in combinations(range(len(data) + 1), 2):
-        assert fed(cut(data, places))[0] == events, places
+def test_a_reconnection_time_beyond_all_sense_is_none() -> None:
+    assert fed([b"retry: " + b"9" * 5000 + b"\ndata: a\n\n"])[0] == [event("a")]
 
 
 def test_an_event_comes_with_its_blank_line() -> None:

@@ -9,7 +9,9 @@ const LONGEST = 1_048_576; // characters of an event, or of a line
 
 /** Reads server-sent events as the HTML standard says (9.2.6), wherever the stream was cut. */
 export class EventReader {
-  readonly #decoder = new TextDecoder(); // takes a byte order mark away, and half characters together
+  // It puts half characters together; of byte order marks some runtimes take two away, where the bytes are cut.
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  #atStart = true;
   #line = "";
   #afterReturn = false;
   #data: string[] = [];
@@ -20,7 +22,10 @@ export class EventReader {
 
   /** The events that these bytes complete. Throws `RangeError` for an event that is too large. */
   push(bytes: Uint8Array): StreamEvent[] {
-    const text = this.#decoder.decode(bytes, { stream: true });
+    const decoded = this.#decoder.decode(bytes, { stream: true });
+    if (!decoded) return [];
+    const text = this.#atStart && decoded.startsWith("\ufeff") ? decoded.slice(1) : decoded;
+    this.#atStart = false;
     if (!text) return [];
     const half = this.#afterReturn && text.startsWith("\n"); // the second half of a CRLF
     this.#afterReturn = text.endsWith("\r");
