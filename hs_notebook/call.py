@@ -10,13 +10,10 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-import msgspec
-
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal, wait
-from hs_notebook.types import FunctionCall, ToolCall
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.display import Display
     from hs_notebook.pricing.limit import Limit
-    from hs_notebook.settings import Secret
     from hs_notebook.types import ChatRequest, Model
 
 _STOP_SECONDS = 5.0  # for an interrupted answer to settle
@@ -101,8 +97,7 @@ class Call:
         self._screen.done()
         if isinstance(self.error, NotFoundError):
             await suggest(self._client, self.request.model, self.error)
-        answer = await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
-        return scrubbed(answer, self._client.credentials.key)
+        return await self._exchange.finish(stopped=stopped, error=self.error, note=self._note)
 
     @property
     def charge(self) -> Decimal:
@@ -126,36 +121,6 @@ class Call:
     def _cancel(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-
-
-def scrubbed(answer: Answer, key: Secret) -> Answer:
-    """Return an answer in which the relay nowhere gives the key back: it will be saved."""
-    scrub, receipt = key.scrub, answer.receipt
-    return Answer(
-        scrub(answer.text),
-        msgspec.structs.replace(
-            receipt,
-            response_model=scrub(receipt.response_model),
-            response_id=scrub(receipt.response_id),
-            finish_reason=receipt.finish_reason and scrub(receipt.finish_reason),
-            note=scrub(receipt.note),
-        ),
-        messages=answer.messages[:-1],
-        reasoning=scrub(answer.reasoning),
-        tool_calls=[_scrubbed_call(call, scrub) for call in answer.tool_calls],
-        alternatives=[scrub(text) for text in answer.alternatives],
-    )
-
-
-def _scrubbed_call(call: ToolCall, scrub: Callable[[str], str]) -> ToolCall:
-    name, arguments = call.function.name, call.function.arguments
-    function = FunctionCall(name=name and scrub(name), arguments=arguments and scrub(arguments))
-    return ToolCall(
-        index=call.index,
-        id=call.id and scrub(call.id),
-        type=call.type and scrub(call.type),
-        function=function,
-    )
 
 
 def settled(future: Future[Answer]) -> Answer:

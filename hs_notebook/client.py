@@ -85,7 +85,7 @@ class AsyncHolySheep:
         self.replay = replay and replay.before(self.base_url)
         self.requests_per_minute = requests_per_minute
         host = urlsplit(self.base_url).hostname or ""
-        self._account = Account(host, self.credentials.key.scrub, prices or load_book(), ledger)
+        self._account = Account(host, self.credentials.key, prices or load_book(), ledger)
         self.chat = AsyncChat(self._calls, self._account)
         self.models = AsyncModels(self._calls)
 

@@ -25,7 +25,8 @@ from hs_notebook.portal import portal
 from hs_notebook.pricing.names import same_model
 from hs_notebook.pricing.price import OLD_AFTER
 from hs_notebook.pricing.quotes import Quotes, today
-from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, Credentials, Secret, is_loopback, named_base_url
+from hs_notebook.secret import Secret
+from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, Credentials, is_loopback, named_base_url
 from hs_notebook.wire.chunks import decode_models
 
 if TYPE_CHECKING:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hs_notebook.answers import Cost, Receipt
+from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import HolySheepError
 from hs_notebook.net.calls import Progress
 from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
-from hs_notebook.types import Usage
+from hs_notebook.secret import Scrubber
+from hs_notebook.types import FunctionCall, ToolCall, Usage
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.whole import fill
 
 if TYPE_CHECKING:
-    from hs_notebook.answers import Answer
+    from collections.abc import Callable
+
     from hs_notebook.net.calls import Calls
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Account, Entry
@@ -52,6 +54,8 @@ class Exchange:
         self.request = request
         self._calls = calls
         self._recorder = account.recorder
+        self._scrub = account.key.scrub
+        self._scrubber = Scrubber(account.key)  # of the text that is on its way
         self._limit = limit
         self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
@@ -65,7 +69,7 @@ class Exchange:
     @property
     def text(self) -> str:
         """The text so far."""
-        return self._assembler.text
+        return self._scrub(self._assembler.text)
 
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Read the answer while `screen` watches; return the error that ended it, if any."""
@@ -81,7 +85,7 @@ class Exchange:
                 await self._read_stream(screen)
             else:
                 content_type, body = await self._calls.post(self.request, self._timed)
-                screen.text(fill(self._assembler, content_type, body))
+                screen.text(self._scrub(fill(self._assembler, content_type, body)))
         except HolySheepError as error:
             return error
         return None
@@ -91,7 +95,7 @@ class Exchange:
         reader = await self._calls.stream(self.request, self._timed)
         try:
             async for batch in reader.batches:
-                if new := "".join([assembler.add(chunk) for chunk in batch]):
+                if new := self._scrubber.feed("".join([assembler.add(chunk) for chunk in batch])):
                     screen.text(new)
                 if limit is not None and limit.reached(batch) and not reader.ending.whole:
                     self._over_limit = True
@@ -102,6 +106,8 @@ class Exchange:
             assembler.done = reader.ending.done
         finally:
             self._resumed = reader.resumed
+            if rest := self._scrubber.rest():
+                screen.text(rest)
             await reader.close()
 
     async def finish(
@@ -123,7 +129,7 @@ class Exchange:
             self.charge = self._limit.worst  # all of it may be billed
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge)
-        return answer
+        return _scrubbed(answer, self._scrub)
 
     async def give_up(self) -> None:
         """Record what came of an answer that nobody waits for any more."""
@@ -173,7 +179,6 @@ class Replaying(Exchange):
         limit: Limit | None = None,
     ) -> None:
         super().__init__(calls, request, account, limit=limit)
-        self._scrub = account.scrub
         self._replay = replay
         self._occurrence = occurrence
         self._kept: KeptAnswer | None = None
@@ -181,7 +186,7 @@ class Replaying(Exchange):
     @property
     def text(self) -> str:
         """The text so far."""
-        return super().text if self._kept is None else self._kept.text
+        return super().text if self._kept is None else self._scrub(self._kept.text)
 
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Take the answer from the file, or read it as it arrives; return the error that ended it."""
@@ -191,7 +196,7 @@ class Replaying(Exchange):
             return error
         if self._kept is None:
             return await super().read(screen, stream=stream)
-        screen.text(self._kept.text)
+        screen.text(self.text)
         return None
 
     async def finish(
@@ -199,7 +204,7 @@ class Replaying(Exchange):
     ) -> Answer:
         """Return the answer; raises `error` again where there is nothing to keep."""
         if self._kept is not None:
-            return replayed(self._kept, self.request, note)
+            return _scrubbed(replayed(self._kept, self.request, note), self._scrub)
         answer = await super().finish(stopped=stopped, error=error, note=note)
         # In a thread of its own: what tells whether it fits may be the user's, and ask by itself.
         trouble = await in_thread(
@@ -227,3 +232,33 @@ class _Timed(Screen):
 
     def notice(self, text: str) -> None:
         self._screen.notice(text)
+
+
+def _scrubbed(answer: Answer, scrub: Callable[[str], str]) -> Answer:
+    """Return an answer in which the relay nowhere gives the key back: it will be shown and saved."""
+    receipt = answer.receipt
+    return Answer(
+        scrub(answer.text),
+        msgspec.structs.replace(
+            receipt,
+            response_model=scrub(receipt.response_model),
+            response_id=scrub(receipt.response_id),
+            finish_reason=receipt.finish_reason and scrub(receipt.finish_reason),
+            note=scrub(receipt.note),
+        ),
+        messages=answer.messages[:-1],
+        reasoning=scrub(answer.reasoning),
+        tool_calls=[_scrubbed_call(call, scrub) for call in answer.tool_calls],
+        alternatives=[scrub(text) for text in answer.alternatives],
+    )
+
+
+def _scrubbed_call(call: ToolCall, scrub: Callable[[str], str]) -> ToolCall:
+    name, arguments = call.function.name, call.function.arguments
+    function = FunctionCall(name=name and scrub(name), arguments=arguments and scrub(arguments))
+    return ToolCall(
+        index=call.index,
+        id=call.id and scrub(call.id),
+        type=call.type and scrub(call.type),
+        function=function,
+    )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
+    from hs_notebook.secret import Secret
     from hs_notebook.types import ChatRequest
     from hs_notebook.wire.assembler import Ending
 
@@ -34,21 +35,19 @@ _UNSENT = Outcome(state="stopped", input_tokens=0, output_tokens=0, cost=Cost.no
 class Account:
     """What the calls to one host are priced by, and where they are recorded.
 
-    `scrub` takes the key out of what a user or a server may have put somewhere.
+    `key` is taken out of what a user or a server may have put somewhere.
     """
 
-    def __init__(
-        self, host: str, scrub: Callable[[str], str], prices: PriceBook, ledger: Ledger | None
-    ) -> None:
+    def __init__(self, host: str, key: Secret, prices: PriceBook, ledger: Ledger | None) -> None:
         self._host = host
-        self.scrub = scrub
+        self.key = key
         self.use(prices, ledger)
 
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
         """Price by another book, record in another ledger."""
         self.quotes = Quotes(prices, self._host)
         self.recorder = (
-            Recorder(ledger, self.quotes, host=self._host, notebook=notebook, scrub=self.scrub)
+            Recorder(ledger, self.quotes, host=self._host, notebook=notebook, scrub=self.key.scrub)
             if ledger
             else None
         )

@@ -12,12 +12,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
+from hs_notebook.secret import Secret
 
 if TYPE_CHECKING:
     from hs_notebook.types import ChatRequest
@@ -28,34 +29,8 @@ KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
 KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
-_SHORTEST = 8
 _HOST = re.compile(r"[\w.:-]+")
 Prompt = Callable[[str], str]
-
-
-class Secret:
-    """A key that no repr, traceback or pickle shows; `reveal()` is for the request alone."""
-
-    __slots__ = ("_reveal",)
-
-    def __init__(self, value: str) -> None:
-        # In a closure: a debugger or `%xmode Verbose` that prints attributes finds no text here.
-        self._reveal: Callable[[], str] = lambda: value
-
-    def reveal(self) -> str:
-        """Return the key itself."""
-        return self._reveal()
-
-    def scrub(self, text: str) -> str:
-        """Return `text` without the key; one of less than eight characters is no secret."""
-        key = self._reveal()
-        return text.replace(key, "[key]") if len(key) >= _SHORTEST else text
-
-    def __repr__(self) -> str:
-        return "Secret('…')"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a key cannot be pickled")
 
 
 class Credentials(msgspec.Struct, frozen=True):

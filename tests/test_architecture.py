@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "portal", "prompt", "fences", "interpolation", "watchdog"),
+    ("types", "portal", "prompt", "fences", "interpolation", "watchdog", "secret"),
     ("answers", "schemas"),
     ("compared",),
     ("tools",),
@@ -42,7 +42,18 @@ LAYERS = (
     ("cli",),
 )
 # The pure layer: no network, no loop, no files.
-PURE = {"errors", "types", "fences", "interpolation", "answers", "schemas", "tools", "pricing", "wire"}
+PURE = {
+    "errors",
+    "types",
+    "fences",
+    "interpolation",
+    "secret",
+    "answers",
+    "schemas",
+    "tools",
+    "pricing",
+    "wire",
+}
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.

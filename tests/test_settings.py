@@ -17,10 +17,10 @@ import pytest
 
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError
+from hs_notebook.secret import Secret
 from hs_notebook.settings import (
     DEFAULT_BASE_URL,
     Credentials,
-    Secret,
     find_credentials,
     given_credentials,
     is_loopback,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hs_notebook.asking import Asking
     from hs_notebook.display import Display
     from hs_notebook.magics.options import Options
-    from hs_notebook.settings import Secret
+    from hs_notebook.secret import Secret
     from hs_notebook.types import ToolCall
 
 _SHOWN = 2000  # characters of a result in the output; the model gets more

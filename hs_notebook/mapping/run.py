@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from hs_notebook.call import scrubbed, suggest
+from hs_notebook.call import suggest
 from hs_notebook.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -135,8 +135,6 @@ class Run:
         finally:
             self._pot.give_back(row, answer.receipt if answer is not None else None)
             self._charge(exchange)
-        if answer is not None:
-            answer = scrubbed(answer, self._client.credentials.key)
         await self._put(row, answer, error)
 
     async def _put(self, row: int, answer: Answer | None, error: HolySheepError | None) -> None:
