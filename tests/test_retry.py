@@ -118,6 +118,23 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
         ({"retry-after": "Mon, 23 Nov 2026 13:00:30 +0100"}, None, 30),
         ({"retry-after": "Mon, 23 Nov 2026 12:00:30 -0000"}, None, 30),
         ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT"}, None, 0),
+        # The server's clock counts, not ours: a day fast, a day slow, and one that tells nothing.
+        (
+            {"retry-after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": "Mon, 23 Nov 2026 12:00:20 GMT"},
+            None,
+            10,
+        ),
+        (
+            {"retry-after": "Tue, 24 Nov 2026 12:00:30 GMT", "date": "Tue, 24 Nov 2026 12:00:20 GMT"},
+            None,
+            10,
+        ),
+        (
+            {"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT", "date": "Sun, 22 Nov 2026 12:00:20 GMT"},
+            None,
+            10,
+        ),
+        ({"retry-after": "Mon, 23 Nov 2026 12:00:30 GMT", "date": "soon"}, None, 30),
         ({}, {"error": {"retry_after": 4}}, 4),
         ({}, {"error": {"retry_after": "4.5"}}, 4.5),
         ({"retry-after": "3"}, {"error": {"retry_after": 4}}, 3),

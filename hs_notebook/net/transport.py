@@ -28,7 +28,7 @@ from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, 
 from hs_notebook.net.resumption import Resumption, can_resume
 from hs_notebook.net.unreachable import unreachable
 from hs_notebook.settings import Credentials, is_loopback
-from hs_notebook.watchdog import Watchdog
+from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
 from hs_notebook.wire.whole import as_chunk
@@ -201,7 +201,7 @@ class Transport:
         headers = self._headers() | (extra or {})
         try:
             request = self._http.build_request(method, url, content=content, headers=headers)
-            async with asyncio.timeout(patience):
+            async with within(patience):
                 response = await self._http.send(request, stream=True)
         except TimeoutError:
             failure = self._translate(TimeoutError(f"was silent for {patience:g} s"))
@@ -253,7 +253,7 @@ class Transport:
     async def _body(self, response: httpx.Response, patience: float) -> bytes:
         body = bytearray()
         try:
-            async with asyncio.timeout(patience):
+            async with within(patience):
                 await collect(response, body, LONGEST_ANSWER)
         except Exception as error:  # noqa: BLE001 - raised again below, as ours
             failure = self._translate(error)

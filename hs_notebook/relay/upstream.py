@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from starlette.responses import Response
 
 from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
+from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import sentence, visible_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class UpstreamReply:
         """Return the body; raises `Refused` where it is larger, takes longer (seconds) or breaks off."""
         body = bytearray()
         try:
-            async with asyncio.timeout(patience):
+            async with within(patience):
                 async for data in self.chunks:
                     body += data
                     if len(body) > largest:
@@ -119,7 +120,7 @@ class Upstream:
             method, self._settings.upstream + path, content=body, headers=headers
         )
         try:
-            async with asyncio.timeout(patience):
+            async with within(patience):
                 response = await self._http.send(request, stream=True)
         except (TimeoutError, httpx.TimeoutException):
             raise _late(body) from None

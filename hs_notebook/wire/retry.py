@@ -59,8 +59,10 @@ def is_temporary(error: APIError) -> bool:
 def retry_after(headers: Mapping[str, str], body: Any = None, *, now: datetime | None = None) -> float:
     """Return the seconds a reply asks to wait: `retry-after-ms`, `Retry-After`, then `error.retry_after`.
 
-    NaN where it asks nothing, or nonsense (negative, huge, no number).
+    NaN where it asks nothing, or nonsense (negative, huge, no number). A date is reckoned from the reply's own
+    `Date`: the clock of this machine may be wrong, or be set at this moment.
     """
+    now = _moment(headers.get("date")) or now or datetime.now(UTC)
     for text, unit in ((headers.get("retry-after-ms"), 0.001), (headers.get("retry-after"), 1.0)):
         seconds = _seconds(text, now) * unit
         if 0.0 <= seconds <= _NONSENSE:
@@ -70,7 +72,7 @@ def retry_after(headers: Mapping[str, str], body: Any = None, *, now: datetime |
     return seconds if 0.0 <= seconds <= _NONSENSE else math.nan
 
 
-def _seconds(value: Any, now: datetime | None) -> float:
+def _seconds(value: Any, now: datetime) -> float:
     if not isinstance(value, str | int | float):
         return math.nan
     try:
@@ -79,9 +81,13 @@ def _seconds(value: Any, now: datetime | None) -> float:
         pass
     except OverflowError:
         return math.inf
+    moment = _moment(value)
+    return math.nan if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _moment(value: Any) -> datetime | None:
     try:
         moment = parsedate_to_datetime(str(value))
     except (ValueError, OverflowError):
-        return math.nan
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
