@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Tests wait more than they compute: more processes than cores.
+WORKERS ?= 3
 BENCH ?= client relay
 
 BIN := .venv/bin
@@ -32,7 +34,7 @@ lab: .venv/installed ## Open JupyterLab on the notebooks; without HOLYSHEEP_API_
 
 test: .venv/installed .venv/browser .venv/redis .kernels/installed $(FRONTEND)/node_modules/.complete ## Run all tests; ARGS="-k stop" goes to pytest
 	cd $(FRONTEND) && npm --silent test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and types
 	$(BIN)/ruff format --check .

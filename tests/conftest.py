@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from environment import private_environment
@@ -36,6 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if served or item.get_closest_marker("browser") or item.get_closest_marker("kernels"):
             item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let several processes share the tests, and the browser's run alone."""
+    from scheduling import ThenAlone
+
+    return ThenAlone(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
