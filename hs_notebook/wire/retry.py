@@ -59,8 +59,8 @@ def is_temporary(error: APIError) -> bool:
 def retry_after(headers: Mapping[str, str], body: Any = None, *, now: datetime | None = None) -> float:
     """Return the seconds a reply asks to wait: `retry-after-ms`, `Retry-After`, then `error.retry_after`.
 
-    NaN where it asks nothing, or nonsense (negative, huge, no number). A date is reckoned from the reply's own
-    `Date`: the clock of this machine may be wrong, or be set at this moment.
+    NaN where it asks nothing, or nonsense (negative, huge, no number). A date is reckoned from the
+    reply's own `Date`: the clock of this machine may be wrong, or be set at this moment.
     """
     now = _moment(headers.get("date")) or now or datetime.now(UTC)
     for text, unit in ((headers.get("retry-after-ms"), 0.001), (headers.get("retry-after"), 1.0)):
