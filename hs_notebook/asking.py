@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hs_notebook.answers import Answer, together
 from hs_notebook.call import Call, Interrupted, OnLoop
 from hs_notebook.errors import HolySheepError, SchemaError
+from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
 from hs_notebook.portal import portal, wait
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from hs_notebook.types import ChatRequest
 
     Follow = Callable[[ChatRequest, Answer], ChatRequest | None]
+
+
+_KEPT = "The answer has come, and is kept."
 
 
 class Asking:
@@ -80,6 +84,10 @@ class Asking:
         there is no answer or it ended in an error; what came before is on the display, kept, and in
         `answer`, whatever was raised.
         """
+        with uninterrupted():
+            return self._run(wait)
+
+    def _run(self, wait: Wait) -> Answer:
         self.begin()
         error: BaseException | None = None
         interrupted = False
@@ -94,8 +102,9 @@ class Asking:
             self._display.fail(error)
             raise error
         answer = self._finish(error)
+        interrupted = has_waited() or interrupted
         if interrupted:
-            raise Interrupted(answer)
+            raise Interrupted(answer, *([] if answer.state == "stopped" else [_KEPT]))
         if answer.state == "error":
             error = error or self._error
         if error is not None:
@@ -168,7 +177,8 @@ class Asking:
             if interrupted or self._stopped or answer.state != "complete":
                 return interrupted
             try:
-                request = self._follow(request, answer)
+                with interruptible():
+                    request = self._follow(request, answer)
             except KeyboardInterrupt:
                 answer.end("stopped")
                 return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.exchange import Screen
+from hs_notebook.interrupts import interruptible
 from hs_notebook.portal import portal, wait
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Call:
         Raises `HolySheepError` where there is nothing to keep.
         """
         try:
-            return wait(self._future), False
+            with interruptible():
+                return wait(self._future), False
         except KeyboardInterrupt:
             self.stop()
             return settled(self._future), True

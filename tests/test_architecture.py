@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "portal", "prompt", "fences", "interpolation", "watchdog", "secret"),
+    ("types", "portal", "prompt", "fences", "interpolation", "watchdog", "secret", "interrupts"),
     ("answers", "schemas"),
     ("compared",),
     ("tools",),

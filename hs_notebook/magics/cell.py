@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hs_notebook.asking import Asking
 from hs_notebook.background import Background
 from hs_notebook.interpolation import interpolate
+from hs_notebook.interrupts import uninterrupted
 from hs_notebook.magics.attachments import with_attachments
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.tools import Rounds, Tools
@@ -184,11 +185,11 @@ def in_cell(question: Question, model: str) -> Answer:
     """Ask one model and wait for its answer."""
     magics = question.magics
     task = Task(question, model, magics.display_for(model))
-    try:
-        answer = task.begin().run(magics.wait)
-    finally:
-        task.leave()  # an interrupt may have come between the two
-        magics.purse.say_warning()
+    with uninterrupted():
+        try:
+            answer = task.begin().run(magics.wait)
+        finally:
+            magics.purse.say_warning()
     if question.form.name == "code" and answer.state == "complete":
         magics.shell.set_next_input(answer.code.strip("\n"), replace=False)  # offered, never run
     return answer
@@ -197,15 +198,17 @@ def in_cell(question: Question, model: str) -> Answer:
 def in_background(question: Question, model: str) -> Background[Answer]:
     """Ask one model and go on; where nobody would see the answer come, wait for it."""
     magics = question.magics
-    task = Task(question, model, magics.display_for(model, in_background=True)).begin()
-    try:
-        task.send()  # here, so that what it may cost is held before the next cell asks
-        handle = Background(model, task.run, task.stop, lambda: task.text)
-    except BaseException:
-        task.stop()
-        task.leave()
-        raise
-    magics.put(question.options.out, handle)
+    task = Task(question, model, magics.display_for(model, in_background=True))
+    with uninterrupted():
+        task.begin()
+        try:
+            task.send()  # here, so that what it may cost is held before the next cell asks
+            handle = Background(model, task.run, task.stop, lambda: task.text)
+        except BaseException:
+            task.stop()
+            task.leave()
+            raise
+        magics.put(question.options.out, handle)
     if not somebody_is_there():
         handle.wait()
     return handle

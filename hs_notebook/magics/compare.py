@@ -9,6 +9,7 @@ from hs_notebook.background import Background
 from hs_notebook.call import Interrupted, settled
 from hs_notebook.compared import Answers
 from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
 from hs_notebook.magics.cell import Task
 from hs_notebook.portal import portal, wait
 from hs_notebook.prompt import somebody_is_there
@@ -70,7 +71,7 @@ class Comparison:
         self._question.magics.session.last = answers
         if not self._question.options.bg:
             self._question.magics.put(self._question.options.out, answers)
-        if interrupted:
+        if has_waited() or interrupted:
             raise Interrupted(answers, "The answers stop here; their text is kept.")
         if len(answers.errors) == len(self._models):
             raise next(iter(answers.errors.values()))
@@ -102,7 +103,8 @@ class Comparison:
             try:
                 if not interrupted:
                     try:
-                        self._answers[model] = wait(running.future)
+                        with interruptible():
+                            self._answers[model] = wait(running.future)
                         continue
                     except KeyboardInterrupt as interrupt:
                         if running.done and running.future.exception() is interrupt:
@@ -128,21 +130,24 @@ def compare(question: Question, models: list[str]) -> Answers:
     """Ask several models and wait for all of them."""
     magics = question.magics
     comparison = Comparison(question, models, place_for(magics, models))
-    try:
-        return comparison.begin().run(magics.wait)
-    except BaseException:
-        comparison.stop()  # also what was interrupted before anybody waited for it
-        raise
-    finally:
-        magics.purse.say_warning()
+    with uninterrupted():
+        try:
+            return comparison.begin().run(magics.wait)
+        except BaseException:
+            comparison.stop()  # also what was begun before an error
+            raise
+        finally:
+            magics.purse.say_warning()
 
 
 def compare_in_background(question: Question, models: list[str]) -> Background[Answers]:
     """Ask several models and go on; where nobody would see the answers come, wait for them."""
     magics = question.magics
-    comparison = Comparison(question, models, place_for(magics, models, in_background=True)).begin()
-    handle = Background(", ".join(models), comparison.run, comparison.stop, lambda: comparison.text)
-    magics.put(question.options.out, handle)
+    comparison = Comparison(question, models, place_for(magics, models, in_background=True))
+    with uninterrupted():
+        comparison.begin()
+        handle = Background(", ".join(models), comparison.run, comparison.stop, lambda: comparison.text)
+        magics.put(question.options.out, handle)
     if not somebody_is_there():
         handle.wait()
     return handle
