@@ -6,10 +6,13 @@ ARGS ?=
 # Tests wait more than they compute: more processes than cores.
 WORKERS ?= 3
 BENCH ?= client relay
+TARGET ?= decoder
+SECONDS ?= 60
 
 BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
+ATHERIS_VERSION := 3.0.0
 LOCK := requirements.lock
 FRONTEND := hs_notebook/frontend
 FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* $(FRONTEND)/src/*/* hs_notebook/display/*.css)
@@ -23,7 +26,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .NOTPARALLEL:
-.PHONY: help lab test lint check reliability bench lock clean
+.PHONY: help lab test lint check reliability fuzz bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -47,6 +50,9 @@ check: lint test ## What CI runs
 reliability: .venv/installed .venv/browser .venv/redis .kernels/installed ## Try every fault and threat, an hour and more; writes docs/reliability.md
 	SOAK_SECONDS=3600 INTERRUPTS=1000 FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -m reliability --junitxml=.reliability.xml -o junit_family=xunit1 $(ARGS)
 	$(BIN)/python tests/published.py .reliability.xml
+
+fuzz: .venv/fuzzer ## Fuzz one target of tests/fuzzing, guided by coverage: TARGET=assembler SECONDS=600
+	$(BIN)/python tests/fuzzing/run.py $(TARGET) $(SECONDS)
 
 bench: .venv/installed ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
 	for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
@@ -80,6 +86,11 @@ $(UV): | $(BIN)/python
 # Where none can be installed, this says so and the tests with a Redis are skipped.
 .venv/redis: tests/redis_server.py | .venv/installed
 	$(BIN)/python tests/redis_server.py
+	@touch $@
+
+# Not in the lock: it has wheels for Linux and few versions of Python.
+.venv/fuzzer: .venv/installed
+	$(UV) pip install --quiet "atheris==$(ATHERIS_VERSION)"
 	@touch $@
 
 .kernels/installed: tests/kernels.py .venv/installed

@@ -48,7 +48,7 @@ class HolySheepError(Exception):
     answer: Any = None
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__(_one_line(message))
         self.hint = hint
 
     @property
@@ -58,7 +58,7 @@ class HolySheepError(Exception):
 
     @message.setter
     def message(self, text: str) -> None:
-        self.args = (text,)  # so that repr never shows more than str does
+        self.args = (_one_line(text),)  # so that repr never shows more than str does
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited way calls the class with `args` alone, which a required keyword forbids.
@@ -69,7 +69,12 @@ class HolySheepError(Exception):
         return cls.__new__(cls, *args)
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        return _one_line(f"{self.message} {self.hint}").strip()
+
+
+def _one_line(text: str) -> str:
+    """Return a text without the ends of lines that a file, a server or a name brought."""
+    return " ".join(text.splitlines())
 
 
 class UsageError(HolySheepError):

@@ -29,6 +29,8 @@ MISSING = object()
 # The path is the first group.
 FIELD = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|'[^'\n{}]*'|\"[^\"\n{}]*\")\])*)\}")
 _STEP = re.compile(r"\.(\w+)|\[(-?\d+|'[^']*'|\"[^\"]*\")\]")
+_ESCAPE = re.compile(r"\\(?:[\\'\"abfnrtv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+_LONGEST_INDEX = 18  # digits
 # Of objects that were made by these, attributes and items may be asked for.
 _TRUSTED = frozenset(
     {"pandas", "numpy", "polars", "pyarrow", "geopandas", "xarray", "torch", "PIL", "requests", "httpx"}
@@ -128,10 +130,17 @@ def look_up(path: str, names: Mapping[str, Any]) -> Any:
         return MISSING
     value = names[root[0]]
     for attribute, key in _STEP.findall(path[root.end() :]):
-        value = _attribute(value, attribute) if attribute else _item(value, ast.literal_eval(key))
+        value = _attribute(value, attribute) if attribute else _item(value, _key(key))
         if value is MISSING:
             return MISSING
     return value
+
+
+def _key(text: str) -> Any:
+    """Return what stands between brackets; what Python would not read, or warn of, is text as it is."""
+    if text[0] in "'\"":
+        return _ESCAPE.sub(lambda found: ast.literal_eval(f"'{found[0]}'"), text[1:-1])
+    return int(text) if len(text) <= _LONGEST_INDEX else MISSING
 
 
 def _attribute(value: Any, name: str) -> Any:
