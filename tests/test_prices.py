@@ -407,7 +407,7 @@ WRONG = {
     "digits": (GOOD + "input = " + "9" * 5000, "mine.toml holds a number out of all bounds."),
     "an exponent": (GOOD + "input = 1e99999999999999999999", "mine.toml holds a number out of all bounds."),
     "depth": ("price = " + "[" * 5000, "mine.toml is nested too deeply."),
-    "two lines": (GOOD.replace('"m"', '"a\\nb"') + "input = -1", "mine.toml: price 1 ('a\\nb'): input = -1"),
+    "two lines": (GOOD.replace('"m"', '"a\\nb"') + "input = 1", "mine.toml: price 1: a name or the source"),
     "the second": (GOOD + "[[price]]\nmodel = 'n'", "mine.toml: price 2 (n) names no amount."),
 }
 

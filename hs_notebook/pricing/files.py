@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 import tomllib
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _MOST = Decimal(1_000_000)  # USD per million tokens: nothing costs a dollar a token
 _FINEST = 30  # decimals of an amount, which is shown with all of them
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line, or steers a terminal
 _DAY = timedelta(days=1)  # days are dated in UTC: a user's own may have begun
 
 
@@ -84,7 +86,7 @@ def own_rows(raw: Any, name: str, today: date) -> list[Price]:
         }
         row = _convert(defaults | fields | {"kind": "user"}, Price, where)
         _check(row, where)
-        if row.checked_on - _DAY > today:
+        if row.checked_on > today + _DAY:
             raise ConfigurationError(f"{where}: checked_on = {row.checked_on} is yet to come.")
         rows.append(row)
     return rows
@@ -121,6 +123,8 @@ def _check(row: Price, where: str) -> None:
     """Raise `ConfigurationError` for a row that cannot be meant."""
     if not plain_name(row.model) or not row.seller.strip():
         raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
+    if _UNSEEN.search("".join([row.model, row.seller, row.source, *row.aliases])):
+        raise ConfigurationError(f"{where}: a name or the source holds what ends a line.", hint=_EXAMPLE)
     where += f" ({shown_name(row.model)})"
     for field in AMOUNTS:
         amount = getattr(row, field)

@@ -226,6 +226,23 @@ def lines(pieces: list[str], most: int = 12) -> st.SearchStrategy[bytes]:
     return st.lists(st.sampled_from(pieces), max_size=most).map(lambda some: "\n".join(some).encode())
 
 
+def _row(usual: bool, fields: list[str]) -> str:
+    named = {line.partition(" =")[0]: line for line in [*(PRICE_ROW if usual else ()), *fields]}
+    return "\n".join(["[[price]]", *named.values()])
+
+
+PRICE_ROW = [
+    'model = "m"', 'seller = "HolySheep"', 'kind = "user"', 'source = "s"', "effective_from = 2026-01-01",
+    "checked_on = 2026-11-24", "input = 1",
+]  # fmt: skip
+PRICE_FIELDS = [line for line in PRICE_LINES if " = " in line and not line.startswith("x =")]
+ROWS = st.lists(
+    st.builds(_row, st.booleans(), st.lists(st.sampled_from(PRICE_FIELDS), max_size=6)), max_size=3
+)
+SELLERS = st.sampled_from(["", '[seller]\nHolySheep = ["example.org"]', '[seller]\nX = ["API.holysheep.ai"]'])
+PRICE_FILE = st.tuples(SELLERS, ROWS).map(lambda both: "\n".join([both[0], *both[1]]).encode())
+
+
 def behind(first: st.SearchStrategy[bytes], rest: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     return st.tuples(first, rest).map(b"".join)
 
@@ -251,7 +268,7 @@ SHAPES: dict[str, st.SearchStrategy[bytes]] = {
     "assembler": damaged(FRAMES.map(b"\n".join)),
     "whole": damaged(behind(st.just(b"j"), FRAME) | behind(st.just(b"s"), STREAM)),
     "interpolation": damaged(joined(PROMPT_PIECES)),
-    "prices": damaged(lines(PRICE_LINES)),
+    "prices": damaged(PRICE_FILE | lines(PRICE_LINES)),
     "requests": damaged(BODY.map(as_json)),
     "filters": behind(ANY_BYTE, damaged(joined([*STREAM_PIECES, *USAGE_PIECES]))),
 }

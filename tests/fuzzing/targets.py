@@ -310,7 +310,7 @@ def interpolation(data: bytes) -> None:
     fields.ran = ran
     names: dict[str, Any] = {
         "name": Value("{other}"), "other": Value("{{name}}"), "a": Value("{'}"), "ü": Value("ü"),
-        "trap": Trap(ran), "rows": Rows([fields, Trap(ran)]), "In": Rows(["", Value("{In[1]}")]),
+        "trap": Trap(ran), "rows": Rows([fields, Trap(ran)]), "In": Rows([Value(""), Value("{In[1]}")]),
         "Out": fields, "_secret": "hidden", "__builtins__": {"open": "hidden"}, "function": marked,
         "kind": Trap, "module": re,
     }  # fmt: skip
@@ -324,7 +324,7 @@ def interpolation(data: bytes) -> None:
     between = r"\{\w[^{}\n]*\}".join(map(re.escape, literal))
     holds(re.fullmatch(between, prompt) is not None, "what is no field was changed", filled)
     values = re.findall(f"{_LEFT}([^{_LEFT}{_RIGHT}]*){_RIGHT}", filled)
-    known = {"{other}", "{{name}}", "{'}", "{In[1]}", "ü", "{a}{name}", "rows {name}", "fields {name}"}
+    known = {"", "{other}", "{{name}}", "{'}", "{In[1]}", "ü", "{a}{name}", "rows {name}", "fields {name}"}
     holds(set(values) <= known | {"{plain} of a trap", "a trap with {name}"}, "filled in twice", values)
 
 
