@@ -39,11 +39,13 @@ from hs_notebook.relay.server import RelayServer
 from hs_notebook.relay.settings import RelaySettings
 from hs_notebook.relay.state.streams import Copy, Piece, SharedStreams
 from hs_notebook.wire.retry import RetryPolicy
-from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
+from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
+
+    from hs_notebook.wire.sse import ServerSentEvent
 
 
 PATIENCE = 20.0
@@ -61,41 +63,9 @@ def until(true: Callable[[], bool]) -> None:
 
 # --- numbers -------------------------------------------------------------------------------------
 
-PIECES = [
-    b"data: a\n\n",
-    b"data: b\ndata: \xc3\xa9\n",
-    b"\n",
-    b"\r\n",
-    b"\r",
-    b": c\n\n",
-    b"id: 7\n",
-    b"event: x\n",
-]
-PIECES += [b"retry: 5\n", b"retry: 6\n\n", b"data", b": d", b"\xef\xbb\xbf", b"id\n\n", b"data: [DONE]\n\n"]
-BYTES = st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
-
 
 def meaning(events: list[ServerSentEvent]) -> list[tuple[str, str]]:
     return [(event.event, event.data) for event in events]
-
-
-@given(data=BYTES, draw=st.data())
-def test_numbered_events_mean_the_same_however_they_were_cut(data: bytes, draw: st.DataObject) -> None:
-    plain = SSEDecoder().feed(data)
-    cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=6)))
-    numbering = Numbering()
-    numbered = [
-        event
-        for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)
-        for event in numbering.feed(data[start:end])
-    ]
-    back = SSEDecoder().feed(b"".join(numbered))
-    assert meaning(back) == meaning(plain)
-    assert [event.id for event in back] == [str(number) for number in range(1, len(plain) + 1)]
-    # A resumed client begins anywhere between two events, and the log parts them at blank lines.
-    assert all(event.count(b"\n\n") == 1 and event.endswith(b"\n\n") for event in numbered)
-    if plain:
-        assert meaning(SSEDecoder().feed(b"".join(numbered[1:]))) == meaning(plain[1:])
 
 
 @pytest.mark.parametrize("piece", [b"x" * 65536, b"data: x\n" * 8192])

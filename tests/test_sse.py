@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from fuzzing.targets import MIB, fed, read_slowly
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,23 +17,9 @@ from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder, encode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MIB = 1_048_576
-
 
 def event(data: str, kind: str = "message", last_id: str = "", retry: int | None = None) -> ServerSentEvent:
     return ServerSentEvent(data, kind, last_id, retry)
-
-
-def fed(pieces: Iterable[bytes], size: int = MIB) -> tuple[list[ServerSentEvent], str, bool]:
-    """All events, the last id, and whether the decoder refused an event for its size."""
-    decoder = SSEDecoder(size)
-    events: list[ServerSentEvent] = []
-    try:
-        for piece in pieces:
-            events += decoder.feed(piece)
-    except EventTooLargeError as error:
-        return [*events, *error.before], decoder.last_event_id, True
-    return events, decoder.last_event_id, False
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
@@ -59,61 +45,6 @@ def test_last_event_id_waits_for_the_blank_line() -> None:
     assert decoder.last_event_id == "1"
     decoder.feed(b"\n")
     assert decoder.last_event_id == "2"
-
-
-FRAGMENTS = [
-    b"data", b"data:", b"data: ",
-    b"event: e", b"id: 1", b"id", b"retry: 10", b":", b" ", b"\n", b"\r", b"\r\n",
-    b"\n\n", b"\xef\xbb\xbf", b"\xe2\x82\xac", b"\xff", b"\0", b"x" * 9,
-]  # fmt: skip
-STREAMS = st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(FRAGMENTS), max_size=40).map(b"".join))
-
-
-@given(data=STREAMS, draw=st.data(), limit=st.sampled_from([8, 20, MIB]))
-def test_cuts_change_nothing(data: bytes, draw: st.DataObject, limit: int) -> None:
-    places = draw.draw(st.lists(st.integers(0, len(data)), max_size=12))
-    whole = fed([data], limit)
-    assert fed(cut(data, places), limit) == whole
-    assert fed((data[place : place + 1] for place in range(len(data))), limit) == whole
-
-
-FRAMES = [b"id: 1\ndata: a\n\n", b"data: b\n\n", b"id: 2\0\ndata: c\n\n", b"id: 3\r\ndata: d\n\n"]
-FRAMES += [b"id: \ndata: e\n\n", b"id:  4\ndata: \n\n", b"id: 5\ndata: f\ndata: g\n\n", b"id: 6\ndata:h\n\n"]
-
-
-@given(frames=st.lists(st.sampled_from(FRAMES), max_size=8), limit=st.sampled_from([1, 8, 20, MIB]))
-def test_frames_one_by_one_are_the_same(frames: list[bytes], limit: int) -> None:
-    """The short ways are taken by whole frames alone."""
-    assert fed(frames, limit) == fed([b"".join(frames)], limit)
-
-
-def read_slowly(data: bytes) -> list[ServerSentEvent]:
-    """The standard's own steps over whole text, with no thought of cuts, sizes or speed."""
-    text = data.decode("utf-8", "replace").removeprefix("\ufeff")
-    events, last_id, said, kind, new_id, retry = [], "", "", "", "", None
-    *lines, _unfinished = re.split("\r\n|\r|\n", text)
-    for line in lines:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if not line:
-            last_id = new_id
-            if said:
-                events.append(event(said.removesuffix("\n"), kind or "message", last_id, retry))
-            said, kind, retry = "", "", None
-        elif name == "data":
-            said += value + "\n"
-        elif name == "event":
-            kind = value
-        elif name == "id" and "\0" not in value:
-            new_id = value
-        elif name == "retry" and re.fullmatch("[0-9]{1,15}", value):
-            retry = int(value)
-    return events
-
-
-@given(data=STREAMS)
-def test_like_the_standard_s_own_steps(data: bytes) -> None:
-    assert fed([data])[0] == read_slowly(data)
 
 
 # --- sizes ---------------------------------------------------------------------------------------
