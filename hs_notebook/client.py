@@ -29,10 +29,12 @@ from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
     from types import TracebackType
 
     from hs_notebook.answers import Answer
+    from hs_notebook.errors import APIError
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.pricing.quotes import Quotes
@@ -83,7 +85,7 @@ class AsyncHolySheep:
             limiter=RateLimiter(requests_per_minute, concurrent_streams),
         )
         self.replay = replay and replay.before(self.base_url)
-        self.requests_per_minute = requests_per_minute
+        self.requests_per_minute, self.concurrent_streams = requests_per_minute, concurrent_streams
         host = urlsplit(self.base_url).hostname or ""
         self._account = Account(host, self.credentials.key, prices or load_book(), ledger)
         self.chat = AsyncChat(self._calls, self._account)
@@ -98,6 +100,21 @@ class AsyncHolySheep:
         other = copy.copy(self)
         other.replay = replay.before(self.base_url)
         return other
+
+    def beside(self, failed: Callable[[APIError], None]) -> AsyncHolySheep:
+        """Return this client for `exchange` alone, without replay, and with places of its own.
+
+        Connections, ledger and the count of requests a minute are the same. `failed` hears of each attempt
+        that failed, also where another mends it.
+        """
+        other = copy.copy(self)
+        other.replay = None
+        other._calls = self._calls.beside(failed)  # noqa: SLF001 - of its own copy
+        return other
+
+    async def room_for(self, number: int) -> None:
+        """Wait until so many requests may be sent at once."""
+        await self._calls.room_for(number)
 
     def is_free(self, request: ChatRequest) -> bool:
         """Tell whether a request will not be sent: its answer comes from a file, or none may come."""

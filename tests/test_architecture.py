@@ -35,7 +35,7 @@ LAYERS = (
     ("calculator",),
     ("call", "conversation", "background"),
     ("session",),
-    ("asking", "doctor"),
+    ("asking", "doctor", "runs"),
     ("magics",),
     ("mapping",),
     ("relay",),
@@ -107,6 +107,8 @@ ROOMS = {
         "exchange",
         "conversation",
         "mapping",
+        "runs",
+        "benchmarking",
         "relay",
     },
 }

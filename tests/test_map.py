@@ -43,12 +43,12 @@ from hs_notebook.errors import (
     UsageError,
 )
 from hs_notebook.mapping import Mapped
-from hs_notebook.mapping.price import Pot
 from hs_notebook.mapping.rows import fill_in, read_rows
 from hs_notebook.mapping.run import Run
 from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.replay import AnswerFile
+from hs_notebook.runs.price import Pot
 from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 

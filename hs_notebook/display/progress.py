@@ -14,14 +14,23 @@ _WIDTH = 88
 
 
 class Progress:
-    """A bar of `total` rows, and in words what was spent and how many failed.
+    """A bar of `total` questions, each a `unit`, and in words what was spent and how many failed.
 
     It moves where it is `watched`: as a widget in the page of `shell`, else as text in `file`. At the end the
     page keeps it as text: a widget would be saved as it began, with 0 %.
     """
 
-    def __init__(self, total: int, file: TextIO, *, watched: bool, shell: InteractiveShell | None) -> None:
+    def __init__(
+        self,
+        total: int,
+        file: TextIO,
+        *,
+        watched: bool,
+        shell: InteractiveShell | None,
+        unit: str = "row",
+    ) -> None:
         self._total = total
+        self._unit = unit
         self._file = file
         self._shell = shell
         self._begun = self._told = time.monotonic()
@@ -33,12 +42,12 @@ class Progress:
         elif watched:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, unit="row", dynamic_ncols=True, file=file)
+            self._bar = tqdm(total=total, unit=unit, dynamic_ncols=True, file=file)
 
     def _in_page(self, shell: InteractiveShell) -> Any:
         from tqdm.notebook import tqdm_notebook
 
-        bar = tqdm_notebook(total=self._total, unit="row", display=False)
+        bar = tqdm_notebook(total=self._total, unit=self._unit, display=False)
         self._display_id = uuid.uuid4().hex
         self._publish(shell, bar.container._repr_mimebundle_())
         return bar
@@ -51,7 +60,7 @@ class Progress:
         self._file.flush()
 
     def show(self, done: int, failed: int, spent: str) -> None:
-        """Show that so many rows are over, so many of them failed, and so much was spent."""
+        """Show that so many questions are over, so many of them failed, and so much was spent."""
         text = f"{spent}, {failed:,} failed" if failed else spent
         if (done, text) == self._state:
             return
@@ -80,7 +89,7 @@ class Progress:
         done, text = self._state
         seconds = time.monotonic() - self._begun
         return tqdm.format_meter(
-            done, self._total, seconds, ncols=_WIDTH, unit="row", postfix=text or None, ascii=False
+            done, self._total, seconds, ncols=_WIDTH, unit=self._unit, postfix=text or None, ascii=False
         ).rstrip()
 
 

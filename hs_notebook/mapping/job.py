@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, TextIO
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
 from hs_notebook.magics import loaded
-from hs_notebook.mapping.price import Pot, price_of
 from hs_notebook.mapping.run import Run
-from hs_notebook.mapping.watched import Watched
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import ipython, somebody_is_there
 from hs_notebook.replay import AnswerFile, Replay, replayed
+from hs_notebook.runs.price import Pot, price_of
+from hs_notebook.runs.watched import Watched
 from hs_notebook.settings import refuse_key
 
 if TYPE_CHECKING:

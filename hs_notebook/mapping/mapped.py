@@ -7,13 +7,13 @@ import dataclasses
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
 from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.pricing.money import money
+from hs_notebook.pricing.money import at_least, money
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Resume = Callable[["Mapped", Any], None]
 
-_CENT = Decimal("0.01")
 _SHOWN = 5  # errors in the notes of a table
 
 
@@ -96,7 +95,7 @@ class Mapped(Sequence["Answer | None"]):
     @property
     def spent(self) -> str:
         """What all rows have cost, in words: a part of which is unknown is never shown as the whole."""
-        return money(self._known) if not self._unknown else _at_least(self._known)
+        return money(self._known) if not self._unknown else at_least(self._known)
 
     @property
     def text(self) -> str:
@@ -205,7 +204,7 @@ class Mapped(Sequence["Answer | None"]):
             len(rows),
             sum(usage.prompt_tokens for usage in usages),
             sum(usage.completion_tokens for usage in usages),
-            _at_least(known) if total is None else money(total),
+            at_least(known) if total is None else money(total),
         )
 
     def _notes(self) -> list[str]:
@@ -237,12 +236,6 @@ def as_fields(value: Any) -> dict[str, Any] | None:
         fields: dict[str, Any] = value.model_dump()
         return fields
     return None
-
-
-def _at_least(known: Decimal) -> str:
-    """Return a part of a cost in words, rounded down: rounded up it would not be true."""
-    step = _CENT if known >= _CENT else Decimal(1).scaleb(known.adjusted() - 3)
-    return f"at least {money(known.quantize(step, ROUND_FLOOR))}" if known else "unknown"
 
 
 def _rows(number: int) -> str:

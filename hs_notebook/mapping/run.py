@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.call import suggest
-from hs_notebook.errors import (
-    APIConnectionError,
-    AuthenticationError,
-    BudgetError,
-    ConfigurationError,
-    HolySheepError,
-    InsufficientBalanceError,
-    NotFoundError,
-    SchemaError,
-    UsageError,
-)
-from hs_notebook.exchange import Screen
+from hs_notebook.errors import BudgetError, HolySheepError, NotFoundError, SchemaError
 from hs_notebook.portal import in_thread, portal
+from hs_notebook.runs.outcome import ends_all, exchanged, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,15 +19,12 @@ if TYPE_CHECKING:
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.exchange import Exchange
     from hs_notebook.mapping.mapped import Mapped
-    from hs_notebook.mapping.price import Pot
+    from hs_notebook.runs.price import Pot
     from hs_notebook.schemas import Schema
     from hs_notebook.types import ChatRequest
 
-# What goes wrong with one row and will with all the others.
-_OF_ALL = (AuthenticationError, InsufficientBalanceError, NotFoundError, ConfigurationError, UsageError)
 _ALIKE = 10  # rows that fail the same way before any was answered: the others would, too
 _LOOKS = 0.1  # seconds between two looks at what has come
-_STOP_SECONDS = 5.0  # for what is under way to settle
 
 
 class Watch(Protocol):
@@ -87,7 +72,7 @@ class Run:
             if isinstance(error, KeyboardInterrupt):
                 self._mapped.ended = error
             self.stop()  # whatever it was, nobody is waiting any more: nothing may go on spending
-            _settle(future)
+            settle(future)
             if not isinstance(error, KeyboardInterrupt):
                 raise
 
@@ -131,7 +116,7 @@ class Run:
         exchange = self._client.exchange(request, limit=limit, occurrence=occurrence)
         answer: Answer | None = None
         try:
-            answer, error = await _exchanged(exchange)
+            answer, error = await exchanged(exchange)
         finally:
             self._pot.give_back(row, answer.receipt if answer is not None else None)
             self._charge(exchange)
@@ -155,7 +140,7 @@ class Run:
             await suggest(self._client, self._questions[row][0].model, error)
         self._alike[type(error)] += 1
         alike = not self.answered and self._alike[type(error)] >= _ALIKE
-        if alike or isinstance(error, _OF_ALL) or _is_final(error):
+        if alike or ends_all(error):
             self._end(error)
 
     async def _flaw(self, answer: Answer) -> HolySheepError | None:
@@ -178,34 +163,3 @@ class Run:
     def _end(self, error: HolySheepError) -> None:
         if self._mapped.ended is None:
             self._mapped.ended = error
-
-
-async def _exchanged(exchange: Exchange) -> tuple[Answer | None, HolySheepError | None]:
-    """Return the answer and what went wrong; one whose task is cancelled is stopped, priced and recorded."""
-    error: HolySheepError | None = None
-    stopped = False
-    try:
-        error = await exchange.read(Screen())
-    except asyncio.CancelledError:
-        stopped = True
-    finishing = asyncio.ensure_future(exchange.finish(stopped=stopped, error=error))
-    try:
-        try:
-            answer = await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            answer = await finishing
-    except HolySheepError as failure:
-        return None, failure
-    return answer, error
-
-
-def _is_final(error: HolySheepError) -> bool:
-    return isinstance(error, APIConnectionError) and not error.temporary
-
-
-def _settle(future: concurrent.futures.Future[None]) -> None:
-    """Wait for what was stopped, also for somebody who interrupts again."""
-    deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and not future.done():
-        with contextlib.suppress(KeyboardInterrupt):
-            concurrent.futures.wait([future], timeout=max(0.0, deadline - time.monotonic()))

@@ -44,6 +44,21 @@ class Calls:
         self._limiter = limiter
         self._gate: Gate | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._failed: Callable[[APIError], None] = lambda _failure: None
+
+    def beside(self, failed: Callable[[APIError], None]) -> Calls:
+        """Return the same calls with places of their own; `failed` hears of each attempt that failed.
+
+        Requests a minute are counted together.
+        """
+        other = Calls(self._transport, retry=self._retry, limiter=self._limiter.renewed())
+        other._failed = failed
+        return other
+
+    async def room_for(self, number: int) -> None:
+        """Wait until so many requests may be sent at once."""
+        while wait := self._limiter.wait_for(number):  # noqa: ASYNC110 - a clock is waited for
+            await asyncio.sleep(wait)
 
     async def stream(self, request: ChatRequest, progress: Progress) -> Reader:
         """Send a request for a stream and return its reader when the answer has begun."""
@@ -99,6 +114,7 @@ class Calls:
                 return await attempt()
             except APIError as error:
                 failure = error.with_traceback(None)
+            self._failed(failure)
             wait = self._retry.wait(failure, attempt=number, waited=waited)
             if wait is None:
                 raise self._explained(failure, number)

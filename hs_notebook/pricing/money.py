@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 _CENT = Decimal("0.01")
 _MANY = Decimal(10**15)
@@ -36,6 +36,11 @@ def exactly(amount: Decimal) -> str:
 def at_most(amount: Decimal) -> str:
     """Return USD as text, rounded up: what a limit promises must not be less than what it allows."""
     return money(amount.quantize(_quantum(amount), ROUND_CEILING)) if amount else "$0"
+
+
+def at_least(known: Decimal) -> str:
+    """Return the known part of a cost as text, rounded down: rounded up it would not be true."""
+    return f"at least {money(known.quantize(_quantum(known), ROUND_FLOOR))}" if known else "unknown"
 
 
 def _places(amount: Decimal) -> int:

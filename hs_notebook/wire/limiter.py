@@ -64,10 +64,15 @@ class RateLimiter:
         self._sent.append(now)
         return 0.0
 
-    def _wait(self, now: float) -> float:
+    def wait_for(self, number: int) -> float:
+        """Return the seconds until so many requests may be sent at once; at most `per_minute` ever may."""
+        return self._wait(self._clock(), min(number, self.per_minute))
+
+    def _wait(self, now: float, number: int = 1) -> float:
         while self._sent and now - self._sent[0] >= self.window:
             self._sent.popleft()
-        return self.window - (now - self._sent[0]) if len(self._sent) >= self.per_minute else 0.0
+        over = len(self._sent) + number - self.per_minute
+        return self.window - (now - self._sent[over - 1]) if over > 0 else 0.0
 
     def release(self) -> None:
         """End one admitted request."""

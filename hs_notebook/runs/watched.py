@@ -15,7 +15,13 @@ class Watched:
     """A bar in `file`, or none; where it cannot be shown any more, a closed pipe, the run goes on unseen."""
 
     def __init__(
-        self, total: int, file: TextIO | None, *, watched: bool, shell: InteractiveShell | None
+        self,
+        total: int,
+        file: TextIO | None,
+        *,
+        watched: bool,
+        shell: InteractiveShell | None,
+        unit: str = "row",
     ) -> None:
         from hs_notebook.display.progress import Progress, Unseen
 
@@ -23,10 +29,10 @@ class Watched:
         self._bar: Progress | Unseen = self._unseen
         if file is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._bar = Progress(total, file, watched=watched, shell=shell)
+                self._bar = Progress(total, file, watched=watched, shell=shell, unit=unit)
 
     def show(self, done: int, failed: int, spent: str) -> None:
-        """Show that so many rows are over, so many of them failed, and so much was spent."""
+        """Show that so many questions are over, so many of them failed, and so much was spent."""
         try:
             self._bar.show(done, failed, spent)
         except Exception:  # noqa: BLE001 - whatever a screen may raise, the answers are worth more

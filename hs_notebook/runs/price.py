@@ -82,10 +82,10 @@ class Pot:
         self._dearest: Decimal | None = None  # that a row has cost; None while none is known
         self._given_back = asyncio.Event()
 
-    async def take(self, row: int, request: ChatRequest, *, slots: int) -> Limit | None:
+    async def take(self, row: int, request: ChatRequest, *, slots: int, waits: bool = True) -> Limit | None:
         """Return the limit of a row's question; `slots` are asked at a time.
 
-        Waits where others hold what it needs; raises `BudgetError` where too little is left in any case.
+        It `waits` where others hold what it needs; raises `BudgetError` where too little is left anyway.
         """
         while self.usd is not None:
             left = max(Decimal(0), self.usd - self.spent - sum(self._shares.values()))
@@ -93,7 +93,7 @@ class Pot:
             try:
                 limit.check(streaming=True)
             except BudgetError:
-                if self._shares:
+                if self._shares and waits:
                     await self._change()
                     continue
                 if self.spent:
