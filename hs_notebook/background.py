@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -34,6 +35,7 @@ class Background(Generic[T]):
         self._stop = stop
         self._text = text
         self.future: Future[T] = Future()
+        self._process = os.getpid()
         # What the thread shows belongs to the cell that began it.
         context = contextvars.copy_context()
         self._thread = threading.Thread(
@@ -54,14 +56,24 @@ class Background(Generic[T]):
 
         Raises `HolySheepError` where it ended in one, and `TimeoutError` after `timeout` seconds.
         """
+        self._check_process()
         return wait(self.future) if timeout is None else self.future.result(timeout)
+
+    def _check_process(self) -> None:
+        if not self.done and self._process != os.getpid():
+            raise UsageError(
+                f"The answer of {self.model} arrives in another process, of which this one is a fork.",
+                hint="Ask for one here.",
+            )
 
     def stop(self) -> T:
         """Stop the answer, keep what came, and return it."""
+        self._check_process()
         self._stop()
         return self.wait()
 
     def __await__(self) -> Generator[Any, None, T]:
+        self._check_process()
         return asyncio.shield(asyncio.wrap_future(self.future)).__await__()
 
     @property

@@ -21,6 +21,13 @@ T = TypeVar("T")
 POLL_SECONDS = 0.1
 _CLOSING_SECONDS = 1.0
 _ONE_AT_A_TIME = threading.Lock()  # else two threads that begin together get a portal each
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread holds it would wait for that thread, which it does not have.
+    os.register_at_fork(
+        before=_ONE_AT_A_TIME.acquire,
+        after_in_parent=_ONE_AT_A_TIME.release,
+        after_in_child=_ONE_AT_A_TIME.release,
+    )
 
 
 class Portal:
@@ -28,6 +35,7 @@ class Portal:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._process = os.getpid()
         self._kept: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._serve, name="hs_notebook", daemon=True)
         self._thread.start()
@@ -38,6 +46,11 @@ class Portal:
             with suppress(SystemExit, KeyboardInterrupt):
                 self.loop.run_forever()
                 return
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its loop runs in this process: a forked child has a copy of which nothing moves."""
+        return self._process == os.getpid()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin `work` on the loop; cancelling the future cancels the task."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Self
 
+from hs_notebook.errors import UsageError
 from hs_notebook.portal import POLL_SECONDS
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class AsyncStream:
 
 
 class Stream:
-    """The chunks of one answer, read ahead on the portal's loop."""
+    """The chunks of one answer, read ahead on the portal's loop; a forked child cannot read on.
+
+    Raises `StreamTruncatedError` where the stream breaks off.
+    """
 
     def __init__(self, ahead: _Ahead, home: Portal) -> None:
         self._ahead = ahead
@@ -87,17 +91,22 @@ class Stream:
 
     def _wait(self) -> list[ChatCompletionChunk] | BaseException | None:
         while True:
+            if not self._home.is_ours:
+                raise UsageError(
+                    "This answer arrives in another process, of which this one is a fork.",
+                    hint="Ask for one here.",
+                )
             with suppress(Empty):
                 return self._ahead.batches.get(timeout=POLL_SECONDS)
 
     def close(self) -> None:
         """Close the connection; the relay stops."""
         self._over = True
-        if not self._ahead.task.done():
+        if self._home.is_ours and not self._ahead.task.done():
             self._home.finish(self._ahead.stop())
 
     def __del__(self) -> None:
-        if not self._ahead.task.done():
+        if self._home.is_ours and not self._ahead.task.done():
             with suppress(RuntimeError):  # the loop is gone, where the interpreter is about to be
                 self._home.loop.call_soon_threadsafe(self._ahead.task.cancel)
 

@@ -75,6 +75,7 @@ class Ledger:
         self._failing = False
         self._warned = False
         self._warnings: deque[str] = deque()
+        self._under_way: set[int] = set()  # rows of this process: whatever its clock says, they are not lost
 
     def begin(self, opening: Opening) -> int | None:
         """Write a call down before it is sent; returns its row, or None where that failed."""
@@ -134,7 +135,7 @@ class Ledger:
     def unsettled(self, *, since: Since = None) -> tuple[Unsettled, ...]:
         """Return the calls whose kernel ended before their answer did, the earliest first."""
         with self._file.reading() as connection:
-            return unsettled(connection, since)
+            return unsettled(connection, since, self._under_way)
 
     def forgive(self, user: str) -> int:
         """Charge a relay's key nothing for its unsettled calls; returns how many there were.
@@ -180,6 +181,8 @@ class Ledger:
     def _insert(self, connection: Connection, opening: Opening) -> int | None:
         here = {"host_name": host_name(), "process_id": os.getpid()}
         row = connection.execute(_INSERT, opening.columns() | here).lastrowid
+        if row is not None:
+            self._under_way.add(row)
         if self.keep_text and opening.prompt is not None:
             connection.execute("INSERT INTO texts (id, prompt) VALUES (?, ?)", (row, spelt(opening.prompt)))
         return row
@@ -189,6 +192,8 @@ class Ledger:
     ) -> bool:
         if row is None and opening is not None:
             row = self._insert(connection, opening)
+        if row is not None:
+            self._under_way.discard(row)
         values = outcome.columns() | {"id": row, "process_id": os.getpid()}
         if not connection.execute(_UPDATE, values).rowcount:
             return False

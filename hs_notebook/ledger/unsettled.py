@@ -14,6 +14,7 @@ import msgspec
 from hs_notebook.ledger.moments import now, since_stamp, stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from sqlite3 import Connection
 
     from hs_notebook.ledger.spending import Since
@@ -43,8 +44,13 @@ def host_name() -> str:
     return platform.node()
 
 
-def unsettled(connection: Connection, since: Since = None) -> tuple[Unsettled, ...]:
-    """Return the pending calls since a moment whose process is gone, the earliest first."""
+def unsettled(
+    connection: Connection, since: Since = None, under_way: Collection[int] = ()
+) -> tuple[Unsettled, ...]:
+    """Return the pending calls since a moment whose process is gone, the earliest first.
+
+    Those `under_way` are this process's own.
+    """
     rows = connection.execute(
         "SELECT id, started_at, gen_ai_request_model, notebook, user_name, charged_usd, host_name, "
         "process_id FROM calls WHERE state = 'pending' AND started_at >= ? ORDER BY id",
@@ -53,7 +59,8 @@ def unsettled(connection: Connection, since: Since = None) -> tuple[Unsettled, .
     found = []
     for number, started, model, notebook, user, charged, host, process in rows:
         moment = datetime.fromisoformat(started)
-        if _is_gone(host, process, moment):
+        ours = process == os.getpid() and number in under_way
+        if not ours and _is_gone(host, process, moment):
             named = {"model": model, "notebook": notebook, "user": user}
             found.append(Unsettled(id=number, started_at=moment, charge=Decimal(charged or 0), **named))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class Reader:
         self._leave: Callable[[], None] = _nothing
         self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended
         self._closed = False
+        self._process = os.getpid()
         self._resumption = resumption
         self._watchdog = watchdog
         self._pace = pace
@@ -56,6 +58,8 @@ class Reader:
         if self._closed:
             return
         self._closed = True
+        if self._process != os.getpid():
+            return  # a forked child: to close its copy would take the parent's out of what they both wait on
         self._watchdog.close()
         self._pace.streams -= 1
         try:
@@ -68,7 +72,7 @@ class Reader:
 
     def __del__(self) -> None:
         # Dropped unread: nobody else gives the connection back, and the place among the concurrent streams.
-        if not self._closed:
+        if not self._closed and self._process == os.getpid():
             loop = self._watchdog.loop
             try:
                 loop.call_soon_threadsafe(lambda: loop.create_task(self.close()))

@@ -49,4 +49,6 @@ def _places(amount: Decimal) -> int:
 
 
 def _quantum(size: Decimal) -> Decimal:
+    if abs(size) >= _MANY:  # to the cent they have more digits than a context has
+        return Decimal(1).scaleb(size.adjusted() - _MANY.adjusted())
     return _CENT if abs(size) >= _CENT else Decimal(1).scaleb(size.adjusted() - _DIGITS + 1)

@@ -31,6 +31,12 @@ class AnswerFile:
         self.path = full_path(os.fspath(path))
         self.used = 0
         self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):  # else a child may wait for a thread that it does not have
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._lock.release,
+            )
         self._prepared = False
         self._forget()
 

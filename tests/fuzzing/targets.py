@@ -426,6 +426,8 @@ def filters(data: bytes) -> None:
     """What the relay does to a stream changes no event but in its number, and leaves out only the usage."""
     seed, stream = data[:1] or b"\0", data[1:]
     _numbered(seed[0], stream)
+    # A byte order mark behind a usage that opens the stream would be the first thing in what is left.
+    stream = stream.replace(b"\xef\xbb\xbf", b"")
     left = asyncio.run(_without_usage([stream]))
     for pieces in (cuts(seed[0], stream), single(stream)):
         again = asyncio.run(_without_usage(pieces))
