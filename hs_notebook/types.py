@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -147,7 +147,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
     """One alternative in a frame; `index` is its number, never a sequence number."""
 
     delta: ChoiceDelta
-    index: int = 0
+    index: Annotated[int, msgspec.Meta(ge=0)] = 0
     finish_reason: str | None = None
 
 

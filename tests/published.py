@@ -28,11 +28,31 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "Readers of event streams against the HTML standard",
         (
             "Streams written after the rules of section 9.2.6 and what implementations get wrong, read whole "
-            "and cut in two at every place. Compared are data, type, last event id and the reconnection time of "
-            "a block (which the page does not tell), each library fed as its own client feeds it. That peers "
-            "give an event for a block without data, or refuse what is no UTF-8, may be meant so; the standard "
-            "says otherwise. `tests/test_conformance.py`, by `make test`."
+            "and cut in two at every place. Compared are data, type, last event id and the reconnection time "
+            "of a block (which the page does not tell), each library fed as its own client feeds it. That "
+            "peers give an event for a block without data, or refuse what is no UTF-8, may be meant so; the "
+            "standard says otherwise. `tests/test_conformance.py`, by `make test`."
         ),
+    ),
+    (
+        "fuzzing",
+        "Any bytes",
+        (
+            "Functions that raise where an invariant breaks, given bytes that are nearly right by hypothesis, "
+            "and all that a coverage-guided run found worth keeping. `tests/test_fuzzing.py`, by `make test`; "
+            "`make fuzz TARGET=decoder SECONDS=600` searches on."
+        ),
+    ),
+    (
+        "fork, sleep, clock",
+        "A process that forks, sleeps, or whose clock jumps in mid-answer",
+        (
+            "A forked child asks, reads, closes and ends while its parent's answer arrives; a client is stopped "
+            "for longer than its time-outs and goes on; the clock of a client is set a day forward and back. "
+            "Asserted are the answers of all, their connections and the ledger. "
+            "`tests/test_fork_sleep_clock.py`, by `make test`."
+        ),
+    ),
     ),
 )
 

@@ -1,0 +1,385 @@
+"""A process that forks, one that is stopped and goes on, and one whose clock jumps, each in mid-answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loopback import END, FINISH, HELLO, SSE, Connection, Loopback, frame, page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGSTOP")
+TABLE = "fork, sleep, clock"
+PATIENCE = 30.0  # seconds for what takes a fraction of one
+
+
+# --- fork ----------------------------------------------------------------------------------------
+
+FORKS = '''
+import asyncio, gc, json, multiprocessing, os, sys, threading, time
+from pathlib import Path
+from hs_notebook import AsyncHolySheep, HolySheep, HolySheepError
+from hs_notebook import portal as portals
+from hs_notebook.background import Background
+from hs_notebook.ledger import Ledger
+from hs_notebook.replay import Replay
+
+base_url, folder = sys.argv[1], Path(sys.argv[2])
+ledger = Ledger(folder / "ledger.db")
+usual = {"base_url": base_url, "ledger": ledger, "requests_per_minute": 6000}
+HELD = [{"role": "user", "content": "held"}]
+
+def ask(client):
+    return str(client.ask("child", model="m")) == "Hello"
+
+async def ask_async():
+    async with AsyncHolySheep("cr_test_0123456789", **usual) as client:
+        return str(await client.ask("child", model="m")) == "Hello"
+
+def told(work):
+    """Whether it ends in an error of ours, in one line."""
+    try:
+        work()
+    except HolySheepError as error:
+        return len(str(error).splitlines()) == 1
+    return False
+
+def work_in_child(work):
+    try:
+        return 0 if work() else 1
+    except BaseException as error:
+        print(f"in the child: {error!r}", file=sys.stderr)
+        return 2
+
+def fork(work, leave=os._exit):
+    child = os.fork()
+    if child == 0:
+        leave(work_in_child(work))
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        gone, status = os.waitpid(child, os.WNOHANG)
+        if gone:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, 9)
+    return "hung"
+
+def multiprocess(work):
+    process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(work_in_child(work)))
+    process.start()
+    process.join(20)
+    return process.exitcode
+
+def in_a_thread(work):
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(fork(work)))
+    thread.start()
+    thread.join()
+    return codes[0]
+
+def mid_stream(way, work):
+    """Fork in mid-answer, and tell how the child ended and what the parent read."""
+    with HolySheep("cr_test_0123456789", **usual) as client:
+        stream = client.chat.completions.create(model="m", messages=HELD, stream=True)
+        chunks = iter(stream)
+        text = [next(chunks).choices[0].delta.content]
+        code = way(lambda: work(client, stream, chunks))
+        client.ask("go", model="m")
+        text += [choice.delta.content or "" for chunk in chunks for choice in chunk.choices]
+    return code, "".join(text)
+
+async def mid_stream_async(way, work):
+    async with AsyncHolySheep("cr_test_0123456789", **usual) as client:
+        stream = await client.chat.completions.create(model="m", messages=HELD, stream=True)
+        chunks = aiter(stream)
+        text = [(await anext(chunks)).choices[0].delta.content]
+        following = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0.05)  # now it waits for the socket
+        code = way(lambda: work(stream, chunks))
+        await client.ask("go", model="m")
+        text.append((await following).choices[0].delta.content)
+        text += [choice.delta.content or "" async for chunk in chunks for choice in chunk.choices]
+    return code, "".join(text)
+
+def dropped(client, stream, chunks):
+    stream.close()
+    del stream, chunks
+    gc.collect()
+    return ask(client)
+
+def closed(client, stream, chunks):
+    client.close()
+    return ask(client)
+
+def reading_on(stream, chunks):
+    async def read():
+        async for _ in chunks:
+            pass
+    try:
+        asyncio.run(asyncio.wait_for(read(), 10))
+    except TimeoutError:
+        return False
+    except Exception:
+        return True
+    return False
+
+def closing(stream, chunks):
+    asyncio.run(stream.close())
+    return asyncio.run(ask_async())
+
+def in_background():
+    with HolySheep("cr_test_0123456789", **usual) as client:
+        answer = Background("m", lambda: client.ask("held", model="m"), lambda: None, lambda: "")
+        time.sleep(0.1)
+        code = fork(lambda: told(answer.wait) and told(answer.stop) and ask(client))
+        client.ask("go", model="m")
+        return code, str(answer.wait())
+
+def with_replay():
+    replay = Replay(folder / "answers.jsonl", mode="record")
+    with HolySheep("cr_test_0123456789", replay=replay, **usual) as client:
+        answer = Background("m", lambda: client.ask("held", model="m"), lambda: None, lambda: "")
+        time.sleep(0.1)
+        code = fork(lambda: ask(client) and ask(client))
+        client.ask("go", model="m")
+        return code, str(answer.wait())
+
+def beginning():
+    """Another thread is making the portal at this moment."""
+    def hold():
+        with portals._ONE_AT_A_TIME:
+            held.set()
+            time.sleep(0.2)
+    held = threading.Event()
+    threading.Thread(target=hold).start()
+    held.wait()
+    return mid_stream(fork, lambda client, *_: ask(client))
+
+CASES = {
+    "os.fork, left by os._exit": lambda: mid_stream(fork, lambda client, *_: ask(client)),
+    "os.fork, left by the interpreter's own end":
+        lambda: mid_stream(lambda work: fork(work, sys.exit), lambda client, *_: ask(client)),
+    "multiprocessing": lambda: mid_stream(multiprocess, lambda client, *_: ask(client)),
+    "os.fork in another thread": lambda: mid_stream(in_a_thread, lambda client, *_: ask(client)),
+    "while another thread makes the portal": beginning,
+    "the child reads on in the parent's answer":
+        lambda: mid_stream(fork, lambda client, stream, chunks: told(lambda: next(chunks)) and ask(client)),
+    "the child closes and drops the parent's answer": lambda: mid_stream(fork, dropped),
+    "the child closes the client": lambda: mid_stream(fork, closed),
+    "the child waits for the parent's --bg": in_background,
+    "with a file of answers": with_replay,
+    "asyncio, os.fork":
+        lambda: asyncio.run(mid_stream_async(fork, lambda *_: asyncio.run(ask_async()))),
+    "asyncio, multiprocessing":
+        lambda: asyncio.run(mid_stream_async(multiprocess, lambda *_: asyncio.run(ask_async()))),
+    "asyncio, the child reads on": lambda: asyncio.run(mid_stream_async(fork, reading_on)),
+    "asyncio, the child closes the parent's answer": lambda: asyncio.run(mid_stream_async(fork, closing)),
+}
+me = os.getpid()
+for name, case in CASES.items():
+    began = time.monotonic()
+    code, text = case()
+    if os.getpid() != me:
+        break
+    pending = ledger.spent().pending
+    print(json.dumps([name, code, text, pending, time.monotonic() - began]), flush=True)
+'''
+
+
+def script(text: str, *arguments: object, **environment: str) -> str:
+    """What a script prints; it must end well and leave no traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", text, *map(str, arguments)], env=os.environ | environment,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "in the child" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def half_closed(opened: socket.socket) -> bool:
+    readable, _, _ = select.select([opened], [], [], 0)
+    return bool(readable) and not opened.recv(1, socket.MSG_PEEK)
+
+
+def hold_until_told(told: threading.Event, connection: Connection, server: Loopback) -> None:
+    """Answer "held" only when somebody else has said "go"."""
+    while request := server.ask(connection):
+        said = request.json["messages"][-1]["content"]
+        connection.send(SSE)
+        connection.events(HELLO[0])
+        if said == "held":
+            assert told.wait(PATIENCE)
+            told.clear()
+            if half_closed(connection.socket):
+                return  # as a relay stops whose client has gone
+        connection.events(*HELLO[1:])
+        connection.send(END)
+        if said == "go":
+            told.set()
+
+
+def test_a_forked_child_leaves_the_parent_s_answer_alone(
+    publish: Callable[..., None], tmp_path: Path
+) -> None:
+    with Loopback(partial(hold_until_told, threading.Event())) as server:
+        rows = [json.loads(line) for line in script(FORKS, server.base_url, tmp_path).splitlines()]
+    assert len(rows) == 14
+    for name, code, text, pending, took in rows:
+        assert (name, code, text, pending) == (name, 0, "Hello", 0)
+        publish(TABLE, what=f"fork: {name}", outcome="both have their answer", took=f"{took:.2f} s")
+    said = {}
+    for request in server.requests:
+        said.setdefault(request.connection, set()).add(request.json["messages"][-1]["content"])
+    shared = [words for words in said.values() if "child" in words and words != {"child"}]
+    assert shared == [], "a child asked over a connection of its parent's"
+
+
+# --- sleep ---------------------------------------------------------------------------------------
+
+SLEEPER = """
+import json, sys
+from pathlib import Path
+from hs_notebook import HolySheep, HolySheepError
+from hs_notebook.ledger import Ledger
+from hs_notebook.net.transport import Timeouts
+base_url, folder, idle, total, stream = sys.argv[1:]
+times = Timeouts(idle=float(idle), total=float(total))
+ledger = Ledger(Path(folder) / "ledger.db")
+text, ended = "", "complete"
+with HolySheep("cr_test_0123456789", base_url=base_url, ledger=ledger, timeouts=times) as client:
+    messages = [{"role": "user", "content": "hello"}]
+    try:
+        if stream == "whole":
+            text = client.ask("hello", model="m", stream=False).text
+        else:
+            for chunk in client.chat.completions.create(model="m", messages=messages, stream=True):
+                for choice in chunk.choices:
+                    text += choice.delta.content or ""
+                print("got", flush=True)
+    except HolySheepError as error:
+        ended = f"{type(error).__name__}: {error}"
+print(json.dumps([text, ended, [row["state"] for row in ledger.rows()]]))
+"""
+REST = b"".join(b"data: %b\n\n" % data.encode() for data in HELLO[1:])
+WHOLE = json.dumps({"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sleep:
+    """A process is stopped when the server has said `before`, and goes on after `asleep` seconds."""
+
+    before: bytes
+    meanwhile: bytes  # is said while it sleeps
+    idle: float = 1.5
+    total: float = 60.0
+    asleep: float = 2.5
+    ended: str = "complete"
+    text: str = "Hello"
+    stream: str = "stream"
+    requests: int = 1
+
+
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+FIRST = SSE + chunked(f"data: {HELLO[0]}\n\n".encode())
+HELLO_REPLY = FIRST + chunked(REST) + END
+AGAIN = page("503 Service Unavailable", b"{}", "application/json", "retry-after: 1")
+SLEEPS = {
+    "before the first token, the answer came": Sleep(before=b"", meanwhile=HELLO_REPLY),
+    "after the headers, the answer came": Sleep(before=SSE, meanwhile=HELLO_REPLY.removeprefix(SSE)),
+    "in mid-stream, the rest came": Sleep(before=FIRST, meanwhile=chunked(REST) + END),
+    "in mid-stream, past the total time, the rest came": Sleep(
+        before=FIRST, meanwhile=chunked(REST) + END, idle=60.0, total=1.5
+    ),
+    "in mid-stream, nothing came": Sleep(
+        before=FIRST, meanwhile=b"", ended="StreamTruncatedError", text="Hel"
+    ),
+    "in mid-stream, only a keep-alive came": Sleep(
+        before=FIRST, meanwhile=chunked(b": ping\n\n"), ended="StreamTruncatedError", text="Hel"
+    ),
+    "an answer in one piece, past its time, the rest came": Sleep(
+        before=page("200 OK", WHOLE)[:-9], meanwhile=WHOLE[-9:], total=1.5, stream="whole"
+    ),
+    "in the wait before another attempt": Sleep(before=AGAIN, meanwhile=b"", requests=2),
+}
+
+
+def sleep_and_wake(case: Sleep, folder: Path) -> float:
+    """Try one; return the seconds from waking to the end."""
+    begun, asleep, over = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(connection: Connection, server: Loopback) -> None:
+        while server.ask(connection):
+            if len(server.requests) > 1:
+                connection.send(HELLO_REPLY)
+                continue
+            connection.send(case.before)
+            begun.set()
+            assert asleep.wait(PATIENCE)
+            connection.send(case.meanwhile)
+        over.set()
+
+    folder.mkdir()
+    with Loopback(serve) as server:
+        settings = [server.base_url, folder, case.idle, case.total, case.stream]
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLEEPER, *map(str, settings)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            assert begun.wait(PATIENCE)
+            if case.before == FIRST:
+                assert process.stdout.readline() == "got\n"
+            elif case.before:
+                time.sleep(0.2)  # until it has read what was said
+            process.send_signal(signal.SIGSTOP)
+            asleep.set()
+            time.sleep(case.asleep)
+            process.send_signal(signal.SIGCONT)
+            woken = time.monotonic()
+            *_, last = process.communicate(timeout=PATIENCE)[0].splitlines()
+        finally:
+            process.kill()
+            process.wait()
+        took = time.monotonic() - woken
+        assert len(server.requests) == case.requests
+    text, ended, states = json.loads(last)
+    assert (text, ended.partition(":")[0]) == (case.text, case.ended), ended
+    assert states == ["complete" if case.ended == "complete" else "truncated"]
+    return took
+
+
+def test_what_came_while_the_process_slept_is_read(publish: Callable[..., None], tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as several:
+        trying = {
+            name: several.submit(sleep_and_wake, case, tmp_path / str(number))
+            for number, (name, case) in enumerate(SLEEPS.items())
+        }
+    for name, tried in trying.items():
+        took = tried.result()
+        assert took < 20, name
+        outcome = "truncated, one request" if "Truncated" in SLEEPS[name].ended else "complete"
+        again = ", the second attempt" if SLEEPS[name].requests > 1 else ""
+        publish(TABLE, what=f"sleep: {name}", outcome=outcome + again, took=f"{took:.2f} s after waking")
