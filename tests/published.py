@@ -39,20 +39,19 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "Any bytes",
         (
             "Functions that raise where an invariant breaks, given bytes that are nearly right by hypothesis, "
-            "and all that a coverage-guided run found worth keeping. `tests/test_fuzzing.py`, by `make test`; "
-            "`make fuzz TARGET=decoder SECONDS=600` searches on."
+            "and all that a coverage-guided run found worth keeping. `tests/test_fuzzing.py`, by "
+            "`make test`; `make fuzz TARGET=decoder SECONDS=600` searches on."
         ),
     ),
     (
         "fork, sleep, clock",
         "A process that forks, sleeps, or whose clock jumps in mid-answer",
         (
-            "A forked child asks, reads, closes and ends while its parent's answer arrives; a client is stopped "
-            "for longer than its time-outs and goes on; the clock of a client is set a day forward and back. "
-            "Asserted are the answers of all, their connections and the ledger. "
+            "A forked child asks, reads, closes and ends while its parent's answer arrives; a client is "
+            "stopped for longer than its time-outs and goes on; the clock of a client is set a day forward "
+            "and back. Asserted are the answers of all, their connections and the ledger. "
             "`tests/test_fork_sleep_clock.py`, by `make test`."
         ),
-    ),
     ),
 )
 
