@@ -38,7 +38,7 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "fuzzing",
         "Any bytes",
         (
-            "Functions that raise where an invariant breaks, given bytes that are nearly right by hypothesis, "
+            "Functions that raise where an invariant breaks, given bytes nearly right by hypothesis, "
             "and all that a coverage-guided run found worth keeping. `tests/test_fuzzing.py`, by "
             "`make test`; `make fuzz TARGET=decoder SECONDS=600` searches on."
         ),

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from loopback import END, FINISH, HELLO, SSE, Connection, Loopback, frame, page
+from loopback import END, HELLO, SSE, Connection, Loopback, page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGSTOP")
 TABLE = "fork, sleep, clock"
@@ -383,3 +383,171 @@ def test_what_came_while_the_process_slept_is_read(publish: Callable[..., None],
         outcome = "truncated, one request" if "Truncated" in SLEEPS[name].ended else "complete"
         again = ", the second attempt" if SLEEPS[name].requests > 1 else ""
         publish(TABLE, what=f"sleep: {name}", outcome=outcome + again, took=f"{took:.2f} s after waking")
+
+
+# --- clock ---------------------------------------------------------------------------------------
+
+SHIFTED = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The seconds that a file says, added to the clock on the wall and to no other. */
+static long shift(void) {
+    char text[32] = {0};
+    int file = open(getenv("CLOCK_SHIFT"), O_RDONLY);
+    if (file < 0) return 0;
+    if (read(file, text, sizeof text - 1) < 0) text[0] = 0;
+    close(file);
+    return atol(text);
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += shift();
+    return failed;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *kept) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    if (kept) *kept = exact.tv_sec;
+    return exact.tv_sec;
+}
+"""
+CLOCKS = '''
+import json, os, sys, threading, time
+from datetime import datetime, timedelta
+from pathlib import Path
+from hs_notebook import HolySheep
+from hs_notebook.background import Background
+from hs_notebook.ledger import Ledger
+from hs_notebook.wire.limiter import RateLimiter
+
+base_url, folder = sys.argv[1], Path(sys.argv[2])
+shifted = Path(os.environ["CLOCK_SHIFT"])
+ledger = Ledger(folder / "ledger.db")
+usual = {"base_url": base_url, "ledger": ledger, "requests_per_minute": 6000}
+
+def jump(seconds):
+    before = time.time(), time.monotonic()
+    shifted.write_text(str(seconds))
+    return time.time() - before[0] - (time.monotonic() - before[1])
+
+def sane(answer, least=0.0):
+    receipt = answer.receipt
+    assert (answer.text, answer.state) == ("Hello", "complete")
+    assert receipt.costs.output is not None and receipt.costs.output >= 0
+    assert least <= receipt.duration < 20 and 0 <= receipt.ttft < 20, receipt
+    return answer
+
+def mid_stream(client, day):
+    answer = Background("m", lambda: client.ask("held", model="gpt-4.1"), lambda: None, lambda: "")
+    began = time.monotonic()
+    while not ledger.spent().pending:
+        assert time.monotonic() - began < 10
+        time.sleep(0.01)
+    time.sleep(0.2)
+    jumped = jump(day)
+    assert abs(jumped - day) < 5, jumped
+    assert ledger.unsettled() == (), "a call that is under way is taken for lost"
+    client.ask("go", model="gpt-4.1")
+    sane(answer.wait(20), 0.05)
+
+def retry_in(client, day):
+    """The wait has begun when the clock jumps."""
+    threading.Timer(0.5, jump, [day]).start()
+    began = time.monotonic()
+    sane(client.ask("busy", model="gpt-4.1"))
+    assert 0.9 < time.monotonic() - began < 8
+
+def retry_at(client, day):
+    """The clock is wrong already when a date is named."""
+    jump(day)
+    began = time.monotonic()
+    sane(client.ask("date", model="gpt-4.1"))
+    assert 0.9 < time.monotonic() - began < 8
+
+def between(client, day):
+    sane(client.ask("one", model="gpt-4.1"))
+    limiter = RateLimiter(1)
+    assert limiter.admit() == 0.0
+    jump(day)
+    limiter.release()
+    assert 50 < limiter.wait() <= 60
+    sane(client.ask("two", model="gpt-4.1"))
+
+def books(client, day):
+    """What the ledger tells afterwards."""
+    jump(day)
+    rows = list(ledger.rows())
+    assert [row["state"] for row in rows] == ["complete"] * len(rows)
+    assert all(0 <= row["duration"] < 20 and 0 <= row["time_to_first_token"] < 20 for row in rows)
+    assert ledger.spent(since=timedelta(days=3)).calls == ledger.spent().calls == len(rows) > 0
+    assert all(day.cost > 0 for day in ledger.spending("day").rows)
+    assert ledger.unsettled() == ()
+
+CASES = {
+    "in mid-stream": mid_stream, "in the wait before another attempt": retry_in,
+    "before a date to try again at": retry_at, "between calls": between, "as the ledger is read": books,
+}
+with HolySheep("cr_test_0123456789", **usual) as client:
+    for day, words in ((86_400, "a day forward"), (-86_400, "a day back")):
+        for name, case in CASES.items():
+            jump(0)
+            began = time.monotonic()
+            case(client, day)
+            print(json.dumps([f"{words} {name}", time.monotonic() - began]), flush=True)
+'''
+
+
+def hello_or_not_yet(
+    told: threading.Event, asked: set[int], connection: Connection, server: Loopback
+) -> None:
+    """The same for a client that is told to come again, in a second or at a date."""
+    hello = [data.replace('"m"', '"gpt-4.1"') for data in HELLO]  # has a price
+    while request := server.ask(connection):
+        said = request.json["messages"][-1]["content"]
+        if said in {"busy", "date"} and len(asked) % 2 == 0:
+            asked.add(len(asked))
+            now = datetime.now(UTC).replace(microsecond=0)
+            later = format_datetime(now + timedelta(seconds=1), usegmt=True) if said == "date" else "1"
+            lines = [f"date: {format_datetime(now, usegmt=True)}", f"retry-after: {later}"]
+            connection.send(page("503 Service Unavailable", b"{}", "application/json", *lines))
+            continue
+        if said in {"busy", "date"}:
+            asked.add(len(asked))
+        connection.send(SSE)
+        connection.events(hello[0])
+        if said == "held":
+            assert told.wait(PATIENCE)
+            told.clear()
+        connection.events(*hello[1:])
+        connection.send(END)
+        if said == "go":
+            told.set()
+
+
+def test_a_clock_that_jumps_changes_nothing(publish: Callable[..., None], tmp_path: Path) -> None:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("there is no C compiler to make a clock with that can be set")
+    source, library, shifted = tmp_path / "clock.c", tmp_path / "clock.so", tmp_path / "shift"
+    source.write_text(SHIFTED)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True, timeout=60)
+    shifted.write_text("0")
+    with Loopback(partial(hello_or_not_yet, threading.Event(), set())) as server:
+        told = script(CLOCKS, server.base_url, tmp_path, LD_PRELOAD=str(library), CLOCK_SHIFT=str(shifted))
+    rows = [json.loads(line) for line in told.splitlines()]
+    assert len(rows) == 10
+    for name, took in rows:
+        publish(TABLE, what=f"clock: {name}", outcome="nothing changes", took=f"{took:.2f} s")
