@@ -46,6 +46,13 @@ def test_a_message_that_is_replaced_is_nowhere_any_more() -> None:
     assert "cr_secret" not in repr(error) + str(error) + repr(error.args) + repr(vars(error))
 
 
+def test_what_brings_ends_of_lines_is_one_line_all_the_same() -> None:
+    error = APIConnectionError("It\nfailed\u2028here.", hint="Try\r\nagain.")
+    assert (str(error), error.message) == ("It failed here. Try again.", "It failed here.")
+    error.message = "a\x85b"
+    assert (str(error), error.args) == ("a b Try again.", ("a b",))
+
+
 def test_without_a_hint() -> None:
     assert str(APIConnectionError("It failed.")) == "It failed."
 
