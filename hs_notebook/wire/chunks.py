@@ -136,7 +136,7 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
-    return {part: clean, "index": _whole(row.get("index")), **_texts(row, "finish_reason")}
+    return {part: clean, "index": abs(_whole(row.get("index"))), **_texts(row, "finish_reason")}
 
 
 def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
