@@ -128,7 +128,7 @@ class Exchange:
         if stopped and self._timed.sent and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
         if self._entry is not None:
-            await self._entry.settle(answer, charge=self.charge)
+            await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
         return _scrubbed(answer, self._scrub)
 
     async def give_up(self) -> None:

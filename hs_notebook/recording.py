@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from hs_notebook.answers import Answer
+    from hs_notebook.errors import HolySheepError
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.secret import Secret
@@ -124,10 +125,15 @@ class Entry:
         """Whether the call is written down already."""
         return self._row is not None
 
-    async def settle(self, answer: Answer, *, charge: Decimal | None = None) -> None:
-        """Write down how it ended; `charge` is what it counts against a budget, else what it cost."""
+    async def settle(
+        self, answer: Answer, *, charge: Decimal | None = None, error: HolySheepError | None = None
+    ) -> None:
+        """Write down how it ended, and in which error.
+
+        `charge` is what it counts against a budget, else what it cost.
+        """
         kept = answer.text if self._recorder.ledger.keep_text else None
-        await self._settle(answer.receipt, text=kept, charge=charge)
+        await self._settle(answer.receipt, text=kept, charge=charge, error=error)
 
     async def count(
         self, batches: AsyncIterator[list[ChatCompletionChunk]]
@@ -183,7 +189,12 @@ class Entry:
         return as_usage(estimate_messages(self._request.messages, self._request.model), by_script(self._said))
 
     async def _settle(
-        self, receipt: Receipt, *, text: str | None = None, charge: Decimal | None = None
+        self,
+        receipt: Receipt,
+        *,
+        text: str | None = None,
+        charge: Decimal | None = None,
+        error: HolySheepError | None = None,
     ) -> None:
         scrub = self._recorder.scrub
         outcome = outcome_of(receipt)
@@ -194,6 +205,7 @@ class Entry:
                 response_id=scrub(outcome.response_id),
                 finish_reasons=tuple(map(scrub, outcome.finish_reasons)),
                 charge=self._recorder.quotes.charge(receipt) if charge is None else charge,
+                error_type="" if error is None else type(error).__name__,
                 answer=None if text is None else scrub(text),
             )
         )

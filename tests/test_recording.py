@@ -86,6 +86,12 @@ def test_what_has_openai_s_names_is_recorded_too(client: HolySheep, ledger: Ledg
     ]
 
 
+def test_an_answer_that_broke_off_says_of_what(client: HolySheep, ledger: Ledger) -> None:
+    assert client.ask("[simulate tokens=30 speed=inf fault=cut]", model=MODEL).state == "truncated"
+    (row,) = rows(ledger)
+    assert (row["state"], row["error_type"]) == ("truncated", "StreamTruncatedError")
+
+
 def test_without_a_ledger_nothing_is_written(
     relay: EmbeddedRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
