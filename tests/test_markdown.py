@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hs_notebook.display.highlight import LANGUAGES, highlight
-from hs_notebook.display.markdown import LARGEST, to_html
+from hs_notebook.display.markdown import to_html
 from hs_notebook.display.mathematics import DENIED, LONGEST_TEX
 from hs_notebook.display.visible import visible
 
@@ -323,13 +323,6 @@ def test_deep_labels_do_not_overflow(source: str) -> None:
 def test_empty_cells_do_not_explode() -> None:
     table = "|a" * 180 + "|\n" + "|-" * 180 + "|\n" + "|x\n" * 370 + "\n"
     assert len(to_html(table * 8)) < 1_000_000
-
-
-def test_a_huge_answer_is_plain_text() -> None:
-    source = "*a* <b>\u202e\n" * (LARGEST // 9 + 1)
-    html = to_html(source)
-    assert html.startswith('<pre class="hs-plain">*a* &lt;b&gt;⟦U+202E⟧\n*a*')
-    assert Reader(html).text == visible(source) + "\n"
 
 
 def test_importing_loads_no_parser() -> None:

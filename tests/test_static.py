@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -15,10 +17,12 @@ from hypothesis import strategies as st
 from nbconvert import HTMLExporter
 
 from hs_notebook.display import static
+from hs_notebook.display.fold import fold
 from hs_notebook.display.static import picture
 
 ANSWER = "## Cost\n\nA call costs $5 and $10 for $n$ tokens.\n\n```python\nx = 1\n```\n"
 RECEIPT = "gpt-4.1 · 12 in, 41 out · 0.9 s"
+FOLDS = json.loads((Path(__file__).parent / "vectors" / "fold.json").read_text(encoding="utf-8"))
 SHEET = Path(static.__file__).with_name("answer.css")
 
 
@@ -52,6 +56,24 @@ def test_markup_of_a_complete_answer() -> None:
         '<div class="hs-body">\n<p>Hello <em>there</em>.</p>\n</div>\n'
         f'<div class="hs-receipt"><span class="hs-summary">{RECEIPT}</span></div>\n</div>'
     )
+
+
+@pytest.mark.parametrize("vector", FOLDS, ids=[vector["name"] for vector in FOLDS])
+def test_what_is_drawn_of_a_long_answer(vector: dict[str, Any]) -> None:
+    text = vector["unit"] * vector["times"]
+    drawn = fold(text)
+    assert len(drawn) == vector["shown"]
+    assert text.startswith(drawn)
+
+
+def test_a_long_answer_is_drawn_to_a_point_and_one_line_tells_it() -> None:
+    text = "x" * 600_000 + "The end."
+    bundle = picture(text, receipt=RECEIPT, state="complete")
+    assert bundle["text/plain"] == text
+    said = "Only the first 500,000 of 600,008 characters are drawn; the answer's text holds all of them."
+    assert f'<div class="hs-notice hs-fold">{said}</div>' in bundle["text/html"]
+    assert "The end." not in bundle["text/html"]
+    assert "hs-fold" not in body_of(picture("x" * 500_000, receipt=RECEIPT, state="complete"))
 
 
 @pytest.mark.parametrize("state", ["stopped", "truncated", "error"])

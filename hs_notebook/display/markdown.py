@@ -23,24 +23,19 @@ if TYPE_CHECKING:
     from markdown_it.rules_inline import StateInline
     from markdown_it.token import Token
 
-LARGEST = 1_000_000
-"""Characters of Markdown beyond which an answer is shown as plain text."""
-
 _DEEPEST = 16
 _EMPTY_CELLS = 10_000
+_HEADINGS = 300
 _LABEL = 80
 
 
 def to_html(source: str, *, colour: bool = True) -> str:
     """``source`` as HTML blocks, each ended by a newline.
 
-    ``colour`` gives code its pygments spans; without, the result is the live view's. Time is linear in the
-    text. More than ``LARGEST`` characters come back as one escaped ``<pre>``.
+    ``colour`` gives code its pygments spans; without, the result is the live view's. Time is linear in
+    the text.
     """
-    text = visible(source)
-    if len(text) > LARGEST:
-        return f'<pre class="hs-plain">{escape(text)}</pre>\n'
-    return visible(str(_parser().render(text, {"colour": colour})))
+    return visible(str(_parser().render(visible(source), {"colour": colour})))
 
 
 @cache
@@ -60,6 +55,7 @@ def _parser() -> MarkdownIt:
     md.block.ruler.before("table", "hs_depth", _stop_nesting)
     md.inline.ruler.before("escape", "hs_backslash", _backslash)
     md.core.ruler.push("hs_links", _filter_links)
+    md.core.ruler.push("hs_headings", _few_headings)
     use_mathematics(md)
     for name, rule in (
         ("fence", _code),
@@ -73,7 +69,7 @@ def _parser() -> MarkdownIt:
 
 
 def _frugal(table: RuleFuncBlockType) -> RuleFuncBlockType:
-    """``table``, until the empty cells that the parser adds to short rows are too many.
+    """``table``, unless the empty cells that the parser adds to short rows are too many: then it is text.
 
     A kilobyte can ask for 65,000 of them, again and again.
     """
@@ -83,11 +79,13 @@ def _frugal(table: RuleFuncBlockType) -> RuleFuncBlockType:
         before = len(state.tokens)
         if spent > _EMPTY_CELLS or not table(state, start, end, silent):
             return False
-        made = state.tokens[before:]
-        state.env["hs_empty_cells"] = spent + sum(
-            token.type == "inline" and not token.content for token in made
-        )
-        return True
+        empty = sum(token.type == "inline" and not token.content for token in state.tokens[before:])
+        state.env["hs_empty_cells"] = spent + empty
+        if spent + empty <= _EMPTY_CELLS:
+            return True
+        del state.tokens[before:]
+        state.line = start
+        return False
 
     return rule
 
@@ -114,6 +112,15 @@ def _filter_links(state: StateCore) -> None:
     for block in state.tokens:
         if block.children:
             block.children = _safe_links(block.children)
+
+
+def _few_headings(state: StateCore) -> None:
+    """Make paragraphs of headings that are too many: JupyterLab takes seconds over the contents of 1,000."""
+    for token in state.tokens:
+        if token.type == "heading_open":
+            state.env["hs_headings"] = state.env.get("hs_headings", 0) + 1
+        if token.type in ("heading_open", "heading_close") and state.env["hs_headings"] > _HEADINGS:
+            token.tag = "p"
 
 
 def _safe_links(tokens: Sequence[Token]) -> list[Token]:

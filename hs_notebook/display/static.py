@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .fold import fold, fold_line
 from .markdown import to_html
 from .style import stylesheet
 from .visible import escape, visible
@@ -24,13 +25,20 @@ def picture(markdown: str, *, receipt: str, state: str, note: str | None = None)
 
 def answer_html(markdown: str, *, receipt: str, state: str, note: str | None = None) -> str:
     """Return the part of a picture that holds an answer, without the stylesheet that it needs."""
-    notice = f'<div class="hs-notice">{_text(note)}</div>\n' if note else ""
+    text = visible(markdown)
+    drawn = fold(text)
+    folded = "" if drawn == text else _notice(fold_line(len(drawn), len(text)), "hs-notice hs-fold")
+    notice = _notice(note) if note else ""
     badge = "" if state == "complete" else f'<span class="hs-state">{_text(state)}</span> '
     return (
         f'<div class="hs-answer mathjax_ignore tex2jax_ignore" data-state="{_text(state)}">\n'
-        f'<div class="hs-body">\n{to_html(markdown)}</div>\n{notice}'
+        f'<div class="hs-body">\n{to_html(drawn)}</div>\n{folded}{notice}'
         f'<div class="hs-receipt">{badge}<span class="hs-summary">{_text(receipt)}</span></div>\n</div>'
     )
+
+
+def _notice(text: str, kind: str = "hs-notice") -> str:
+    return f'<div class="{kind}">{_text(text)}</div>\n'
 
 
 def _text(text: str) -> str:

@@ -20,13 +20,25 @@ def _hidden() -> re.Pattern[str]:
     )
 
 
+@cache
+def _pairs() -> re.Pattern[str]:
+    return re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _joined(halves: str) -> str:
+    return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+
+
 def visible(text: str) -> str:
     r"""``text`` with each hidden control character as ``⟦U+202E⟧``; ``\r\n`` and ``\r`` become ``\n``.
 
     Safe to print on a terminal. Idempotent; text without such characters comes back as it is.
+    Two halves of a surrogate pair, as a stream may bring them, are the character that they make.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        text = _pairs().sub(lambda found: _joined(found[0]), text)
     return _hidden().sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text)
 
 

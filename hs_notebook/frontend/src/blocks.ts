@@ -6,6 +6,7 @@
  * the tail is short, so rendering it anew costs little. All in all the cost is linear in the text.
  */
 import type { MarkdownIt, Token } from "markdown-it";
+import { cost } from "./fold";
 import { Lines } from "./lines";
 import {
   type Block, blocksOf, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
@@ -42,12 +43,12 @@ type Open =
 type List = Extract<Open, { kind: "list" }>;
 type Fence = Extract<Open, { kind: "fence" }>;
 
-/** A tail of more characters is shown as plain text until a blank line; if it is longer than the second, for good. */
-const LONGEST_TAIL = 30_000;
-const LONGEST_BLOCK = 100_000;
+/** A tail that costs more is shown as plain text until a blank line; if it costs more than the second, until the final picture. */
+const DEAREST_TAIL = 30_000;
+const DEAREST_BLOCK = 100_000;
 
 /** The parser ends a table that has too many; here it comes in pieces, of which none has too many. */
-const MOST_EMPTY_CELLS = 20_000;
+const MOST_EMPTY_CELLS = 5_000;
 
 /** A line that may, with a line that is yet to come, swallow all lines between as a formula. */
 const MAY_SWALLOW = /^ {0,3}(?:\$\$|\\\[)/;
@@ -79,7 +80,7 @@ export class BlockSplitter {
     }
     this.#partial += text.slice(cut);
     while (this.#step());
-    if (this.#complete.length + this.#partial.length > LONGEST_TAIL) this.#openPlain();
+    if (cost(this.#complete) + cost(this.#partial) > DEAREST_TAIL) this.#openPlain();
   }
 
   /** Nothing follows: definitions in the tail count, and long text and code get their final form. */
@@ -199,6 +200,7 @@ export class BlockSplitter {
     const closer = new RegExp(`^ {0,3}\\${fence.markup[0]}{${fence.markup.length},}[ \\t]*$`, "m");
     const closed = fence.map![1] - start > 1 && closer.test(lines.get(fence.map![1] - 1));
     if (closed || !opening.startsWith(fence.markup)) return false;
+    if (opening.includes("|") && lines.count < start + 2) return false; // the next line may make it a table's head
     this.#sink.open(this.#pieces.html(this.#pieces.settled(opening)), "code");
     const mayClose = new RegExp(`^ {0,3}\\${fence.markup[0]}*[ \\t]*$`);
     this.#open = { kind: "fence", closer, mayClose, midLine: false };
@@ -257,7 +259,7 @@ export class BlockSplitter {
 
   #closePlain(): void {
     const source = this.#open?.kind === "plain" ? this.#open.source : "";
-    this.#close(source.length > LONGEST_BLOCK ? undefined : this.#pieces.html(this.#pieces.settled(source)));
+    this.#close(cost(source) > DEAREST_BLOCK ? undefined : this.#pieces.html(this.#pieces.settled(source)));
   }
 
   #close(html?: string): void {

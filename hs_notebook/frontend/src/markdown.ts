@@ -16,6 +16,7 @@ import { escape, visible } from "./visible";
 
 const DEEPEST = 16;
 const MOST_EMPTY_CELLS = 10_000;
+const MOST_HEADINGS = 300;
 const LONGEST_LABEL = 80;
 /** What is escaped in an address: all but these characters, and what is escaped already. */
 const TO_ESCAPE = /%[0-9A-Fa-f]{2}|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()#[\]]/gu;
@@ -33,6 +34,7 @@ export function createMarkdown(): MarkdownIt {
   md.block.ruler.before("table", "hs_depth", stopNesting);
   md.core.ruler.before("inline", "hs_trim", trimInline);
   md.core.ruler.push("hs_links", filterLinks);
+  md.core.ruler.push("hs_headings", fewHeadings);
   useMathematics(md);
   Object.assign(md.renderer.rules, { fence: code, code_block: code, image });
   return md;
@@ -43,6 +45,7 @@ export type References = NonNullable<MarkdownEnv["references"]>;
 /** What a parse takes from the text before it, and adds to it. */
 export interface Env extends MarkdownEnv {
   emptyCells?: number;
+  headings?: number;
 }
 
 /** The whole of `source` as HTML, in one go. */
@@ -57,7 +60,16 @@ function trimInline(state: StateCore): void {
   }
 }
 
-/** Tables, until the empty cells that the parser adds to short rows are too many: a kilobyte can ask for 65,000. */
+/** Makes paragraphs of headings that are too many: JupyterLab takes seconds over the contents of 1,000. */
+function fewHeadings(state: StateCore): void {
+  const env: Env = state.env;
+  for (const token of state.tokens) {
+    if (token.type === "heading_open") env.headings = (env.headings ?? 0) + 1;
+    if (token.type.startsWith("heading_") && env.headings! > MOST_HEADINGS) token.tag = "p";
+  }
+}
+
+/** Tables, unless the empty cells that the parser adds to short rows are too many (a kilobyte can ask for 65,000): then they are text. */
 function frugal(table: BlockRule): BlockRule {
   return (state, start, end, silent) => {
     const env: Env = state.env;
@@ -66,7 +78,10 @@ function frugal(table: BlockRule): BlockRule {
     if (spent > MOST_EMPTY_CELLS || !table(state, start, end, silent)) return false;
     const empty = state.tokens.slice(before).filter((token) => token.type === "inline" && !token.content);
     env.emptyCells = spent + empty.length;
-    return true;
+    if (env.emptyCells <= MOST_EMPTY_CELLS) return true;
+    state.tokens.length = before;
+    state.line = start;
+    return false;
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Sink, Tail } from "./blocks";
+import { element } from "./dom";
 
 /** Characters in one box of an open code block: the browser lays out again only the box that grows. */
 const BOX = 8_000;
@@ -10,6 +11,7 @@ const LONGEST_LINE = 16_000;
 /** The blocks on the page: settled ones, at most one that is still growing, and the tail. HTML comes from our renderer alone. */
 export class Page implements Sink {
   readonly #body: HTMLElement;
+  readonly #note = element("div", "hs-notice hs-fold");
   #block: Element | null = null;
   #slot: Element | null = null;
   #box: HTMLElement | null = null;
@@ -19,12 +21,21 @@ export class Page implements Sink {
 
   constructor(body: HTMLElement) {
     this.#body = body;
+    this.#note.hidden = true;
   }
 
   clear(): void {
     this.#body.replaceChildren();
     this.#block = this.#slot = this.#box = null;
     this.#tail = [];
+  }
+
+  /** A line under the body; empty for none. */
+  note(text: string): void {
+    if (text === this.#note.textContent) return;
+    this.#note.textContent = text;
+    this.#note.hidden = !text;
+    this.#body.after(this.#note);
   }
 
   whole(html: string): void {

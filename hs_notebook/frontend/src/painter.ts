@@ -1,13 +1,14 @@
 import { BlockSplitter } from "./blocks";
+import { Fold } from "./fold";
 import { createMarkdown, render } from "./markdown";
 import { Page } from "./page";
 import { FrameTask } from "./schedule";
 import { Intake } from "./visible";
 
-const SLICE = 16_000; // characters taken in at a time
+const SLICE = 2_000; // characters taken in at a time: of marks alone they are hundreds of blocks
+const BEHIND = 16_000; // characters waiting that are painted at once, rest or not
 const BUDGET = 8; // ms that taking in may cost a frame
 const RESTRAINT = 3; // the next painting is so many times as far away as the last one cost, layout included
-const LARGEST = 1_000_000; // characters of an answer that is rendered once more at its end
 
 /** Paints a growing text: the first of it at once, the rest at most once a frame, never for long. */
 export class Painter {
@@ -16,6 +17,7 @@ export class Painter {
   readonly #frame = new FrameTask(() => this.#paint());
   #splitter!: BlockSplitter;
   #intake!: Intake;
+  #fold!: Fold;
   #waiting = "";
   #painted = false;
   #finished = false;
@@ -23,6 +25,7 @@ export class Painter {
   #restUntil = 0;
   #measure: ReturnType<typeof setTimeout> | undefined;
   #whole = "";
+  #drawn = "";
 
   constructor(body: HTMLElement, md = createMarkdown()) {
     this.#md = md;
@@ -59,14 +62,15 @@ export class Painter {
   #reset(): void {
     this.#splitter = new BlockSplitter(this.#md, this.#page);
     this.#intake = new Intake();
-    this.#waiting = this.#whole = "";
+    this.#fold = new Fold();
+    this.#waiting = this.#whole = this.#drawn = "";
     this.#painted = this.#final = false;
     this.#restUntil = 0;
   }
 
   #paint(): void {
     const start = performance.now();
-    const behind = this.#waiting.length > SLICE;
+    const behind = this.#waiting.length > BEHIND;
     if (start < this.#restUntil && !behind) return this.#frame.request();
     while (this.#waiting && performance.now() - start < BUDGET) this.#take();
     if (this.#waiting) return this.#frame.request();
@@ -88,17 +92,24 @@ export class Painter {
 
   #take(): void {
     const last = this.#finished && this.#waiting.length <= SLICE;
-    this.#splitter.push(this.#intake.push(this.#waiting.slice(0, SLICE), last));
+    this.#draw(this.#intake.push(this.#waiting.slice(0, SLICE), last));
     this.#waiting = this.#waiting.slice(SLICE);
   }
 
   /** True where the page holds the whole already. */
   #finish(): boolean {
     this.#final = true;
-    this.#splitter.push(this.#intake.push("", true));
+    this.#draw(this.#intake.push("", true));
     this.#splitter.finish();
-    if (!this.#splitter.hasDefinitions || this.#whole.length > LARGEST) return false;
-    this.#page.whole(render(this.#md, this.#whole));
+    if (!this.#splitter.hasDefinitions) return false;
+    this.#page.whole(render(this.#md, this.#drawn));
     return true;
+  }
+
+  #draw(text: string): void {
+    const drawn = this.#fold.take(text);
+    this.#drawn += drawn;
+    this.#splitter.push(drawn);
+    this.#page.note(this.#fold.line);
   }
 }

@@ -17,6 +17,7 @@ export class Pieces {
   // What holds from one piece to the next.
   readonly #references: References = {};
   #emptyCells = 0;
+  #headings = 0;
 
   constructor(md: MarkdownIt) {
     this.#md = md;
@@ -39,15 +40,20 @@ export class Pieces {
 
   /** Tokens of text that is settled: the definitions in it hold from now on. */
   settled(source: string, emptyCells = this.#emptyCells): Token[] {
-    const env: Env = { references: this.#references, emptyCells };
+    const env: Env = { references: this.#references, emptyCells, headings: this.#headings };
     const tokens = this.#md.parse(source, env);
     this.#emptyCells += (env.emptyCells ?? 0) - emptyCells;
+    this.#headings = env.headings ?? 0;
     return tokens;
   }
 
   /** Tokens of text that may still change. */
   passing(source: string, emptyCells = this.#emptyCells): Token[] {
-    return this.#md.parse(source, { references: Object.create(this.#references) as References, emptyCells });
+    return this.#md.parse(source, {
+      references: Object.create(this.#references) as References,
+      emptyCells,
+      headings: this.#headings,
+    });
   }
 
   html(tokens: Token[]): string {

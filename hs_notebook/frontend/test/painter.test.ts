@@ -51,6 +51,21 @@ describe("text that is too much for Markdown is all there", () => {
   });
 });
 
+test("an answer too long to draw is drawn to a point, and a line below tells it", () => {
+  const page = document.createElement("div");
+  const body = page.appendChild(document.createElement("div"));
+  const painter = new Painter(body);
+  painter.append("short");
+  vi.advanceTimersByTime(50);
+  expect(page.querySelector(".hs-fold:not([hidden])")).toBeNull();
+  for (let piece = 0; piece < 40; piece++) painter.append("*".repeat(1_000));
+  painter.finish();
+  vi.advanceTimersByTime(5000);
+  painter.dispose();
+  expect(body.textContent!.trim()).toBe(`short${"*".repeat(24_999)}`);
+  expect(page.querySelector(".hs-fold")!.textContent).toMatch(/^Only the first 25,004 of 40,005 characters are drawn/);
+});
+
 test("a surrogate pair and a line end may be cut", () => {
   expect(painted("a🎉b\r\n\r\nc", 1).innerHTML).toBe(whole("a🎉b\n\nc"));
 });
