@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hostile.small import HOSTILE
+
 from browser.answers import BODY, asking
 from browser.notebook import trust
-from browser.payloads import HOSTILE
 
 END = "The end of the hostile answer."
 #: Everything that could run, load or leave, in the output of one cell.

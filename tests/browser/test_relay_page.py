@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cutting import CuttingProxy
 from edge import Edge, edge, within
+from hostile.small import HOSTILE
 
-from browser.payloads import HOSTILE
 from browser.traffic import Traffic
 
 if TYPE_CHECKING:
