@@ -174,7 +174,7 @@ class Entry:
             duration=duration,
         )
         charge = self._recorder.quotes.charge(receipt)
-        await self._settle(receipt, charge=charge)
+        await self._settle(receipt, charge=charge, error=ending.error)
         return charge
 
     async def settle_unknown(self, error_type: str = "", *, charge: Decimal | None = None) -> None:

@@ -65,6 +65,12 @@ class Watchdog:
         self._timer.cancel()
         self._look_at(self._next_look())
 
+    def hurry(self, seconds: float) -> None:
+        """Wait no longer than this for more, from now on."""
+        self._idle, self.fed_at = min(self._idle, seconds), self.loop.time()
+        self._timer.cancel()
+        self._look_at(self._next_look())
+
     def close(self) -> None:
         """Stop looking."""
         self._timer.cancel()

@@ -24,6 +24,18 @@ MARK = "reliability: "
 #: The tables in their order: its name as tests say it, its title, what it tells and which tests make it.
 TABLES: tuple[tuple[str, str, str], ...] = (
     (
+        "faults",
+        "Faults on the way, and what comes of each",
+        (
+            "A server on a raw socket does it, down to the byte; `client.ask` goes through it with a real "
+            "ledger. Asserted are the state, the text, the error's class and words, the requests at the "
+            "server and the time between them, the receipt, the one row of the ledger, the time, where a "
+            "fault has no end the memory, and that the connection is closed. A name's look-up alone is stood "
+            "in for. `tests/chaos.py` is the table; `tests/test_chaos.py` also takes it through an iterated "
+            "stream, a cell, and our own relay server between the two. By `make test`."
+        ),
+    ),
+    (
         "conformance",
         "Readers of event streams against the HTML standard",
         (

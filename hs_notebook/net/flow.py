@@ -10,13 +10,12 @@ from hs_notebook.errors import (
     APIConnectionError,
     APIError,
     HolySheepError,
-    ProtocolError,
     StreamTruncatedError,
 )
 from hs_notebook.net.pace import CAUGHT_UP
 from hs_notebook.net.resumption import lost
 from hs_notebook.wire.assembler import Ending
-from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.chunks import decode_chunk, reported
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ class Flow:
         self._resumption = resumption
         self._feed = SSEDecoder().feed if resumption is None else resumption.feed
         self._received = 0
+        self._hurries = False
         self._prelude: list[ChatCompletionChunk] = []  # came before it was sure that the answer has begun
         self._failed: HolySheepError | None = None  # came in one piece with chunks, which go first
 
@@ -108,7 +108,8 @@ class Flow:
                 if ending.begun and ending.whole:
                     break  # all was said; what is missing is the end of the reply
                 failure = end
-            ending.broken = not isinstance(failure, asyncio.CancelledError | GeneratorExit)
+            if isinstance(failure, HolySheepError):
+                ending.fail(failure)
             raise failure
         async for rest in self._end(begun=begun):
             yield rest
@@ -121,10 +122,13 @@ class Flow:
         if not begun and self.ending.begun:
             yield []
             yield self._prelude
-        self.ending.broken = self._failed is not None or not self.ending.whole
-        if self._failed is not None:
-            raise self._failed.with_traceback(None)
-        self.ending.check()
+        try:
+            if self._failed is not None:
+                raise self._failed.with_traceback(None)
+            self.ending.check()
+        except HolySheepError as error:
+            self.ending.fail(error)
+            raise
         if not begun and not self.ending.begun:
             yield []
             yield self._prelude
@@ -159,13 +163,16 @@ class Flow:
                 if text == _DONE:
                     ending.done, self._failed = True, None  # what comes after it is of no interest
                     break
-                chunk = decode_chunk(text)
                 if event.event == "error":
-                    raise ProtocolError("The relay sent an error event that names no error.")
+                    raise reported(text)
+                chunk = decode_chunk(text)
                 chunks.append(chunk)
                 ending.see(chunk)
         except HolySheepError as error:
             self._failed = self._translate(error)
+        if ending.finish_reason is not None and ending.whole and not self._hurries:
+            self._hurries = True
+            self._watchdog.hurry(_FOR_USAGE)
         return chunks
 
     def _failure(self, error: BaseException) -> BaseException:

@@ -6,6 +6,7 @@ The only file on the notebook's side that imports httpx, and only at the first c
 from __future__ import annotations
 
 import asyncio
+import zlib
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
@@ -26,7 +27,7 @@ from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
 from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, source
 from hs_notebook.net.resumption import Resumption, can_resume
-from hs_notebook.net.unreachable import unreachable
+from hs_notebook.net.unreachable import broken, unreachable
 from hs_notebook.settings import Credentials, is_loopback
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire.chunks import decode_completion
@@ -289,11 +290,11 @@ class Transport:
             return APITimeoutError(f"{self._host} {str(error) or 'did not answer in time'}.", hint=again)
         if isinstance(error, httpx.TimeoutException):
             return APITimeoutError(f"{self._host} did not answer in time.", hint=again)
-        if isinstance(error, httpx.DecodingError):
+        if isinstance(error, zlib.error):
             return ProtocolError(f"The reply of {self._host} is compressed and broken.")
         if isinstance(error, httpx.ConnectError):
             return unreachable(self._host, error)
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
-            return APIConnectionError(f"{self._host} broke the connection.", hint="Try again.")
+            return broken(self._host, str(error) if isinstance(error, httpx.RemoteProtocolError) else "")
         cause = str(error) or type(error).__name__
         return APIConnectionError(f"The connection to {self._host} failed: {cause.rstrip('.')}.")

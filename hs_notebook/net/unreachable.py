@@ -1,4 +1,4 @@
-"""Why a host could not be reached, from the chain of causes that the HTTP library leaves."""
+"""Why a host could not be reached, or was lost, from what the HTTP library says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import socket
 import ssl
 
 from hs_notebook.errors import APIConnectionError
+
+_CLOSED = ("disconnected", "closed")  # are in the HTTP library's words for a connection that ended
 
 
 def unreachable(host: str, error: Exception) -> APIConnectionError:
@@ -20,6 +22,15 @@ def unreachable(host: str, error: Exception) -> APIConnectionError:
     return APIConnectionError(
         f"{host} cannot be reached: {_last_words(causes)}.", hint="Check the base URL and the network."
     )
+
+
+def broken(host: str, said: str) -> APIConnectionError:
+    """Return how a connection ended; `said` is what is wrong with the reply, and empty for a mere break."""
+    words = said.partition(":")[0]  # what follows are the server's own bytes
+    if not words or any(closed in words.lower() for closed in _CLOSED):
+        return APIConnectionError(f"{host} broke the connection.", hint="Try again.")
+    said = f"{host} sent what is no HTTP: {words[0].lower()}{words[1:]}."
+    return APIConnectionError(said, hint="Check the base URL and the proxy.")
 
 
 def _no_tls(host: str, cause: ssl.SSLError) -> APIConnectionError:

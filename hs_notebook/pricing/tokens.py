@@ -39,6 +39,7 @@ _IMAGE_LOW, _IMAGE, _IMAGE_HIGH = 85, 765, 1600
 # What the chat format of OpenAI adds to a message, and to all of them for the answer's beginning.
 _PER_MESSAGE = 4
 _PER_REPLY = 3
+_PIECE = 1_000_000  # characters
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ def estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has, for any model and at once; 0 only for an empty one."""
     if not text:
         return 0
+    if len(text) > _PIECE:  # in pieces, or each step would copy all of it
+        return sum(estimate_tokens(text[start : start + _PIECE]) for start in range(0, len(text), _PIECE))
     data = text.encode("utf-8", "surrogatepass")
     marks = _among(data, _MARKS)
     if len(data) == len(text):

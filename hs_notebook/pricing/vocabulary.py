@@ -14,9 +14,12 @@ import msgspec
 from hs_notebook.pricing.names import plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from splintr import AnyTokenizer
+
+
+_LONGEST = 1_000_000  # characters
 
 
 class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +36,12 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     framed: bool = False
 
-    def count(self, texts: Iterable[str]) -> int | None:
-        """Return the tokens of all texts in this vocabulary; None where they cannot be counted."""
-        tokenizer = _tokenizer(self.name)
+    def count(self, texts: Collection[str]) -> int | None:
+        """Return the tokens of all texts in this vocabulary; None where they cannot be counted.
+
+        Nor are very long ones: a million characters take half a second.
+        """
+        tokenizer = _tokenizer(self.name) if sum(map(len, texts)) <= _LONGEST else None
         if tokenizer is None:
             return None
         try:

@@ -45,6 +45,7 @@ class Ending:
         self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
         self.done = False  # [DONE] was seen
         self.broken = False  # it ended by itself, and not well
+        self.error: HolySheepError | None = None  # that ended it
         self._last = 0  # the highest number of an alternative
         self._finished: set[int] = set()
 
@@ -69,6 +70,10 @@ class Ending:
         self.finish_reason = reason
         self._finished.add(index)
 
+    def fail(self, error: HolySheepError) -> None:
+        """Take note that the stream ended in an error."""
+        self.broken, self.error = True, error
+
     @property
     def whole(self) -> bool:
         """Whether all was said: [DONE], or a finish reason for every alternative."""
@@ -77,6 +82,8 @@ class Ending:
     @property
     def state(self) -> State:
         """How a stream ended that nobody assembled."""
+        if isinstance(self.error, UpstreamError | ProtocolError):
+            return "error"
         if self.whole and self.finish_reason not in CUT:
             return "complete"
         return "truncated" if self.whole or self.broken else "stopped"
@@ -251,7 +258,7 @@ class Assembler:
         model = self._model or self.request.model
         others = [said.getvalue() for index, said in self._texts.items() if index]
         calls = calls_text(self._tools.values())
-        said = estimate("".join([text, self._reasoning.getvalue(), calls, *others]), model)
+        said = estimate("".join(filter(None, [text, self._reasoning.getvalue(), calls, *others])), model)
         return as_usage(estimate_messages(self.request.messages, model), said)
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
-from hs_notebook.errors import EmptyAnswerError, ProtocolError, UpstreamError
+from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import ChatCompletion, ChatCompletionChunk, Model
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {"response.output_text.delta": "content", "response.reasoning_text.delta": "reasoning_content"}
 _ENDING_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
+
+_NO_ERROR = (None, 0, "0", 200, "200")  # codes that some gateways give with the message that all is well
 
 
 def decode_chunk(data: str) -> ChatCompletionChunk:
@@ -33,6 +35,18 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
     if chunk.choices and chunk.choices[0].finish_reason is None and chunk.error is chunk.usage is None:
         return chunk
     return _forgiving(data)
+
+
+def reported(data: str) -> APIError:
+    """Return the error that an event of the type `error` names, as JSON or in plain words."""
+    try:
+        decode_chunk(data)
+    except UpstreamError as error:
+        return error
+    except ProtocolError:
+        if words := " ".join(data.split()):
+            return UpstreamError(f"The relay reports: {words}")
+    return ProtocolError("The relay sent an error event that names no error.")
 
 
 def decode_completion(body: bytes) -> ChatCompletion:
@@ -64,10 +78,14 @@ def error_text(frame: Any) -> str:
     error = frame.get("error")
     if isinstance(error, Mapping):
         return str(error.get("message") or error.get("type") or error.get("code") or "unnamed error")
-    if error:
-        return str(error)
+    if error and isinstance(error, str):
+        return error
     message = frame.get("message") or frame.get("detail")
-    return message if isinstance(message, str) and "choices" not in frame else ""
+    if frame.get("code") not in _NO_ERROR:
+        message = message or frame.get("msg")
+    if isinstance(message, str) and message and (error or "choices" not in frame):
+        return message
+    return str(error) if error else ""
 
 
 def _forgiving(data: str) -> ChatCompletionChunk:
