@@ -650,13 +650,15 @@ def test_an_async_break_and_a_cancel_close(relay: EmbeddedRelay) -> None:
 
 
 INTERRUPTED = """
-import os, signal, sys, threading, time
+import json, os, signal, sys, threading, time, urllib.request
 from hs_notebook import HolySheep
 base_url, how = sys.argv[1:]
 client = HolySheep("cr_test_0123456789", base_url=base_url)
 prompt = "[simulate tokens=2000 ttft=1 tps=50]"
 def interrupt():
-    time.sleep(0.5)
+    while not json.load(urllib.request.urlopen(base_url + "/simulation/stats"))["active"]:
+        time.sleep(0.05)
+    time.sleep(0.2)
     print(time.monotonic(), flush=True)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()

@@ -118,7 +118,7 @@ while True:
     kept: dict[int, str] = {}
     for _ in range(20):
         running = process(script, path)
-        said = [line(running)]
+        said = [line(running) for _ in range(8)]
         time.sleep(moment.uniform(0, 0.05))
         running.send_signal(signal.SIGKILL)
         rest, _ = running.communicate(timeout=30)
@@ -126,7 +126,7 @@ while True:
         said += rest.rpartition("\n")[0].splitlines()  # the last line may be half a one
         kept.update((int(row), state) for state, row in map(str.split, said))
     found = {row["id"]: row["state"] for row in Ledger(path).rows()}
-    assert len(kept) > 100
+    assert len(kept) > 70
     assert {row: found.get(row) for row, state in kept.items() if state == "complete"} == {
         row: state for row, state in kept.items() if state == "complete"
     }

@@ -520,11 +520,11 @@ package.__path__ = [sys.argv[1]]
 sys.modules["hs_notebook"] = package
 import hs_notebook.types, pkgutil, importlib
 import hs_notebook.pricing
-begun = time.perf_counter()
+begun = time.process_time()
 for module in pkgutil.iter_modules(hs_notebook.pricing.__path__):
     importlib.import_module("hs_notebook.pricing." + module.name)
 hs_notebook.pricing.files.builtin()
-print(time.perf_counter() - begun)
+print(time.process_time() - begun)
 """
 
 
