@@ -65,6 +65,16 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "`tests/test_fork_sleep_clock.py`, by `make test`."
         ),
     ),
+    (
+        "dialects",
+        "Two readers of Markdown",
+        (
+            "Documents made of what readers of Markdown disagree about (fences in lists and quotes, entities, "
+            "mathematics beside money, half-open links, tabs, control characters). The live view and the final "
+            "picture must give the same HTML byte for byte, colours of code aside, and a text that grows from "
+            "pieces must end as in one go. `tests/test_dialects.py`, by `make test`, which takes fewer documents."
+        ),
+    ),
 )
 
 
