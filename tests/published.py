@@ -69,10 +69,33 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "dialects",
         "Two readers of Markdown",
         (
-            "Documents made of what readers of Markdown disagree about (fences in lists and quotes, entities, "
-            "mathematics beside money, half-open links, tabs, control characters). The live view and the final "
-            "picture must give the same HTML byte for byte, colours of code aside, and a text that grows from "
-            "pieces must end as in one go. `tests/test_dialects.py`, by `make test`, which takes fewer documents."
+            "Documents made of what readers of Markdown disagree about (fences in lists and quotes, "
+            "entities, mathematics beside money, half-open links, tabs, control characters). The live view "
+            "and the final picture must give the same HTML byte for byte, colours of code aside, and a text "
+            "that grows from pieces must end as in one go. `tests/test_dialects.py`, by `make test`, which "
+            "takes fewer documents."
+        ),
+    ),
+    (
+        "interrupts",
+        "An answer that is ended, at every stage and in every way",
+        (
+            "A cell is interrupted, stopped, cancelled, restarted or killed at each stage of its answer, in "
+            "each ipykernel. Asserted are the text kept and shown, the one line of the error, what later "
+            "cells do, the ledger and its next start, no task or thread left over, and a connection that "
+            "the relay sees closed within 0.3 s (after SIGKILL within 3 s). The figure is the slowest of "
+            "the kernels; restarts and kills at all stages of all kernels by `make reliability` alone. "
+            "`tests/test_interrupts.py`, by `make test`."
+        ),
+    ),
+    (
+        "interrupts in a row",
+        "Interrupts at random moments, one after another",
+        (
+            "Cells of six kinds are interrupted at random moments once they run; after each the kernel must "
+            "answer `1 + 1`. Memory and threads are counted after each kind was interrupted twice, and at "
+            "the end. `tests/test_interrupts.py`, 60 rounds on one kernel by `make test`, 1,000 on each by "
+            "`make reliability`."
         ),
     ),
 )

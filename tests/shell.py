@@ -291,6 +291,17 @@ class Kernel:
         self._manager.interrupt_kernel()
         return now
 
+    def restart(self, *, kill: bool) -> float:
+        """Restart as the menu does, or `kill` the process and start another; return when it was asked for."""
+        now = time.time()
+        with self.log.open("ab") as log:
+            self._manager.restart_kernel(now=kill, stdout=log, stderr=log)
+        self._client.stop_channels()
+        self._client = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=60)
+        return now
+
     def close(self) -> None:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)

@@ -104,57 +104,6 @@ def is_kept(running: Kernel, cell: Cell, state: str) -> None:
     assert kept == f"{state}|{len(text)}\n"
 
 
-def test_an_interrupt_closes_the_connection_and_keeps_the_text(running: Kernel, relay: EmbeddedRelay) -> None:
-    before = relay.stats.cancelled
-    cell = begin(running)
-    pressed = running.interrupt()
-    running.wait(cell)
-    assert closed_at(relay, before) - pressed < 0.3
-    assert cell.ended - pressed < 1
-    assert cell.reply["ename"] == "Interrupted"
-    assert cell.errors == ["Interrupted: The answer stops here; its text is kept."]
-    is_kept(running, cell, "stopped")
-
-
-def test_an_interrupt_before_the_first_word(running: Kernel, relay: EmbeddedRelay) -> None:
-    before = relay.stats.cancelled
-    cell = running.start("%%holysheep -o answer\n[simulate tokens=5 ttft=60000]")
-    running.until(cell, lambda cell: cell.shown)
-    while relay.stats.active_streams == 0:
-        time.sleep(0.01)
-    pressed = running.interrupt()
-    running.wait(cell)
-    assert closed_at(relay, before) - pressed < 0.3
-    assert len(cell.errors) == 1
-    assert cell.shown[-1]["data"]["text/plain"] == ""
-    assert cell.shown[-1]["metadata"]["holysheep"]["state"] == "stopped"
-
-
-def test_an_interrupt_stops_the_cells_that_wait(running: Kernel) -> None:
-    cell = running.start(SLOW, stop_on_error=True)
-    later = running.start("print('later')")
-    running.until(cell, lambda cell: cell.custom)
-    running.interrupt()
-    running.wait(cell)
-    running.wait(later)
-    assert (cell.status, later.status) in {("error", "aborted"), ("error", "error")}
-    assert "later" not in cell.printed + later.printed
-
-
-def test_stop_keeps_the_text_and_the_next_cell_runs(running: Kernel, relay: EmbeddedRelay) -> None:
-    before = relay.stats.cancelled
-    cell = begin(running)
-    later = running.start("print('later')")
-    pressed = running.page_says("stop", cell.stream_id)
-    running.wait(cell)
-    assert closed_at(relay, before) - pressed < 0.3
-    assert cell.ended - pressed < 1
-    assert (cell.status, cell.errors) == ("ok", [])
-    running.wait(later)
-    assert (later.status, later.printed) == ("ok", "later\n")
-    is_kept(running, cell, "stopped")
-
-
 @on_one_kernel
 def test_only_the_stream_that_is_named_stops(running: Kernel) -> None:
     cell = begin(running, "%%holysheep -o answer\n[simulate tokens=60 tps=60 ttft=50]")

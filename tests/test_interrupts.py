@@ -1,0 +1,604 @@
+"""Interrupts, stops and deaths at every stage of an answer, in each ipykernel."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import signal
+import socket
+import sqlite3
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from kernels import DEFAULT_KERNEL, KERNEL_NAMES
+from shell import Cell, Kernel, Shell, kernel, settings
+
+from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
+from hs_notebook.relay import EmbeddedRelay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NUMBERS = ", ".join(name.removeprefix("ipykernel-") for name in KERNEL_NAMES)
+ROUNDS = int(os.environ.get("INTERRUPTS", "60"))
+LONG = ROUNDS > 100
+CLOSED_WITHIN = 0.3  # seconds; what the product promises
+TRIES = 3
+
+DEFINED = """
+import asyncio, gc, json, os, resource, signal, threading, time
+from hs_notebook import AsyncHolySheep, HolySheep
+from hs_notebook.portal import portal
+from hs_notebook.wire.retry import RetryPolicy
+import hs_notebook.magics
+magics = get_ipython().magics_manager.registry["HolySheepMagics"]
+answer = None
+
+def lookup(number=1):
+    time.sleep(1)
+    return number
+
+def stop_at(path):
+    def watch():
+        while not os.path.exists(path):
+            time.sleep(0.005)
+        magics.session.running[-1].stop()
+    threading.Thread(target=watch, daemon=True).start()
+
+def nine_more():
+    # While the next answer is put away: ipykernel's own steps after the cell are not ours.
+    put = magics.put
+    def interrupted(*given):
+        magics.put = put
+        for _ in range(9):
+            signal.raise_signal(signal.SIGINT)
+        put(*given)
+    magics.put = interrupted
+
+async def tasks():
+    return len(asyncio.all_tasks()) - 1
+
+def probe():
+    names = [thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    return json.dumps({
+        "two": 1 + 1,
+        "state": getattr(answer, "state", None),
+        "length": len(answer) if answer is not None else 0,
+        "threads": sorted(names),
+        "tasks": portal().run(tasks()),
+        "running": len(magics.session.running) + len(magics.session._calls),
+        "rss": int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() // 1024,
+    })
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A moment in the life of an answer: a cell that comes there, and how its end is told."""
+
+    cell: str
+    there: Callable[[Cell, Tried], Any]
+    connected: bool = True  # the relay sees a connection, and that it is closed
+    ended: bool = False  # the answer is there; only its picture is not
+    python: str = ""  # the same, asked by `AsyncHolySheep`; empty where there is no such moment
+
+
+def has_text(cell: Cell, _tried: Tried) -> bool:
+    return len([said for said in cell.custom if said.get("text")]) >= 3
+
+
+def notices(cell: Cell, _tried: Tried) -> bool:
+    return any("trying again" in said.get("text", "") for said in cell.custom if said["type"] == "notice")
+
+
+ASKED = "%%holysheep gpt-4.1 -o answer {}\n{}"
+STAGES = {
+    "before the connection": Stage(
+        cell=ASKED.format("", "Hello"),
+        there=lambda cell, tried: cell.stream_id and tried.pending,
+        connected=False,
+        python="Hello",
+    ),
+    "in a retry's wait": Stage(
+        cell=ASKED.format("", "[simulate fault=503]"),
+        there=notices,
+        connected=False,
+        python="[simulate fault=503]",
+    ),
+    "before the first token": Stage(
+        cell=ASKED.format("", "[simulate tokens=5 ttft=60000]"),
+        there=lambda cell, tried: cell.stream_id and tried.relay.stats.active_streams,
+        python="[simulate tokens=5 ttft=60000]",
+    ),
+    "in mid-stream": Stage(
+        cell=ASKED.format("", "[simulate tokens=5000 tps=100 ttft=10]"),
+        there=has_text,
+        python="[simulate tokens=5000 tps=100 ttft=10]",
+    ),
+    "in a tool, between two rounds": Stage(
+        cell=ASKED.format("--tools lookup --allow-tools", "[simulate tool=lookup speed=inf tokens=5]"),
+        there=lambda cell, _: "lookup" in cell.painted,
+        connected=False,
+    ),
+    "in a repair, the second round": Stage(
+        cell=ASKED.format("-f json --repair", "[simulate text speed=inf]\nThis is no JSON at all."),
+        there=lambda cell, tried: "Asked once more" in cell.painted and tried.relay.stats.active_streams,
+    ),
+    "in the final picture": Stage(
+        cell=ASKED.format("", "[simulate tokens=20000 speed=inf]"),
+        there=lambda cell, _: any(said["type"] == "end" for said in cell.custom),
+        connected=False,
+        ended=True,
+    ),
+}
+
+
+class Tried:
+    """A kernel, its relay, and its ledger."""
+
+    def __init__(self, running: Kernel, relay: EmbeddedRelay, folder: Path) -> None:
+        self.kernel, self.relay, self.folder = running, relay, folder
+        self.ledger = folder / "ledger.db"
+        self.asked = 0  # requests, before the one that is tried
+        self._number = 0
+
+    def prepare(self, *, at_once: bool = False) -> None:
+        """Define what the cells use; unless it is `at_once`, find what a kernel at rest holds."""
+        self.kernel.run(DEFINED)
+        self.kernel.run(f"%config HolySheepMagics.ledger = {os.fspath(self.ledger)!r}")
+        self.kernel.run("%config HolySheepMagics.attempts = 5")
+        if at_once:
+            return
+        # What the first long answer imports and starts, zmq's own thread too, is no leftover of a later one.
+        self.kernel.run("%%holysheep -o answer\n[simulate tokens=20000 speed=inf]")
+        self.at_rest = self.probe()
+
+    def probe(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kernel.run("print(probe())").printed)
+        return found
+
+    def settled(self) -> dict[str, Any]:
+        """Return what a probe says when nothing is left over, or at last what there is all the same."""
+        deadline = time.monotonic() + 5
+        while True:
+            found = self.probe()
+            if (not self.left_over(found) and not self.pending) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
+
+    def left_over(self, found: dict[str, Any]) -> list[str]:
+        """Return what goes on in the kernel and should not."""
+        threads = Counter(found["threads"]) - Counter(self.at_rest["threads"])
+        return [*threads.elements(), *(what for what in ("tasks", "running") if found[what])]
+
+    def sign(self) -> Path:
+        """A file that is not there yet."""
+        self._number += 1
+        return self.folder / f"sign-{self._number}"
+
+    def forget(self) -> None:
+        """Settle by hand what a dead kernel left, so that it is not counted again; find a new one at rest."""
+        with sqlite3.connect(self.ledger) as connection:
+            connection.execute("UPDATE calls SET state = 'error' WHERE state = 'pending'")
+        self.prepare()
+
+    def states(self) -> list[str]:
+        with sqlite3.connect(self.ledger) as connection:
+            return [state for (state,) in connection.execute("SELECT state FROM calls ORDER BY id")]
+
+    @property
+    def pending(self) -> int:
+        return self.states().count("pending")
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[EmbeddedRelay]:
+    with EmbeddedRelay() as running:
+        yield running
+
+
+def begun(name: str, relay: EmbeddedRelay, folder: Path) -> Iterator[Tried]:
+    with kernel(name, folder, settings(relay.base_url)) as running:
+        tried = Tried(running, relay, folder)
+        tried.prepare()
+        yield tried
+
+
+@pytest.fixture(scope="module")
+def all_kernels(relay: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tried]]:
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(contextmanager(begun)(name, relay, tmp_path_factory.mktemp(name)))
+            for name in KERNEL_NAMES
+        }
+
+
+@contextmanager
+def nobody_accepts(tried: Tried) -> Iterator[None]:
+    """The kernel asks a host that answers no connection: what it waits for, it waits for long."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    port = listener.getsockname()[1]
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(("127.0.0.1", port))
+    set_url = "import os; os.environ['HOLYSHEEP_BASE_URL'] = {!r}"
+    tried.kernel.run(set_url.format(f"http://127.0.0.1:{port}/v1"))
+    try:
+        yield
+    finally:
+        tried.kernel.run(set_url.format(tried.relay.base_url))
+        for one in [listener, *waiting]:
+            one.close()
+
+
+# --- the ways ------------------------------------------------------------------------------------------
+
+
+def interrupt(tried: Tried, _cell: Cell, _sign: Path) -> float:
+    return tried.kernel.interrupt()
+
+
+def page_stop(tried: Tried, cell: Cell, _sign: Path) -> float:
+    return tried.kernel.page_says("stop", cell.stream_id)
+
+
+def stop_from_a_thread(_tried: Tried, _cell: Cell, sign: Path) -> float:
+    sign.touch()
+    return time.time()
+
+
+WAYS: dict[str, Callable[[Tried, Cell, Path], float]] = {
+    "interrupt": interrupt,
+    "interrupt, nine more in the clean-up": interrupt,
+    "Stop in the page": page_stop,
+    "stop() in a thread": stop_from_a_thread,
+}
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of a cell that was ended."""
+
+    cell: Cell
+    later: Cell
+    closed: float  # seconds until the relay saw it; nan where there was no connection
+    found: dict[str, Any]
+    ledger: list[str]  # the states of the calls that it made
+    left_over: list[str]
+
+
+def closing(relay: EmbeddedRelay, before: int, pressed: float) -> float:
+    deadline = time.monotonic() + 5
+    while relay.stats.cancelled == before:
+        assert time.monotonic() < deadline, "the connection was not closed"
+        time.sleep(0.002)
+    assert relay.stats.last_cancelled_epoch is not None
+    return relay.stats.last_cancelled_epoch - pressed
+
+
+def end_it(tried: Tried, stage: Stage, way: str) -> Outcome:
+    """Run a stage's cell and one after it, and end the first in this way."""
+    known, cancelled = len(tried.states()), tried.relay.stats.cancelled
+    sign = tried.sign()
+    if way == "stop() in a thread":
+        tried.kernel.run(f"stop_at({os.fspath(sign)!r})")
+    if "nine more" in way:
+        tried.kernel.run("nine_more()")
+    tried.kernel.run("answer = None")
+    cell = tried.kernel.start(stage.cell, stop_on_error=True)
+    later = tried.kernel.start("print('later')")
+    tried.kernel.until(cell, lambda cell: stage.there(cell, tried))
+    pressed = WAYS[way](tried, cell, sign)
+    tried.kernel.wait(cell)
+    closed = closing(tried.relay, cancelled, pressed) if stage.connected else math.nan
+    tried.kernel.wait(later)
+    sign.touch()
+    found = tried.settled()
+    return Outcome(
+        left_over=tried.left_over(found),
+        cell=cell,
+        later=later,
+        closed=closed,
+        found=found,
+        ledger=tried.states()[known:],
+    )
+
+
+def holds(outcome: Outcome, stage: Stage, way: str) -> None:
+    """What was promised of it."""
+    cell = outcome.cell
+    interrupted = "interrupt" in way
+    state = "complete" if stage.ended else "stopped"
+    final = cell.shown[-1]
+    assert set(final["data"]) == {"text/html", "text/plain"}
+    assert final["metadata"]["holysheep"]["state"] == state
+    assert unfenced(final["data"]["text/plain"]) == unfenced(cell.painted)
+    assert cell.custom[-1]["type"] == "end"
+    if interrupted and not (stage.ended and not cell.errors):  # there it may come when all is done
+        said = (
+            "The answer has come, and is kept." if stage.ended else "The answer stops here; its text is kept."
+        )
+        assert cell.errors == [f"Interrupted: {said}"]
+        assert cell.reply["ename"] == "Interrupted"
+        assert "later" not in outcome.later.printed
+        assert outcome.later.status in {"aborted", "error"}
+    elif not interrupted:
+        assert (cell.status, cell.errors) == ("ok", [])
+        assert (outcome.later.status, outcome.later.printed) == ("ok", "later\n")
+    assert outcome.found["two"] == 2
+    assert outcome.found["state"] == state, outcome.found
+    assert outcome.ledger
+    assert outcome.ledger[-1] == state or "tool" in stage.cell
+    assert "pending" not in outcome.ledger
+    assert outcome.left_over == []
+
+
+def unfenced(text: str) -> str:
+    """Return a text whose fences are all of one length: the live view cannot know how long one must be."""
+    return re.sub("`{3,}", "```", text)
+
+
+def figure(seconds: float) -> str:
+    return "no connection" if math.isnan(seconds) else f"{max(0.0, seconds) * 1000:.0f} ms"
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_answer_is_ended(
+    stage: str, way: str, all_kernels: dict[str, Tried], publish: Callable[..., None]
+) -> None:
+    moment = STAGES[stage]
+    slowest, ledger = math.nan, set[str]()
+    for tried in all_kernels.values():
+        for left in reversed(range(TRIES)):
+            with nobody_accepts(tried) if stage == "before the connection" else ExitStack():
+                outcome = end_it(tried, moment, way)
+            holds(outcome, moment, way)
+            if not left or not outcome.closed >= CLOSED_WITHIN:
+                break  # a machine may be late, but not each time
+        assert not outcome.closed >= CLOSED_WITHIN
+        slowest = outcome.closed if math.isnan(slowest) else max(slowest, outcome.closed)
+        ledger |= set(outcome.ledger)
+    publish(
+        "interrupts",
+        stage=stage,
+        way=way,
+        kernels=NUMBERS,
+        outcome="all text kept"
+        + (", one line, later cells halt" if "interrupt" in way else ", later cells run"),
+        closed_after=figure(slowest),
+        ledger=", ".join(sorted(ledger)),
+    )
+
+
+# --- a task that is cancelled --------------------------------------------------------------------------
+
+CANCELLED = """
+client = AsyncHolySheep(
+    requests_per_minute=6000, ledger=magics.purse.ledger, retry=RetryPolicy(attempts=5)
+)
+task = asyncio.ensure_future(client.ask({prompt!r}, model="gpt-4.1"))
+while not os.path.exists({sign!r}):
+    await asyncio.sleep(0.005)
+task.cancel()
+print((await asyncio.gather(task, return_exceptions=True))[0].__class__.__name__, len(asyncio.all_tasks()))
+await client.close()
+"""
+FOR_TASKS = {name: stage for name, stage in STAGES.items() if stage.python}
+UNDER_WAY: dict[str, Callable[[Tried], Any]] = {
+    "in a retry's wait": lambda tried: tried.relay.stats.requests > tried.asked,
+    "before the first token": lambda tried: tried.relay.stats.active_streams,
+    "in mid-stream": lambda tried: (
+        tried.relay.stats.active_streams and tried.relay.stats.last_stream.tokens_sent > 3
+    ),
+}
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("stage", FOR_TASKS)
+def test_a_task_is_cancelled(stage: str, all_kernels: dict[str, Tried], publish: Callable[..., None]) -> None:
+    slowest = math.nan
+    for tried in all_kernels.values():
+        for _ in range(TRIES):
+            with nobody_accepts(tried) if stage == "before the connection" else ExitStack():
+                closed = cancelled(tried, stage)
+            if not closed >= CLOSED_WITHIN:
+                break
+        assert not closed >= CLOSED_WITHIN
+        slowest = closed if math.isnan(slowest) else max(slowest, closed)
+    publish(
+        "interrupts",
+        stage=stage,
+        way="cancelled task, `await client.ask(…)`",
+        kernels=NUMBERS,
+        outcome="CancelledError, no task left",
+        closed_after=figure(slowest),
+        ledger="stopped",
+    )
+
+
+def cancelled(tried: Tried, stage: str) -> float:
+    known, before = len(tried.states()), tried.relay.stats.cancelled
+    tried.asked = tried.relay.stats.requests
+    sign = tried.sign()
+    cell = tried.kernel.start(CANCELLED.format(prompt=FOR_TASKS[stage].python, sign=os.fspath(sign)))
+    while not (tried.pending and UNDER_WAY.get(stage, lambda _: True)(tried)):
+        time.sleep(0.005)
+    pressed = time.time()
+    sign.touch()
+    tried.kernel.wait(cell)
+    assert cell.status == "ok", cell.errors
+    assert cell.printed.startswith("CancelledError")
+    closed = closing(tried.relay, before, pressed) if FOR_TASKS[stage].connected else math.nan
+    assert tried.left_over(tried.settled()) == []
+    assert tried.states()[known:] == ["stopped"]
+    return closed
+
+
+# --- a kernel that is restarted or killed ---------------------------------------------------------------
+
+
+def deaths() -> Iterator[tuple[str, str]]:
+    """In CI all stages on one kernel, mid-stream on the others."""
+    for name in KERNEL_NAMES:
+        for stage in STAGES:
+            if LONG or name == DEFAULT_KERNEL or stage == "in mid-stream":
+                yield name, stage
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("way", ["restart", "SIGKILL"])
+@pytest.mark.parametrize(("name", "stage"), list(deaths()))
+def test_a_kernel_dies(
+    name: str, stage: str, way: str, all_kernels: dict[str, Tried], publish: Callable[..., None]
+) -> None:
+    tried, moment = all_kernels[name], STAGES[stage]
+    known, before = len(tried.states()), tried.relay.stats.cancelled
+    with nobody_accepts(tried) if stage == "before the connection" else ExitStack():
+        cell = tried.kernel.start(moment.cell)
+        tried.kernel.until(cell, lambda cell: moment.there(cell, tried))
+        pressed = tried.kernel.restart(kill=way == "SIGKILL")
+        closed = closing(tried.relay, before, pressed) if moment.connected else math.nan
+    tried.kernel.run("%load_ext hs_notebook\n%config HolySheepMagics.requests_per_minute = 6000")
+    tried.prepare(at_once=True)
+    states = tried.states()[known:]
+    shown = str([said.content for said in tried.kernel.run("%holysheep spend").said])
+    assert "streaming" not in states
+    if way == "SIGKILL" and not moment.ended and "tool" not in moment.cell:
+        assert states[-1] == "pending"
+        assert closed < CLOSED_WITHIN * 10 or not moment.connected
+    assert ("without outcome: the kernel ended before the answer did" in shown) is (
+        "pending" in tried.states()
+    )
+    publish(
+        "interrupts",
+        stage=stage,
+        way=way,
+        kernels=name.removeprefix("ipykernel-"),
+        outcome="the next start says so" if "pending" in states else "settled before the end",
+        closed_after=figure(closed),
+        ledger=", ".join(dict.fromkeys(states)),
+    )
+    tried.forget()
+
+
+# --- many in a row ---------------------------------------------------------------------------------------
+
+KINDS = (
+    "%%holysheep gpt-4.1 -o answer\n[simulate tokens=2000 tps=400 ttft=20]",
+    "%%holysheep gpt-4.1,deepseek-v3.2 -o several\n[simulate tokens=2000 tps=400 ttft=20]",
+    "%%holysheep gpt-4.1 --chat talk -o answer\n[simulate tokens=2000 tps=400 ttft=20]",
+    "%%holysheep -f json --repair\n[simulate text tps=200 ttft=20]\n" + 400 * "no JSON ",
+    "HolySheep(requests_per_minute=6000).ask('[simulate tokens=2000 tps=400 ttft=20]', model='gpt-4.1')",
+    "await AsyncHolySheep().ask('[simulate tokens=2000 tps=400 ttft=20]', model='gpt-4.1')",
+)
+
+
+@pytest.mark.kernels
+@pytest.mark.timeout(3600 if LONG else 180)
+@pytest.mark.parametrize("name", KERNEL_NAMES if LONG else [DEFAULT_KERNEL])
+def test_interrupts_in_a_row(name: str, all_kernels: dict[str, Tried], publish: Callable[..., None]) -> None:
+    tried = all_kernels[name]
+    chance = random.Random(ROUNDS)
+    slowest, landed = 0.0, 0
+    for number in range(-2 * len(KINDS), ROUNDS):
+        if number == 0:  # what the first of each kind imports is there
+            tried.kernel.run("gc.collect()")
+            first, slowest, landed = tried.probe(), 0.0, 0
+        cell = tried.kernel.start(KINDS[number % len(KINDS)] if number < 0 else chance.choice(KINDS))
+        tried.kernel.until(cell, lambda cell: cell.said)  # ipykernel's own steps before it are not ours
+        tried.kernel.rest(cell, 0.01 + chance.choice([0.01, 0.05, 0.2, 0.4]) * chance.random())
+        pressed = tried.kernel.interrupt()
+        tried.kernel.wait(cell)
+        landed += cell.status == "error"
+        assert len(cell.errors) < 2 or "holysheep" not in cell.said[0].content.get("code", ""), cell.errors
+        assert tried.kernel.run("print(1 + 1)").printed == "2\n"
+        slowest = max(slowest, time.time() - pressed)
+        assert tried.relay.stats.active_streams <= 1 or quiet(tried)
+    tried.kernel.run("gc.collect()")
+    last = tried.settled()
+    assert landed > ROUNDS / 3, "hardly one of them met a cell"
+    assert tried.left_over(last) == []
+    assert quiet(tried)
+    assert tried.pending == 0
+    assert (
+        last["rss"] < first["rss"] * 1.1 + 20_000 + 20 * ROUNDS
+    )  # KiB: the answers and cells that IPython keeps
+    publish(
+        "interrupts in a row",
+        kernel=name.removeprefix("ipykernel-"),
+        rounds=f"{ROUNDS:,}",
+        **{"met a cell": f"{landed:,}"},
+        stuck=0,
+        slowest_recovery=f"{slowest:.2f} s",
+        threads=f"{len(first['threads'])} → {len(last['threads'])}",
+        memory=f"{first['rss'] / 1024:.0f} → {last['rss'] / 1024:.0f} MiB",
+        pending=0,
+    )
+
+
+def quiet(tried: Tried) -> bool:
+    """Wait until the relay serves nobody."""
+    deadline = time.monotonic() + 5
+    while tried.relay.stats.active_streams and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return tried.relay.stats.active_streams == 0
+
+
+# --- what they rest on ----------------------------------------------------------------------------------
+
+
+def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
+    done = []
+
+    def block() -> None:
+        with uninterrupted():
+            with uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert done == ["all of it"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_is_heard_where_it_may_be() -> None:
+    with uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            pytest.fail("it has waited long enough")
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert has_waited()
+        assert not has_waited()
+
+
+def test_an_interrupt_in_the_last_moment_costs_no_answer(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the answer is put away, in the midst of a step of the user's own shell."""
+    put = shell.magics.put
+
+    def interrupted(name: str | None, value: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        put(name, value)
+
+    monkeypatch.setattr(shell.magics, "put", interrupted)
+    ran = shell.run("%%holysheep -o answer\n[simulate text speed=inf]\nHere.")
+    assert isinstance(ran.error, KeyboardInterrupt)
+    assert str(shell.names["answer"]) == "Here."
