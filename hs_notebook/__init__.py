@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.calculator import Roi
     from hs_notebook.mapping import map as map  # noqa: A004 - its name here, too
+    from hs_notebook.measuring import bench as bench
 
 __version__ = "0.1.0"
 __all__ = ["Answer", "AsyncHolySheep", "HolySheep", "HolySheepError", "Ledger", "__version__", "roi"]
@@ -28,6 +29,10 @@ def __getattr__(name: str) -> Any:
         from hs_notebook import mapping
 
         return mapping.map
+    if name == "bench":
+        from hs_notebook import measuring
+
+        return measuring.bench
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

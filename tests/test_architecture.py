@@ -36,8 +36,9 @@ LAYERS = (
     ("call", "conversation", "background"),
     ("session",),
     ("asking", "doctor", "runs"),
+    ("benchmarking",),
     ("magics",),
-    ("mapping",),
+    ("mapping", "measuring"),
     ("relay",),
     ("cli",),
 )
@@ -86,7 +87,7 @@ ROOMS = {
     "platformdirs": {"ledger", "prices", "cli"},
     "genai_prices": {"pricing"},
     "splintr": {"pricing"},
-    "pandas": {"display", "ledger", "mapping"},
+    "pandas": {"display", "ledger", "mapping", "benchmarking"},
     "tqdm": {"display"},
     "msgspec": {
         "types",
@@ -118,6 +119,7 @@ PARTS_OF_THE_MAGIC = {
     for part in (
         "accounts",
         "ask",
+        "bench",
         "candidates",
         "checkup",
         "cell",

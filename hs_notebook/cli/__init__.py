@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hs_notebook import __version__
-from hs_notebook.cli import relay
+from hs_notebook.cli import bench, relay
 from hs_notebook.cli.needs import need
 from hs_notebook.cli.parser import Parser
 from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
@@ -230,5 +230,6 @@ def _parser() -> Parser:
     made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
     made.set_defaults(command=doctor)
 
+    bench.add_command(commands)
     relay.add_commands(commands)
     return parser

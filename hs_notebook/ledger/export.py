@@ -90,7 +90,7 @@ def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]], columns: tuple[str,
     writer.writerow(columns)
     number = 0
     for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
+        writer.writerow([cell(row[column]) for column in columns])
         number += 1
     return number
 
@@ -101,7 +101,8 @@ _WRITERS: dict[str, Callable[[TextIO, Iterable[dict[str, Any]], tuple[str, ...]]
 }
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """Return a value for a cell of CSV; a list has semicolons between its members."""
     text = ";".join(value) if isinstance(value, list) else value
     # Models and notebooks are named by others: a spreadsheet must not run what they wrote.
     return f"'{text}" if isinstance(text, str) and text.startswith(_ACTIVE) else text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import MissingKeyError, UsageError
 from hs_notebook.magics import accounts, talk
+from hs_notebook.magics.bench import bench
 from hs_notebook.magics.checkup import doctor
 from hs_notebook.magics.fix import fix
 from hs_notebook.magics.options import split
@@ -30,6 +31,7 @@ HELP = """\
 %holysheep prices      what sellers ask for models, with sources and dates
 %holysheep spend       what calls have cost, by model, day or notebook
 %holysheep roi         the calculator: what a month costs, and what another model or seller would save
+%holysheep bench       how fast models answer, how often they fail, what that costs; with intervals
 %holysheep doctor      what works and what does not, and the one thing to do next; nothing is billed
 %holysheep fix         explain the last error and offer the corrected cell, which is never run
 %holysheep last        show the last answer again, for example after the page was reloaded
@@ -131,6 +133,7 @@ COMMANDS: Mapping[str, Command] = {
     "prices": accounts.prices,
     "spend": accounts.spend,
     "roi": accounts.roi,
+    "bench": bench,
     "doctor": doctor,
     "fix": fix,
     "last": alone(last),

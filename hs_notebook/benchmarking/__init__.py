@@ -1,0 +1,1 @@
+"""How fast models answer, how often they fail and what that costs: measured, and with intervals."""

@@ -1,0 +1,73 @@
+"""``%holysheep bench``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hs_notebook.magics.parser import Parser, read_words
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from hs_notebook.benchmarking.benchmark import Benchmark
+    from hs_notebook.benchmarking.job import Means
+    from hs_notebook.client import AsyncHolySheep
+    from hs_notebook.exchange import Exchange
+    from hs_notebook.magics.magic import HolySheepMagics
+
+
+def bench(magics: HolySheepMagics, words: list[str]) -> Benchmark | None:
+    """Measure how fast models answer, how often they fail and what that costs."""
+    from hs_notebook.benchmarking import options as named
+    from hs_notebook.benchmarking.job import measure
+
+    parser = Parser(
+        prog="%holysheep bench",
+        usage="%%holysheep bench [MODEL[,MODEL…]] [options]",
+        description=named.DESCRIPTION,
+    )
+    named.add_options(parser)
+    options = read_words(parser, words)
+    plan, other = named.plan_of(options, magics.model), named.other_of(options)
+    benchmark = measure(plan, means_of(magics), **named.keywords(options))
+    if benchmark is None:
+        return None
+    if line := named.saved(benchmark, options):
+        sys.stdout.write(f"{line}\n")
+    if other is not None:
+        _show(magics, benchmark.compare(other))
+    return benchmark
+
+
+def means_of(magics: HolySheepMagics, client: AsyncHolySheep | None = None) -> Means:
+    """Return what a run of this notebook stands on; a `client` of its own has no budget."""
+    from hs_notebook.benchmarking.job import Means
+
+    page = magics.shell if magics.in_page else None
+    if client is not None:
+        return Means(client, page=page)
+
+    def left() -> Decimal | None:
+        budget = magics.purse.budget
+        return None if budget is None else budget - magics.purse.spent()
+
+    def charge(exchange: Exchange) -> None:
+        magics.session.count(exchange.charge)
+
+    return Means(
+        magics.replays.client(),
+        calibration=magics.session.calibration,
+        budget=left,
+        charge=charge,
+        going=magics.session.going,
+        warn=magics.purse.say_warning,
+        page=page,
+    )
+
+
+def _show(magics: HolySheepMagics, table: Any) -> None:
+    if magics.in_page:
+        magics.shell.display_pub.publish(data=table._repr_mimebundle_())
+    else:
+        sys.stdout.write(f"{table}\n\n")
