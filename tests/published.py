@@ -98,6 +98,16 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "`make reliability`."
         ),
     ),
+    (
+        "the key",
+        "An answer that says the key",
+        (
+            "A server says the user's key in its answer, whole or in pieces. It is looked for, and half of "
+            "it, in all that the kernel says meanwhile (messages to the page, standard output, logs at "
+            "DEBUG), in the text the page paints, in the kept answer, its pickle and its copy. The same "
+            "file looks in tracebacks, exports and files. `tests/test_canary.py`, by `make test`."
+        ),
+    ),
 )
 
 

@@ -15,7 +15,7 @@ from shell import Kernel, Reply, Server, kernel, manager, settings, sse
 from hs_notebook.relay import EmbeddedRelay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CANARY = "cr_canary_7f3d5a91c2e84b60"
@@ -230,6 +230,40 @@ def test_a_server_that_echoes_the_key(name: str, running: Kernel, relay: Embedde
                 cell = running.wait(running.start(code))
                 is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
                 assert cell.status == "error"
+        finally:
+            running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
+
+
+def pieces_of_the_key(size: int) -> Reply:
+    """An answer that says the key, `size` characters at a time."""
+    words = f"It is {CANARY} indeed."
+    pieces = [words[start : start + size] for start in range(0, len(words), size)]
+    frames = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    return sse(*frames, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+
+
+@pytest.mark.parametrize("size", [1, 7, len(CANARY), 100])
+def test_an_answer_that_says_the_key(
+    size: int, running: Kernel, relay: EmbeddedRelay, publish: Callable[..., None]
+) -> None:
+    """In the live view's messages, in the picture, in what is printed, in copies of what is kept."""
+    faces = {
+        "live view and picture": "%%holysheep m -o answer\nHello",
+        "without a stream": "%%holysheep m -o answer --no-stream\nHello",
+        "printed and copied": (
+            "answer = HolySheep(**many).ask('Hello', model='m')\n"
+            "print(answer, repr(answer), pickle.dumps(answer), copy.deepcopy(answer))"
+        ),
+    }
+    with Server([pieces_of_the_key(size)]) as server:
+        running.run(f"import os; os.environ['HOLYSHEEP_BASE_URL'] = {server.base_url!r}")
+        try:
+            for face, code in faces.items():
+                cell = running.run(code)
+                is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+                is_clean(cell.painted)  # the messages in one: each alone may hold too little
+                assert running.run("print(answer)").printed.count("It is [key] indeed.\n") == 1
+                publish("the key", looked_for=face, said_in_pieces_of=f"{size} characters", found="nowhere")
         finally:
             running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
 
