@@ -36,7 +36,7 @@ def report(**inputs: Any) -> Report:
 
 def hostile() -> Report:
     """A report with a row whose names would act in a page or on a terminal."""
-    nasty = '<img src=x onerror=alert(1)>"\u202e\x1b[31m'
+    nasty = '<img src=x onerror=alert(1)>"\u202e\U000e0041'
     rows = [{"model": nasty, "source": nasty, "input": Decimal(1), "output": Decimal(1)}]
     book = builtin().with_rows(own_rows(rows, "prices.toml", AT))
     return roi_of({"then": {nasty: 1}}, book, AT).report
@@ -214,8 +214,8 @@ def test_the_picture_is_made_of_text_tables_and_rects() -> None:
 def test_hidden_characters_are_visible() -> None:
     for content in picture(hostile()).values():
         assert "\u202e" not in content
-        assert "\x1b" not in content
-        assert "⟦U+202E⟧" in content
+        assert "\U000e0041" not in content
+        assert "⟦U+202E⟧⟦U+E0041⟧" in content
 
 
 def test_the_calculators_id_is_where_the_page_looks_for_it() -> None:

@@ -124,7 +124,7 @@ def _check(row: Price, where: str) -> None:
     if not plain_name(row.model) or not row.seller.strip():
         raise ConfigurationError(f"{where}: model or seller is empty.", hint=_EXAMPLE)
     if _UNSEEN.search("".join([row.model, row.seller, row.source, *row.aliases])):
-        raise ConfigurationError(f"{where}: a name or the source holds what ends a line.", hint=_EXAMPLE)
+        raise ConfigurationError(f"{where}: a name or the source holds a control character.", hint=_EXAMPLE)
     where += f" ({shown_name(row.model)})"
     for field in AMOUNTS:
         amount = getattr(row, field)
