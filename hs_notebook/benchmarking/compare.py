@@ -35,8 +35,12 @@ _SETTINGS = ("host", "tokens", "parallel", "prompt")
 
 def differences(now: File, before: File) -> Table:
     """Return what differs between two runs, for the models that both have measured."""
-    old = {(one.model, one.phase): one for one in summarize(before.samples)}
-    pairs = [(one, old[key]) for one in summarize(now.samples) if (key := (one.model, one.phase)) in old]
+    old = {(one.model, one.phase): one for one in summarize(before.samples, before.setup.models)}
+    pairs = [
+        (one, old[key])
+        for one in summarize(now.samples, now.setup.models)
+        if (key := (one.model, one.phase)) in old
+    ]
     if not pairs:
         raise UsageError(
             "The two runs have no model in common.",

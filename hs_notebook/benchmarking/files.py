@@ -77,7 +77,7 @@ def _write(file: Path, text: str) -> None:
 
 def as_json(file: File) -> str:
     """Return a run with its samples, and for who reads it elsewhere what they come to."""
-    summaries = [_plain(one._asdict()) for one in summarize(file.samples)]
+    summaries = [_plain(one._asdict()) for one in summarize(file.samples, file.setup.models)]
     fields: dict[str, Any] = msgspec.to_builtins(file)
     fields["simulated"] = file.simulated
     fields["summary"] = summaries

@@ -36,7 +36,7 @@ _WAITED = 0.5  # seconds; less is the time to write a line of the ledger
 
 def table(setup: Setup, samples: Sequence[Sample], ended: str) -> Table:
     """Return what was measured, two rows for each model."""
-    found = summarize(samples)
+    found = summarize(samples, setup.models)
     return Table(
         title=title(setup, samples),
         columns=_COLUMNS,
@@ -153,7 +153,7 @@ def _lengths(setup: Setup, found: Sequence[Summary]) -> list[str]:
 
 
 def _panels(setup: Setup, samples: Sequence[Sample]) -> list[Panel]:
-    found = summarize(samples)
+    found = summarize(samples, setup.models)
 
     def strips(pick: Any) -> list[Strip]:
         return [_strip(setup, one, pick(one)) for one in found]

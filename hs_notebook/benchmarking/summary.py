@@ -65,11 +65,10 @@ class Summary(NamedTuple):
         return self.failed / self.requests if self.requests else float("nan")
 
 
-def summarize(samples: Sequence[Sample]) -> list[Summary]:
-    """Return what was measured, by model in their order and by phase; the warm-up does not count."""
-    models = dict.fromkeys(sample.model for sample in samples)
+def summarize(samples: Sequence[Sample], models: Sequence[str]) -> list[Summary]:
+    """Return what was measured, by `models` in their order and by phase; the warm-up does not count."""
     found = []
-    for model in models:
+    for model in dict.fromkeys([*models, *(sample.model for sample in samples)]):
         for phase in MEASURED:
             mine = [sample for sample in samples if (sample.model, sample.phase) == (model, phase)]
             if mine:

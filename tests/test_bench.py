@@ -1,0 +1,619 @@
+"""Benchmarks against a real relay: what is sent, what is measured, what is kept, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from decimal import Decimal
+from random import Random
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from IPython.core.completer import provisionalcompleter
+from kernels import DEFAULT_KERNEL
+from shell import KEY, Reply, Server, Shell, kernel, said, settings
+
+import hs_notebook
+from hs_notebook import HolySheep
+from hs_notebook.benchmarking.benchmark import Benchmark
+from hs_notebook.benchmarking.plan import Plan, orders
+from hs_notebook.cli import main
+from hs_notebook.display.distributions import ticks
+from hs_notebook.errors import (
+    AuthenticationError,
+    BudgetError,
+    HolySheepError,
+    NotFoundError,
+    UsageError,
+)
+from hs_notebook.ledger import Ledger
+from hs_notebook.prices import load_book
+from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.relay.simulation.models import find
+from hs_notebook.wire.limiter import RateLimiter
+from hs_notebook.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FAST = "[simulate speed=inf tokens=20] go on"
+SMALL = {"requests": 3, "tokens": 20, "parallel": 2, "warmup": 1, "prompt": FAST}
+LINE = f"--requests 3 --tokens 20 --parallel 2 --warmup 1 --prompt '{FAST}'"
+
+
+@pytest.fixture
+def client(relay: EmbeddedRelay) -> HolySheep:
+    return client_of(relay.base_url)
+
+
+def client_of(base_url: str, **given: Any) -> HolySheep:
+    usual = {
+        "requests_per_minute": 10**6,
+        "retry": RetryPolicy(attempts=1),
+        "prices": load_book([{"model": "gpt-4.1", "input": 2.0}]),
+    }
+    return HolySheep(KEY, base_url=base_url, **(usual | given))
+
+
+def bench(models: Any = "gpt-4.1", **given: Any) -> Benchmark:
+    found = hs_notebook.bench(models, **(SMALL | {"progress": False} | given))
+    assert found is not None
+    return found
+
+
+def asked(relay: EmbeddedRelay) -> list[tuple[str, str]]:
+    """The models that were asked, and the numbers in front of their prompts."""
+    bodies = [json.loads(seen.body) for seen in relay.stats.seen]
+    return [(body["model"], body["messages"][0]["content"].split()[0]) for body in bodies]
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text("abc", min_size=1), min_size=1, max_size=5, unique=True), st.integers(1, 3))
+def test_each_model_stands_in_each_place_as_often(models: list[str], blocks: int) -> None:
+    rounds = [order for _, order in zip(range(blocks * len(models)), orders(tuple(models)), strict=False)]
+    places = Counter((place, model) for order in rounds for place, model in enumerate(order))
+    assert set(places.values()) == {blocks}
+    assert len(places) == len(models) ** 2
+
+
+def test_a_plan_is_the_same_each_time() -> None:
+    plan = Plan.of("a,b,c", **SMALL)
+    turns = plan.turns()
+    assert turns == plan.turns()
+    assert [turn.number for several in turns for turn in several] == list(range(plan.total))
+    assert [len(several) for several in turns] == [1] * 12 + [2] * 3
+    assert {turn.phase for (turn,) in turns[:3]} == {"warm-up"}
+
+
+@pytest.mark.parametrize(
+    ("models", "given", "line"),
+    [
+        ("", {}, "No model was named."),
+        (", ,", {}, "No model was named."),
+        ([7], {}, "A model is a name."),
+        ("a", {"requests": 0}, "requests is a whole number from 1, not 0."),
+        ("a", {"tokens": 0}, "tokens is a whole number from 1, not 0."),
+        ("a", {"parallel": -1}, "parallel is a whole number from 0, not -1."),
+        ("a", {"warmup": 1.5}, "warmup is a whole number from 0, not 1.5."),
+        ("a", {"requests": True}, "requests is a whole number from 1, not True."),
+        ("a", {"requests": 10**7}, "10,000,003 requests are more than 100,000."),
+        ("a", {"prompt": " "}, "The prompt is empty."),
+        ("gpt-4.1", {"tokens": 10**6}, "gpt-4.1 answers with at most 32,768 tokens, not 1,000,000."),
+        ("gpt-4.1", {"prompt": f"what is {KEY}"}, "The prompt or an option holds your key"),
+        ("gpt-4.1", {"max_cost": "much"}, "much is no amount in USD."),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line_and_nothing_is_sent(
+    models: Any, given: dict[str, Any], line: str, client: HolySheep, relay: EmbeddedRelay
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        bench(models, client=client, **given)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+    assert relay.stats.requests == 0
+
+
+def test_a_peak_above_the_limit_of_requests_is_refused(relay: EmbeddedRelay) -> None:
+    with pytest.raises(UsageError, match="A peak of 2 at once is above the 1 requests a minute"):
+        bench(client=client_of(relay.base_url, requests_per_minute=1))
+
+
+def test_room_for_several_comes_when_the_oldest_are_out_of_the_window() -> None:
+    now = 0.0
+    limiter = RateLimiter(4, 5, clock=lambda: now)
+    for now in (0.0, 10.0, 20.0):  # noqa: B007 - the clock reads it
+        assert limiter.count() == 0
+    assert [limiter.wait_for(number) for number in (1, 2, 3, 4)] == [0, 40, 50, 60]
+    assert limiter.wait_for(9) == 60  # more than a minute's can never be
+
+
+# --- what is sent and measured -------------------------------------------------------------------
+
+
+def test_all_is_asked_in_order_and_measured(client: HolySheep, relay: EmbeddedRelay) -> None:
+    found = bench(["gpt-4.1", "deepseek-v3.2"], client=client)
+    plan = Plan.of("gpt-4.1 deepseek-v3.2", **SMALL)
+    kinds = {"warm-up": "w", "sequential": "s", "parallel": "p"}
+    wanted = [(t.model, f"({kinds[t.phase]}{t.place + 1})") for turns in plan.turns() for t in turns]
+    assert asked(relay)[:8] == wanted[:8]  # one at a time
+    assert sorted(asked(relay)) == sorted(wanted)
+    assert Counter(sample.phase for sample in found.samples) == {"warm-up": 2, "sequential": 6, "parallel": 4}
+    for sample in found.samples:
+        assert sample.whole
+        assert not sample.failed
+        assert (sample.state, sample.finish_reason) in {("complete", "stop"), ("truncated", "length")}
+        assert sample.output_tokens == 20
+        assert sample.ttft is not None
+        assert sample.duration is not None
+        assert 0 < sample.ttft <= sample.duration
+        assert sample.tries == 1
+        assert sample.simulated
+    of_gpt = [sample for sample in found.samples if sample.model == "gpt-4.1"]
+    costs = [Decimal(2 * (one.input_tokens or 0) + 8 * 20) / 10**6 for one in of_gpt]
+    assert [one.cost for one in of_gpt] == costs
+    assert found.cost is None  # deepseek's price of input is unknown
+    rows = found.table.as_dicts()
+    assert [(row["Model"], row["Asked"], row["Requests"]) for row in rows] == [
+        ("gpt-4.1", "one at a time", 3), ("gpt-4.1", "2 at once", 2),
+        ("deepseek-v3.2", "one at a time", 3), ("deepseek-v3.2", "2 at once", 2),
+    ]  # fmt: skip
+    assert rows[0]["Errors"] == "0 % (0–56.1)"
+    assert "simulated" in found.table.title
+
+
+def test_the_peak_is_at_once_and_goes_beyond_the_client_s_places() -> None:
+    """Eight answers of 0.3 s through two places would take four times as long."""
+    with EmbeddedRelay() as relay:
+        client = client_of(relay.base_url, concurrent_streams=2)
+        found = bench(client=client, requests=1, parallel=8, prompt="[simulate tokens=2 ttft=300 tps=1000]")
+    peak = [sample for sample in found.samples if sample.phase == "parallel"]
+    begun = [sample.started.timestamp() for sample in peak]
+    ended = [start + (sample.duration or 0) for start, sample in zip(begun, peak, strict=True)]
+    assert len(peak) == 8
+    assert max(begun) < min(ended)
+    assert any("goes beyond the 2 streams" in note for note in found.table.notes)
+
+
+def test_errors_are_those_that_the_relay_made_and_end_nothing() -> None:
+    """The relay draws once a request, so which ones fail is known beforehand."""
+    models = ("gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2")
+    seed = 7
+    with EmbeddedRelay(Simulation(speed=math.inf, errors=True, seed=seed)) as relay:
+        found = bench(
+            models,
+            requests=100,
+            parallel=0,
+            warmup=0,
+            prompt="[simulate tokens=2]",
+            client=client_of(relay.base_url),
+        )
+    random, wanted = Random(seed), Counter[str]()
+    plan = Plan.of(models, requests=100, parallel=0, warmup=0)
+    for (turn,) in plan.turns():
+        model = find(turn.model)
+        assert model is not None
+        wanted[turn.model] += random.random() < model.error_rate
+    assert wanted.total() > 0
+    assert Counter(one.model for one in found.samples if one.failed) == +wanted
+    assert {one.error for one in found.samples} == {"", "InternalServerError"}
+    assert len(found.samples) == 400
+    assert found.ended == ""
+    failing = next(model for model, count in wanted.items() if count)
+    row = next(row for row in found.table.as_dicts() if row["Model"] == failing)
+    assert row["Errors"].startswith(f"{wanted[failing]} % (")
+    assert any("InternalServerError (1)" in note for note in found.table.notes)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("cut", "StreamTruncatedError"), ("errorframe", "UpstreamError"), ("503", "InternalServerError"),
+     ("429", "RateLimitError"), ("empty", "EmptyAnswerError")],
+)  # fmt: skip
+def test_each_failure_has_its_kind(fault: str, kind: str, client: HolySheep) -> None:
+    found = bench(client=client, prompt=f"[simulate speed=inf tokens=20 fault={fault}]")
+    assert {one.error for one in found.samples} == {kind}
+    assert all(one.failed and not one.whole for one in found.samples)
+    assert found.ended == ""
+    assert found.table.as_dicts()[0]["First token p50"] == "unknown"
+    assert found.table.as_dicts()[0]["Errors"] == "100 % (43.9–100.0)"
+
+
+def test_what_another_attempt_mends_is_counted_and_its_wait_is_no_latency() -> None:
+    again = Reply(status=503, body="{}", headers={"retry-after-ms": "400"})
+    with Server([again, said("whole"), again, said("whole"), said("whole")]) as server:
+        client = client_of(server.base_url, retry=RetryPolicy())
+        found = bench("m", requests=3, parallel=0, warmup=0, client=client)
+    first, second, third = found.samples
+    for mended in (first, second):
+        assert (mended.tries, mended.mended, mended.error) == (2, ("InternalServerError",), "")
+        assert mended.whole
+        assert mended.failed
+        assert mended.waited >= 0.4
+        assert mended.duration is not None
+        assert mended.duration < 0.4
+    assert (third.tries, third.failed) == (1, False)
+    assert found.table.as_dicts()[0]["Errors"].startswith("66.7 % (")
+    assert any("2 of 2 mended by another attempt" in note for note in found.table.notes)
+
+
+def test_an_unknown_figure_stays_unknown_and_an_estimate_is_marked(client: HolySheep) -> None:
+    found = bench("gpt-5.5", client=client, prompt="[simulate speed=inf tokens=20 fault=nousage]")
+    assert all(one.estimated and one.cost is None for one in found.samples)
+    row = found.table.as_dicts()[0]
+    assert row["Cost"] == "≈unknown"
+    assert row["Tokens/s p50"].startswith("≈")
+    assert any("price is unknown" in note for note in found.table.notes)
+
+
+@pytest.mark.parametrize(
+    ("given", "reply", "error", "line"),
+    [
+        ({}, Reply(status=401, body='{"error": "no such KEY"}'), AuthenticationError, "401"),
+        ({}, Reply(status=404, body='{"error": "no such model"}'), NotFoundError, "no such model"),
+    ],
+)
+def test_what_all_share_is_raised_at_once(
+    given: dict[str, Any], reply: Reply, error: type[HolySheepError], line: str
+) -> None:
+    with Server([reply]) as server, pytest.raises(error) as caught:
+        bench("m", client=client_of(server.base_url), **given)
+    assert line in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert sum(one.path.endswith("/chat/completions") for one in server.asked) == 1
+
+
+def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    with Server([said("one"), said("two"), Reply(status=401, body="{}")]) as server:
+        found = bench("m", requests=9, parallel=0, warmup=0, client=client_of(server.base_url))
+    assert [one.error for one in found.samples] == ["", "", "AuthenticationError"]
+    assert found.ended.startswith("Stopped after 3 of 9 requests: ")
+    assert found.table.notes[0] == found.ended
+    found.save(tmp_path / "run.json")
+    assert Benchmark.load(tmp_path / "run.json").ended == found.ended
+
+
+def test_max_cost_holds_for_all_together(client: HolySheep) -> None:
+    found = bench(client=client, requests=50, max_cost="0.003")
+    assert found.ended.endswith("The max_cost of $0.003 is used up.")
+    assert found.cost is not None
+    assert Decimal("0.002") < found.cost <= Decimal("0.003")
+    with pytest.raises(BudgetError, match=r"above the max_cost of \$0\.0001"):
+        bench(client=client, max_cost="0.0001")
+    with pytest.raises(BudgetError, match=r"price of gpt-5\.5 .* is unknown"):
+        bench("gpt-5.5", client=client, max_cost=1)
+
+
+# --- the files -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Benchmark]:
+    with EmbeddedRelay() as relay:
+        yield bench("gpt-4.1,deepseek-v3.2", client=client_of(relay.base_url))
+
+
+def test_what_is_saved_can_be_loaded(measured: Benchmark, tmp_path: Path) -> None:
+    written = measured.save(tmp_path / "new")
+    assert [path.name for path in written] == [f"benchmark.{kind}" for kind in ("json", "csv", "md", "svg")]
+    assert Benchmark.load(written[0]) == measured
+    fields = json.loads(written[0].read_text())
+    assert fields["version"] == 1
+    assert fields["simulated"] is True
+    assert fields["setup"]["host"] == "127.0.0.1"
+    assert FAST not in written[0].read_text()
+    assert [one["requests"] for one in fields["summary"]] == [3, 2, 3, 2]
+    lines = written[1].read_text().splitlines()
+    assert lines[0].startswith("model,phase,index,started,ttft")
+    assert len(lines) == 1 + len(measured.samples)
+    markdown = written[2].read_text()
+    assert "| gpt-4.1 | one at a time | 3 |" in markdown
+    assert "simulated" in markdown
+    drawing = ET.fromstring(written[3].read_text())
+    texts = [text for text in drawing.itertext() if text.strip()]
+    assert "simulated" in texts[0]
+    assert {"gpt-4.1", "gpt-4.1 × 2", "deepseek-v3.2", "Tokens/s"} <= set(texts)
+    assert list(tmp_path.glob("**/.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("run.txt", "What to write into run.txt is not clear."), ("no/run.json", "There is no folder"),
+     ("no/such/folder", "What to write into folder is not clear.")],
+)  # fmt: skip
+def test_where_nothing_can_be_saved_is_told(
+    name: str, line: str, measured: Benchmark, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=line):
+        measured.save(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("", "is no benchmark. A run is saved by"),
+        ("[]", "is no benchmark"),
+        ('{"format": "other", "version": 1}', "is no benchmark"),
+        ('{"format": "hs-notebook benchmark", "version": 1}', "is no benchmark (Object missing required"),
+        ('{"format": "hs-notebook benchmark", "version": 2}', "was made by a newer version"),
+        ("\ufeff\x00", "is no benchmark"),
+        ("[" * 100_000, "is no benchmark"),
+    ],
+)
+def test_a_file_that_is_no_benchmark_is_one_line(content: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.json"
+    file.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        Benchmark.load(file)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dataframe_has_a_row_for_each_request(measured: Benchmark) -> None:
+    frame = measured.to_dataframe()
+    assert len(frame) == len(measured.samples)
+    kinds = {name: str(frame[name].dtype) for name in ("ttft", "cost", "output_tokens", "started")}
+    assert kinds["ttft"] == kinds["cost"] == "float64"
+    assert kinds["output_tokens"] == "Int64"
+    assert kinds["started"].endswith("UTC]")
+
+
+def test_what_others_named_runs_nowhere(measured: Benchmark) -> None:
+    """A file may come from anybody: its names are text in all pictures."""
+    bad = "=<script>alert(1)</script>|`\u202e\x1b[31m"
+    samples = [msgspec.structs.replace(one, model=bad) for one in measured.samples]
+    found = Benchmark(measured.setup, samples, ended=bad)
+    bundle = found._repr_mimebundle_()
+    assert "<script" not in bundle["text/html"]
+    assert "<script" not in found.to_markdown()
+    ET.fromstring(found.svg())
+    assert found.to_csv().splitlines()[1].startswith("'=")
+    for text in (bundle["text/plain"], found.to_markdown(), bundle["text/html"], found.svg()):
+        assert "\u202e" not in text
+        assert "\x1b" not in text
+
+
+# --- two runs ------------------------------------------------------------------------------------
+
+
+def slower(benchmark: Benchmark, times: float, failed: int = 0) -> Benchmark:
+    """The same run, with all times longer and so many requests failed."""
+    changed = []
+    for number, one in enumerate(benchmark.samples):
+        ttft = times * (one.ttft or 0)
+        error = "InternalServerError" if one.phase == "sequential" and number < failed else ""
+        changed.append(msgspec.structs.replace(one, ttft=ttft, error=error))
+    return Benchmark(benchmark.setup, changed)
+
+
+@pytest.fixture
+def many() -> Benchmark:
+    plan = Plan.of("m", requests=60, warmup=0, parallel=0)
+    random = Random(3)
+    with Server([said("x")]) as server:
+        one = bench("m", requests=1, parallel=0, warmup=0, client=client_of(server.base_url))
+    first = one.samples[0]
+    samples = [
+        msgspec.structs.replace(first, index=number, ttft=random.uniform(0.9, 1.1), tokens_per_second=50.0)
+        for number in range(plan.total)
+    ]
+    return Benchmark(one.setup, samples)
+
+
+@pytest.mark.parametrize(
+    ("times", "failed", "words"),
+    [(1.0, 0, ("within chance", "within chance")), (1.2, 0, ("later, beyond chance", "within chance")),
+     (0.8, 30, ("sooner, beyond chance", "more, beyond chance")),
+     (1.001, 2, ("within chance", "within chance"))],
+)  # fmt: skip
+def test_two_runs_differ_beyond_chance_or_not(
+    times: float, failed: int, words: tuple[str, str], many: Benchmark
+) -> None:
+    table = slower(many, times, failed).compare(many)
+    found = {row["Figure"]: row["In words"] for row in table.as_dicts()}
+    assert (found["First token p50"], found["Errors"]) == words
+    assert found["Tokens/s p50"] == "within chance"
+    assert "bootstrap" in table.notes[-1]
+
+
+def test_runs_that_were_made_otherwise_are_told_apart(many: Benchmark) -> None:
+    other = Benchmark(msgspec.structs.replace(many.setup, tokens=7, prompt="other"), many.samples)
+    notes = many.compare(other).notes
+    assert f"The runs differ in tokens: 7, now {many.setup.tokens}." in notes
+    assert "The runs differ in prompt." in notes
+    with pytest.raises(UsageError, match="no model in common"):
+        many.compare(Benchmark(many.setup, [msgspec.structs.replace(many.samples[0], model="other")]))
+
+
+# --- in a notebook -------------------------------------------------------------------------------
+
+
+def test_the_magic_measures_with_the_notebook_s_own_means(
+    shell: Shell, relay: EmbeddedRelay, tmp_path: Path
+) -> None:
+    shell.run("%config HolySheepMagics.replay = 'record'")
+    for _ in range(2):  # nothing comes from the file of answers
+        before = relay.stats.requests
+        ran = shell.run(f"b = %holysheep bench gpt-4.1,deepseek-v3.2 {LINE} --save run.json")
+        assert ran.error is None, ran.out
+        assert relay.stats.requests - before == 12
+    assert "Saved: run.json." in ran.out
+    assert "gpt-4.1, 6 requests: input" in ran.out + ran.err
+    assert "12 requests in all" in ran.out + ran.err
+    assert "%|" in ran.err
+    assert not list(tmp_path.glob("*.jsonl"))
+    calls = list(Ledger(tmp_path / "ledger.db").rows())
+    assert len(calls) == 24
+    assert shell.magics.session.charged == 0  # simulated
+    shown = shell.run("b").out
+    assert "Time to first token" in shown
+    assert "one at a time" in shown
+    compared = shell.run(f"%holysheep bench gpt-4.1 {LINE} --compare run.json")
+    assert "Change (95 %)" in compared.out
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bench --requests 0", "requests is a whole number from 1, not 0."),
+        ("bench --requests many", "invalid int value: 'many'"),
+        ("bench --request 3", "There is no option --request. Did you mean --requests?"),
+        ("bench --max-cost much", "much is no amount in USD"),
+        ("bench --compare missing.json", "missing.json cannot be read"),
+        ("bench --save run.txt", "What to write into run.txt is not clear."),
+        ("bench --api-key cr_0123456789abcdef0123", "no option takes a key"),
+        ("bench gpt-4.1 --prompt ' '", "The prompt is empty."),
+    ],
+)
+def test_a_mistaken_line_is_one_line(line: str, said: str, shell: Shell, relay: EmbeddedRelay) -> None:
+    ran = shell.run(f"%holysheep {line}")
+    assert isinstance(ran.error, UsageError)
+    assert said in ran.out
+    assert "cr_0123456789" not in ran.out
+    assert relay.stats.requests == 0
+
+
+def test_a_dry_run_says_the_price_and_asks_nothing(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run("%config HolySheepMagics.requests_per_minute = 60")
+    ran = shell.run("b = %holysheep bench gpt-4.1 --dry-run")
+    told = ran.out + ran.err
+    assert "gpt-4.1, 113 requests: input unknown; at the maker's list" in told
+    assert "output at most $0.46 (56,500 tokens)" in told
+    assert "at 60 requests a minute it takes 1 min or more" in told
+    assert "beyond the client's 5 streams" in told
+    assert relay.stats.requests == 0
+    assert shell.names["b"] is None
+
+
+def test_the_budget_of_the_notebook_holds(shell: Shell) -> None:
+    shell.run("%config HolySheepMagics.prices = [{'model': 'gpt-4.1', 'input': 2.0}]")
+    shell.run("%config HolySheepMagics.budget_usd = 0.002")
+    ran = shell.run(f"b = %holysheep bench gpt-4.1 {LINE.replace('3', '50', 1)}")
+    assert ran.error is None, ran.out
+    assert shell.names["b"].ended.endswith("The rest of the notebook's budget of $0.002 is used up.")
+
+
+def test_in_the_mode_replay_nothing_is_measured(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run("%config HolySheepMagics.replay = 'replay'")
+    ran = shell.run(f"%holysheep bench {LINE}")
+    assert "there is nothing to measure" in ran.out
+    assert relay.stats.requests == 0
+
+
+def test_tab_completes_options_and_models(shell: Shell) -> None:
+    def offered(line: str) -> set[str]:
+        with provisionalcompleter():
+            return {found.text for found in shell.ip.Completer.completions(line, len(line))}
+
+    assert {"--requests", "--parallel", "--compare"} <= offered("%holysheep bench --")
+    assert "deepseek-v3.2" in offered("%holysheep bench deep")
+    assert "deepseek-v3.2" in offered("%holysheep bench gpt-4.1,deep")
+    assert "deepseek-v3.2" in offered("%holysheep bench gpt-4.1 deep")
+
+
+@pytest.mark.parametrize("how", ["interrupt", "stop"])
+def test_an_interrupt_or_stop_keeps_what_is_measured(how: str, shell: Shell, relay: EmbeddedRelay) -> None:
+    """After the fourth request has begun."""
+
+    def end() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if how == "stop":
+            shell.magics.session.running[-1].stop()
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    ran = shell.run(
+        "b = %holysheep bench gpt-4.1 --requests 500 --warmup 1 "
+        "--prompt '[simulate ttft=100 tps=1000 tokens=5]'"
+    )
+    thread.join()
+    assert ran.error is None, ran.out
+    found: Benchmark = shell.names["b"]
+    assert 3 <= sum(one.whole for one in found.samples) < 10
+    done = sum(one.over for one in found.samples)
+    assert found.ended == f"Stopped after {done} of 511 requests."
+    assert found.table.notes[0] == found.ended
+    assert shell.magics.session.running == []
+    assert relay.stats.requests < 12
+
+
+@pytest.mark.kernels
+def test_a_page_sees_it_grow_and_keeps_one_picture(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    prompt = "[simulate ttft=60 tps=1000 tokens=5]"
+    with kernel(DEFAULT_KERNEL, tmp_path, settings(relay.base_url)) as running:
+        cell = running.run(
+            f"%holysheep bench gpt-4.1 deepseek-v3.2 --requests 9 --parallel 2 --warmup 1 --prompt '{prompt}'"
+        )
+        again = running.run("_")
+    drawn = [content for content in cell.shown if "<svg" in content["data"].get("text/html", "")]
+    assert len(drawn) >= 2  # while it ran, and at the end
+    assert len({content["transient"]["display_id"] for content in drawn}) == 1
+    final = drawn[-1]["data"]
+    assert "9" in final["text/plain"]
+    assert "simulated" in final["text/html"]
+    assert "<script" not in final["text/html"]
+    assert 'aria-label="Benchmark of 2 models' in final["text/html"]
+    kinds = [said.kind for said in cell.said]
+    assert "execute_result" not in kinds  # the page has it already
+    result = next(said for said in again.said if said.kind == "execute_result")
+    assert result.content["data"]["text/html"] == final["text/html"]
+
+
+# --- from a terminal -----------------------------------------------------------------------------
+
+
+def test_the_command_line_writes_a_table_or_json(
+    relay: EmbeddedRelay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, value in settings(relay.base_url).items():
+        monkeypatch.setenv(name, value)
+    given = ["--requests", "2", "--parallel", "2", "--warmup", "0", "--tokens", "20", "--prompt", FAST]
+    file = tmp_path / "run.json"
+    assert main(["bench", "gpt-4.1", "deepseek-v3.2", *given, "--save", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Benchmark of 2 models at 127.0.0.1")
+    assert "Tokens/s" in out
+    assert "8 requests in all" in err
+    assert f"Saved: {file}." in err
+    assert main(["bench", "gpt-4.1", *given, "--json", "--compare", str(file)]) == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert len(fields["samples"]) == 4
+    assert main(["bench", "gpt-4.1", *given, "--compare", str(file)]) == 0
+    assert "within chance" in capsys.readouterr().out
+    assert main(["bench", "nonsense", *given]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("NotFoundError: ")
+    assert main(["bench", "--requests", "0"]) == 1
+    assert capsys.readouterr().err == "UsageError: requests is a whole number from 1, not 0.\n"
+
+
+@given(st.floats(1e-6, 1e9))
+def test_an_axis_has_few_round_ticks_within_it(most: float) -> None:
+    found = ticks(most)
+    assert 2 <= len(found) <= 7
+    assert found[0] == 0
+    assert found[-1] <= most * (1 + 1e-9)
+    assert all(f"{tick:.3g}".rstrip("0").count("e") <= 1 for tick in found)
+
+
+def test_a_sample_that_was_stopped_says_nothing(measured: Benchmark) -> None:
+    stopped = msgspec.structs.replace(measured.samples[-1], state="stopped", finish_reason=None)
+    assert not stopped.whole
+    assert not stopped.over
+    assert not stopped.failed
+    table = Benchmark(measured.setup, [*measured.samples[:-1], stopped]).table
+    assert table.as_dicts()[-1]["Requests"] == 1
