@@ -30,6 +30,7 @@ from hs_notebook.cli import main
 from hs_notebook.display.distributions import ticks
 from hs_notebook.errors import (
     AuthenticationError,
+    BadRequestError,
     BudgetError,
     HolySheepError,
     NotFoundError,
@@ -262,6 +263,7 @@ def test_an_unknown_figure_stays_unknown_and_an_estimate_is_marked(client: HolyS
     [
         ({}, Reply(status=401, body='{"error": "no such KEY"}'), AuthenticationError, "401"),
         ({}, Reply(status=404, body='{"error": "no such model"}'), NotFoundError, "no such model"),
+        ({}, Reply(status=400, body='{"error": "too many tokens"}'), BadRequestError, "too many tokens"),
     ],
 )
 def test_what_all_share_is_raised_at_once(
@@ -502,6 +504,15 @@ def test_the_budget_of_the_notebook_holds(shell: Shell) -> None:
     ran = shell.run(f"b = %holysheep bench gpt-4.1 {LINE.replace('3', '50', 1)}")
     assert ran.error is None, ran.out
     assert shell.names["b"].ended.endswith("The rest of the notebook's budget of $0.002 is used up.")
+
+
+def test_what_it_costs_counts_against_the_budget(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([said("a word or two")]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        ran = shell.run("b = %holysheep bench gpt-4.1 --requests 2 --parallel 2 --warmup 1 --tokens 9")
+    assert ran.error is None, ran.out
+    assert len(shell.names["b"].samples) == 5
+    assert shell.magics.session.charged > 0  # the price of the model that was asked: the other's is unknown
 
 
 def test_in_the_mode_replay_nothing_is_measured(shell: Shell, relay: EmbeddedRelay) -> None:
