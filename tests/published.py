@@ -108,6 +108,28 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "file looks in tracebacks, exports and files. `tests/test_canary.py`, by `make test`."
         ),
     ),
+    (
+        "hostile",
+        "Hostile answers in the terminal, and what drawing a huge one costs",
+        (
+            "A corpus of scripts, links, images, escape sequences, hidden characters, bombs of Markdown and "
+            "mathematics, on a real terminal, cut at every place of an escape; and huge answers as the final "
+            "picture, by the processor's time. That JupyterLab in Chromium runs nothing and requests nothing, "
+            "live, final and opened again, `tests/browser/test_hostile.py` asserts over the corpus's small "
+            "ones. `tests/test_hostile.py`, by `make test`."
+        ),
+    ),
+    (
+        "soak",
+        "A long run of everything at once",
+        (
+            "A client (blocking, async, cells, interrupts, map, replay) before a relay server, whose "
+            "connections are cut at random, before an upstream with every fault. After each round both are "
+            "asked what they hold; a line is fitted after Theil and Sen over the last two thirds, and its "
+            "upper end must stay under the bound. Ledgers must add up. `tests/test_soak.py`, 40 s by "
+            "`make test`, an hour by `make reliability`."
+        ),
+    ),
 )
 
 

@@ -42,6 +42,9 @@ class TerminalDisplay:
 
     def done(self) -> None:
         self._gather.flush()
+        if held := self._held:
+            self._held = ""
+            self._show(held)
 
     def finish(self, answer: Answer) -> None:
         self._quiet(_ending(answer.receipt))
@@ -51,8 +54,12 @@ class TerminalDisplay:
 
     def _write(self, text: str) -> None:
         text = self._held + text
-        self._held = "\r" if text.endswith("\r") else ""  # perhaps the first half of a line end
-        shown = visible(text.removesuffix("\r"))
+        # Perhaps the first half of a line end, or of a character.
+        self._held = text[-1:] if text[-1:] == "\r" or "\ud800" <= text[-1:] <= "\udbff" else ""
+        self._show(text.removesuffix(self._held))
+
+    def _show(self, text: str) -> None:
+        shown = visible(text)
         self._ends_line = shown.endswith("\n")
         self._context.run(self._print, shown)
 

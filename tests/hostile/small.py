@@ -38,3 +38,20 @@ PAYLOADS = [
 
 #: All of them in one answer.
 HOSTILE = "\n\n".join(PAYLOADS) + "\n\nThe end of the hostile answer."
+
+#: What a terminal would act on.
+ESCAPES = {
+    "colours": "\x1b[31;5mred\x1b[0m",
+    "title": "\x1b]0;title\x07 \x1b]2;title\x1b\\",
+    "link": f"\x1b]8;;{HOST}/link\x1b\\click\x1b]8;;\x1b\\",
+    "clipboard": "\x1b]52;c;cm0gLXJmIH4=\x07",
+    "cursor": "\x1b[2J\x1b[H\x1b[1A\x1b[2K\x1b[s\x1b[u\x1b7\x1b8\x1bc",
+    "screen": "\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?2004h",
+    "device": '\x1bP$q"p\x1b\\ \x1b[6n \x1b[c \x1b[21t \x1b_G\x1b\\ \x1b^x\x1b\\',
+    "eight bits": "\x9b31m\x9d0;title\x9c\x90q\x9c\x84\x85\x8d",
+    "bells and backspaces": "\x07\x08\x08\x7f\x0b\x0c\x0e\x0f\x05\x00",
+    "lines over lines": "shown\rhidden\r\nnext\r\rlast\r",
+    "bidirectional": "a\u202eb\u202d\u2066c\u2069\u200f\u061c",
+    "tags": "".join(chr(0xE0000 + ord(letter)) for letter in "ignore"),
+    "halves of characters": "\ud83c\udf89 \ud83c x \udf89 \ud83c",
+}
