@@ -113,8 +113,8 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "Hostile answers in the terminal, and what drawing a huge one costs",
         (
             "A corpus of scripts, links, images, escape sequences, hidden characters, bombs of Markdown and "
-            "mathematics, on a real terminal, cut at every place of an escape; and huge answers as the final "
-            "picture, by the processor's time. That JupyterLab in Chromium runs nothing and requests nothing, "
+            "mathematics, on a real terminal, cut at every place of an escape; and huge answers as the "
+            "final picture, by the processor's time. That JupyterLab in Chromium runs and requests nothing, "
             "live, final and opened again, `tests/browser/test_hostile.py` asserts over the corpus's small "
             "ones. `tests/test_hostile.py`, by `make test`."
         ),
@@ -128,6 +128,15 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "asked what they hold; a line is fitted after Theil and Sen over the last two thirds, and its "
             "upper end must stay under the bound. Ledgers must add up. `tests/test_soak.py`, 40 s by "
             "`make test`, an hour by `make reliability`."
+        ),
+    ),
+    (
+        "dialects",
+        "The live view's Markdown and the final picture's",
+        (
+            "Documents made from a seed of what readers of Markdown read differently: nested blocks, tables, "
+            "fences, mathematics beside money, entities, odd links, white space. The HTML must be the same, "
+            "byte by byte. `tests/test_dialects.py`, by `make test`."
         ),
     ),
 )
@@ -191,7 +200,7 @@ HEAD = """# Reliability: what was tried, and what came of it
 
 Every row was found by a test on real parts, on {machine}.
 `make reliability` runs them all again, an hour of soak and 1,000 interrupts included, and writes this page;
-`make test` runs the same tests for a minute and with fewer rounds.
+`make test` runs the same tests for a minute and with fewer rounds. How long a long one ran stands in its row.
 """
 
 
