@@ -108,10 +108,12 @@ class ToolError(HolySheepError):
 class APIError(HolySheepError):
     """A call that failed; `retry_after` is the wait the server asked for, in seconds.
 
-    `before` are the events that the same bytes of a stream completed before it.
+    `final` tells that it asked for no other attempt. `before` are the events that the same bytes of a
+    stream completed before it.
     """
 
     retry_after: float = math.nan
+    final: bool = False
     before: Sequence[Any] = ()
 
 

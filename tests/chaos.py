@@ -47,6 +47,7 @@ POLICY = RetryPolicy(base=0.01, cap=0.02)
 TWICE = RetryPolicy(attempts=2, base=0.01, cap=0.02)
 MIB = 1024 * 1024
 IDLE_AND_CLOSED = "idle connection that was closed"
+CLOSED_IN_USE = "idle connection that is closed as it is used"
 
 
 # --- what a server can say -----------------------------------------------------------------------
@@ -465,6 +466,7 @@ HTTP = (
     complete("a length and no chunks", events(HELLO_BODY)),
     complete("byte by byte", script(SSE, byte_by_byte(frames(HEL, LO, STOP, USAGE, DONE)), END, kept=True)),
     complete(IDLE_AND_CLOSED, script(*HELLO.steps, close), HELLO, requests=2),
+    complete(CLOSED_IN_USE, HELLO, script(close), HELLO, requests=3),
 )  # fmt: skip
 
 SEEN_IN_MID_STREAM = (
@@ -710,6 +712,10 @@ STATUSES = (
     failed("HTML error page", InternalServerError,
            whole("502 Bad", b"<style>p{}</style><p>Bad &amp; <b>worse</b>" + b"x" * 500, "text/html"),
            says="502: Bad & worse xxx", requests=5),
+    failed(
+        "503 with x-should-retry: false", InternalServerError, refusal(503, "Not now.", "x-should-retry: false"),
+        says="503: Not now.",
+    ),
     complete("503, then an answer", refusal(503), HELLO, requests=2, retry=SLOW, waits=((0, 0.2),)),
     complete("503 four times, then an answer", *[refusal(503)] * 4, HELLO, requests=5, retry=RetryPolicy(base=0.1, cap=0.2),
              waits=((0, 0.1), (0, 0.2), (0, 0.2), (0, 0.2))),

@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hs_notebook import HolySheep
 from hs_notebook.ledger import Ledger, Opening, Outcome
 from hs_notebook.ledger.moments import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hs_notebook.relay import EmbeddedRelay
+
+KEY = "cr_test_0123456789abcdef"
 CALL = Opening(model="gpt-4.1", notebook="a.ipynb")
 DONE = Outcome(state="complete", input_tokens=10, output_tokens=5)
 
@@ -86,7 +90,7 @@ def is_sound(path: Path) -> bool:
         connection.close()
 
 
-def test_six_processes_at_once(path: Path) -> None:
+def test_six_processes_at_once(path: Path, publish: Any) -> None:
     """All begin on a file that is not there yet, so that they make it together, too."""
     script = """
 say("ready")
@@ -103,9 +107,10 @@ say(settled, ledger.warning())
     assert (spent.calls, spent.pending, str(spent.cost)) == (1200, 0, "1.2")
     assert len({row["process_id"] for row in Ledger(path).rows()}) == 6
     assert is_sound(path)
+    publish("ledger", trouble="six processes at once, on a file that is not there yet", kept="1,200 of 1,200")
 
 
-def test_no_committed_row_is_lost_by_a_kill(path: Path) -> None:
+def test_no_committed_row_is_lost_by_a_kill(path: Path, publish: Any) -> None:
     """Twenty processes die by SIGKILL in the middle of their work; what they said was kept is there."""
     script = """
 while True:
@@ -134,9 +139,10 @@ while True:
     assert len(found) - len(kept) <= 20  # those that died between keeping a row and saying so
     assert is_sound(path)
     assert Ledger(path).begin(CALL) == max(found) + 1
+    publish("ledger", trouble="twenty processes killed as they write", kept=f"{len(kept):,} of {len(kept):,}")
 
 
-def test_a_killed_kernel_leaves_its_call_pending(path: Path) -> None:
+def test_a_killed_kernel_leaves_its_call_pending(path: Path, publish: Any) -> None:
     running = process("say(begin()); sys.stdin.readline()", path)
     ledger = Ledger(path)
     row = int(line(running))
@@ -147,6 +153,7 @@ def test_a_killed_kernel_leaves_its_call_pending(path: Path) -> None:
     (lost,) = ledger.unsettled(since=timedelta(days=1))
     assert (lost.id, lost.model, lost.notebook) == (row, "gpt-4.1", "b.ipynb")
     assert lost.note == "outcome unknown: the kernel ended before the answer did"
+    publish("ledger", trouble="a kernel killed in mid-answer", kept="the call, as pending", told=lost.note)
     assert abs(now() - lost.started_at) < timedelta(minutes=1)
     assert ledger.unsettled(since=now()) == ()
     assert ledger.spent().pending == 2
@@ -267,7 +274,7 @@ def in_a_child(work: Any, *, anybody: bool = False) -> str:
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["with a ledger", "empty"])
-def test_a_folder_that_is_read_only(shared_folder: Path, *, there: bool) -> None:
+def test_a_folder_that_is_read_only(shared_folder: Path, publish: Any, *, there: bool) -> None:
     ledger = Ledger(shared_folder / "ledger.db")
     if there:
         ledger.begin(CALL)
@@ -283,6 +290,10 @@ def test_a_folder_that_is_read_only(shared_folder: Path, *, there: bool) -> None
         f"None {int(there)} The ledger {ledger.path} {what}. Calls go on, but are not recorded. "
         "Name a file in a folder that can be written. None"
     )
+    publish(
+        "ledger", trouble=f"a folder that is read-only, {'with' if there else 'without'} a ledger",
+        kept="what was there", told=f"The ledger … {what}. Calls go on, but are not recorded. …",
+    )  # fmt: skip
 
 
 def test_a_folder_that_cannot_be_entered(shared_folder: Path) -> None:
@@ -315,7 +326,7 @@ say(ledger.spent().calls, begin(), ledger.warning())
 """
 
 
-def test_a_file_that_may_not_grow(path: Path) -> None:
+def test_a_file_that_may_not_grow(path: Path, publish: Any) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
@@ -328,6 +339,8 @@ def test_a_file_that_may_not_grow(path: Path) -> None:
     assert said[1].split()[0] == rows
     assert Ledger(path).spent().calls >= int(rows)
     assert is_sound(path)
+    publish("ledger", trouble="a file that may not grow (RLIMIT_FSIZE)", kept=f"{rows} of {rows} before it",
+            told=warning.replace(str(path), "…"))  # fmt: skip
 
 
 @pytest.fixture
@@ -342,7 +355,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk(small_disk: Path, relay: EmbeddedRelay, publish: Any) -> None:
     path = small_disk / "ledger.db"
     running = process(FILLING, path)
     said = running.communicate("\n", timeout=60)[0].splitlines()
@@ -354,6 +367,18 @@ def test_a_full_disk(small_disk: Path) -> None:
     )
     assert said[1].split()[0] == rows
     assert is_sound(path)
+    with (small_disk / "rest").open("wb", buffering=0) as rest, suppress(OSError):
+        while rest.write(b"x" * 512):
+            pass
+    with (
+        HolySheep(KEY, base_url=relay.base_url, ledger=Ledger(path)) as client,
+        pytest.warns(UserWarning, match="has no room on its disk") as told,
+    ):
+        answers = [client.ask("[simulate tokens=5]", model="gpt-4.1") for _ in range(2)]
+    assert [answer.state for answer in answers] == ["complete"] * 2
+    assert len(told) == 1
+    publish("ledger", trouble="a file system of 256 KiB that is full", kept=f"{rows} of {rows} before it",
+            told=warning.replace(str(path), "…"))  # fmt: skip
 
 
 def test_a_forked_child_has_a_ledger_of_its_own(path: Path) -> None:

@@ -27,6 +27,12 @@ POLICY = RetryPolicy()
 BUSY = status_error(503)("busy", status_code=503)
 
 
+def final() -> APIStatusError:
+    error = status_error(503)("not again", status_code=503)
+    error.final = True
+    return error
+
+
 def asked(seconds: float) -> APIStatusError:
     error = status_error(429)("slow down", status_code=429)
     error.retry_after = seconds
@@ -49,6 +55,7 @@ def test_statuses(status: int, *, temporary: bool) -> None:
         (APIConnectionError("unknown host", temporary=False), False),
         (APITimeoutError("late"), True),
         (InsufficientBalanceError("quota", status_code=429), False),
+        (final(), False),
         (ProtocolError("html"), False),
         (UpstreamError("frame"), False),
         (StreamTruncatedError("cut"), False),

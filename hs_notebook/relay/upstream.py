@@ -25,7 +25,14 @@ Headers = list[tuple[bytes, bytes]]
 
 STREAM = "text/event-stream"
 # What of a reply's headers reaches the client. The upstream's own limits are the relay's affair.
-_PASSED_ON = ("content-type", "retry-after", "retry-after-ms", "x-request-id", "openai-processing-ms")
+_PASSED_ON = (
+    "content-type",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+    "x-request-id",
+    "openai-processing-ms",
+)
 _LONGEST_PAGE = 64 * 1024  # bytes read of an error
 
 
@@ -52,11 +59,11 @@ class UpstreamReply:
                 async for data in self.chunks:
                     body += data
                     if len(body) > largest:
-                        raise _bad_gateway("The upstream's reply is too large.", "upstream_too_large")
+                        raise _of_no_use("The upstream's reply is too large.", "upstream_too_large")
         except TimeoutError:
             raise _late() from None
         except self.failures:
-            raise _bad_gateway("The upstream's reply broke off.", "upstream_broke_off") from None
+            raise _of_no_use("The upstream's reply broke off.", "upstream_broke_off") from None
         finally:
             await self.close()
         return bytes(body)
@@ -136,17 +143,13 @@ class Upstream:
             raise await self._refusal(response)
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             await response.aclose()
-            raise Unanswered(
-                502,
-                "The upstream's reply has an encoding that was not asked for.",
-                kind="server_error",
-                code="upstream_encoding",
-            )
+            said = "The upstream's reply has an encoding that was not asked for."
+            raise _of_no_use(said, "upstream_encoding", Unanswered)
         reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError))
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
             said = f"The upstream answered with {reply.kind or 'no content type'}."
-            raise Unanswered(502, said, kind="server_error", code="upstream_kind")
+            raise _of_no_use(said, "upstream_kind", Unanswered)
         return reply
 
     async def _refusal(self, response: httpx.Response) -> Refused:
@@ -155,11 +158,11 @@ class Upstream:
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.
             said = "The upstream refuses the relay's own key: tell who runs the relay."
-            return _bad_gateway(said, "upstream_auth")
+            return _of_no_use(said, "upstream_auth")
         if status < 400:
-            return _bad_gateway("The upstream redirects, which is never followed.", "upstream_redirect")
+            return _of_no_use("The upstream redirects, which is never followed.", "upstream_redirect")
         if status > 599:
-            return _bad_gateway(f"The upstream answered {status}, which is no status.", "upstream_status")
+            return _of_no_use(f"The upstream answered {status}, which is no status.", "upstream_status")
         headers = _passed_on(response)
         if not _kind(response).endswith("json"):
             # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
@@ -239,6 +242,11 @@ def _as_error(status: int, page: bytes) -> bytes:
     said = f"The upstream answered {status}: {visible_text(page) or 'no reason given'}"
     kind = "server_error" if status >= 500 else "invalid_request_error"
     return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
+
+
+def _of_no_use(message: str, code: str, refused: type[Refused] = Refused) -> Refused:
+    """Return the error for what comes again with another attempt, and may be billed again."""
+    return refused(502, message, kind="server_error", code=code, headers={"x-should-retry": "false"})
 
 
 def _late(body: _Body | None = None) -> Refused:

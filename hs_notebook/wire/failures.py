@@ -45,6 +45,7 @@ def status_failure(
         param=_param(parsed),
     )
     error.retry_after = retry_after(headers, parsed)
+    error.final = str(headers.get("x-should-retry", "")).strip().lower() == "false"  # as OpenAI's say it
     return error
 
 

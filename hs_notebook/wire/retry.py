@@ -49,7 +49,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_temporary(error: APIError) -> bool:
     """Tell whether the same request could succeed a moment later."""
-    if isinstance(error, InsufficientBalanceError):
+    if error.final or isinstance(error, InsufficientBalanceError):
         return False
     if isinstance(error, APIStatusError):
         return error.status_code in _TEMPORARY
