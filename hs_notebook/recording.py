@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -96,18 +97,41 @@ class Recorder:
             charge=charge,
             user=user,
         )
-        writing = asyncio.ensure_future(asyncio.to_thread(self.ledger.begin, opening))
+        row = _Row(self.ledger, opening)
         try:
-            row = await asyncio.shield(writing)
+            number = await asyncio.to_thread(row.write)
         except asyncio.CancelledError:
-            writing.add_done_callback(self._withdraw)
+            # On a thread, which a loop that is about to close waits for, as it does not for a task.
+            asyncio.get_running_loop().run_in_executor(None, row.withdraw)
             raise
-        return Entry(self, request, opening, row)
+        return Entry(self, request, opening, number)
 
-    def _withdraw(self, writing: asyncio.Future[int | None]) -> None:
-        """Settle a call that was given up while its row was being written: it was never sent."""
-        if not writing.cancelled() and writing.exception() is None:
-            asyncio.get_running_loop().run_in_executor(None, self.ledger.settle, writing.result(), _UNSENT)
+
+class _Row:
+    """A call that is being written down, and may be given up meanwhile: then it was never sent.
+
+    Who comes last settles it, its writer or who gives it up.
+    """
+
+    def __init__(self, ledger: Ledger, opening: Opening) -> None:
+        self._ledger = ledger
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._first = True
+
+    def write(self) -> int | None:
+        self._number = self._ledger.begin(self._opening)
+        self._settle_if_last()
+        return self._number
+
+    def withdraw(self) -> None:
+        self._settle_if_last()
+
+    def _settle_if_last(self) -> None:
+        with self._lock:
+            first, self._first = self._first, False
+        if not first:
+            self._ledger.settle(self._number, _UNSENT)
 
 
 class Entry:

@@ -41,12 +41,15 @@ from hs_notebook.wire.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hs_notebook.answers import Answer
+
 MODEL = "gpt-4.1"
 QUICK, SLOW = "[simulate tokens=40 speed=inf] {}", "[simulate tokens=4000 tps=80 ttft=1] {}"
 #: What a measure may be higher at the end of the run than at its beginning, as the fitted line says.
 BOUNDS = {"memory, MiB": 8.0, "own memory, MiB": 8.0, "files": 4, "threads": 4, "tasks": 4, "objects": 2000}
 LEAST = 14  # rounds: in nine each fault was tried
 WARM = 40  # rounds at most, and a third of a short run: caches fill, the session keeps its fifty answers
+WELL = ("blocking", "async", "cell", "background", "map", "recorded")  # though connections are cut
 SHARE = 0.4  # of a core, for client and relay together
 PATIENCE = 60.0
 
@@ -91,6 +94,7 @@ class Client:
         os.environ |= {"HOLYSHEEP_BASE_URL": url, "HOLYSHEEP_API_KEY": key}
         self.shell = Shell()
         self.shell.magics.ledger = os.fspath(folder / "client.db")
+        self.shell.magics.attempts = 5
         self.dice = random.Random(1)
 
     @property
@@ -99,7 +103,7 @@ class Client:
             "base_url": self.url,
             "ledger": self.ledger,
             "requests_per_minute": 100_000,
-            "retry": RetryPolicy(attempts=2, base=0.01, cap=0.05),
+            "retry": RetryPolicy(attempts=5, base=0.01, cap=0.05),
             "timeouts": Timeouts(idle=2.0, total=4.0),
         }
 
@@ -120,56 +124,69 @@ class Client:
         self.asked += times
         self.ended[name] = self.ended.get(name, 0) + times
 
+    def tried(self, what: str, ask: Callable[[], Answer]) -> None:
+        try:
+            state: str = ask().state
+        except HolySheepError as error:
+            state = type(error).__name__
+        self.ends(what, state)
+
     def blocking(self, number: int) -> None:
-        for stream in (True, False):
-            client = self.client if stream else self.direct
-            answer = client.ask(QUICK.format(number), model=MODEL, stream=stream)
-            self.ends("blocking", answer.state)
-        stream = self.client.chat.completions.create(
-            model=MODEL, messages=[{"role": "user", "content": SLOW.format(number)}], stream=True
-        )
-        next(iter(stream))
-        stream.close()
+        prompt = QUICK.format(number)
+        self.tried("blocking", lambda: self.client.ask(prompt, model=MODEL))
+        self.tried("blocking", lambda: self.direct.ask(prompt, model=MODEL, stream=False))
+        asked: list[dict[str, Any]] = [{"role": "user", "content": SLOW.format(number)}]
+        with suppress(HolySheepError):
+            stream = self.client.chat.completions.create(model=MODEL, messages=asked, stream=True)
+            next(iter(stream))
+            stream.close()
         self.ends("closed", "stopped")
 
     async def asynchronous(self, number: int) -> None:
         async with AsyncHolySheep(self.key, **self.settings) as client:
-            for answer in await asyncio.gather(
-                *(client.ask(QUICK.format(number), model=MODEL) for _ in range(3))
-            ):
-                self.ends("async", answer.state)
+            asked = [client.ask(QUICK.format(number), model=MODEL) for _ in range(3)]
+            for answer in await asyncio.gather(*asked, return_exceptions=True):
+                self.ends("async", getattr(answer, "state", type(answer).__name__))
             task = asyncio.create_task(client.ask(SLOW.format(number), model=MODEL))
             await asyncio.sleep(self.dice.random() / 4)
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, HolySheepError):
                 await task
             self.ends("cancelled", "stopped")
 
     def cell(self, code: str) -> Any:
-        """Run a cell that leaves nothing in the shell's own history."""
+        """Run a cell that leaves nothing in the shell's own history, and return `answer`."""
         from IPython.utils.capture import capture_output
 
+        ip: Any = self.shell.ip
         with capture_output():
-            return self.shell.ip.run_cell(code, store_history=False)
+            done = ip.run_cell(code, store_history=False)
+        if done.error_in_exec is not None:
+            raise done.error_in_exec
+        return self.shell.names["answer"]
 
     def cells(self, number: int) -> None:
         for options in ("-o answer", "--chat -o answer", "--chat -o answer"):
-            self.cell(f"%%holysheep {MODEL} {options}\n{QUICK.format(number)}")
-            self.ends("cell", self.shell.names["answer"].state)
+            code = f"%%holysheep {MODEL} {options}\n{QUICK.format(number)}"
+            self.tried("cell", lambda code=code: self.cell(code))  # type: ignore[misc]
         self.cell("%holysheep reset")
-        self.cell(f"%%holysheep {MODEL} --bg -o later\n{QUICK.format(number)}")
-        self.ends("background", self.shell.names["later"].wait(PATIENCE).state)
+        later = f"%%holysheep {MODEL} --bg -o answer\n{QUICK.format(number)}"
+        self.tried("background", lambda: self.cell(later).wait(PATIENCE))
 
     def interrupted(self, number: int) -> None:
         while True:
             timer = threading.Timer(0.3 + self.dice.random() / 4, signal.raise_signal, (signal.SIGINT,))
             timer.start()
-            done = self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW.format(number)}")
-            timer.cancel()
-            if isinstance(done.error_in_exec, KeyboardInterrupt):
-                break
-            self.ends("over before its interrupt", type(done.error_in_exec).__name__)
-        self.ends("interrupted", self.shell.names["answer"].state)
+            try:
+                self.tried(
+                    "over before its interrupt",
+                    lambda: self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW.format(number)}"),
+                )
+                timer.cancel()
+                timer.join()
+            except KeyboardInterrupt:
+                self.ends("interrupted", self.shell.names["answer"].state)
+                return
 
     def mapped(self, number: int) -> None:
         import hs_notebook
@@ -184,13 +201,14 @@ class Client:
             progress=False,
         )
         for answer in mapped:
-            self.ends("map", answer.state)
+            self.ends("map", getattr(answer, "state", "error"))
         keep.unlink()
 
     def replayed(self, number: int) -> None:
         """Record and give again; each file serves ten rounds."""
         replay = Replay(self.folder / f"answers-{number // 10}.jsonl")
-        with HolySheep(self.key, replay=replay, **self.settings) as client:
+        settings = self.settings | {"base_url": self.direct.base_url}  # else what is cut is not kept
+        with HolySheep(self.key, replay=replay, **settings) as client:
             first, again = (client.ask(QUICK.format(number), model=MODEL) for _ in range(2))
         assert first.text == again.text
         self.ends("recorded", first.state)
@@ -203,19 +221,15 @@ class Client:
         ).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {place.netloc}\r\nX-API-Key: {self.key}\r\n"
         more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        with socket.create_connection((place.hostname, place.port), PATIENCE) as opened:
+        with suppress(OSError), socket.create_connection((place.hostname, place.port), PATIENCE) as opened:
             opened.sendall((head + more).encode() + body)
             opened.recv(100)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     def fault(self, name: str, *, stream: bool, number: int) -> None:
-        try:
-            state = self.direct.ask(
-                f"[simulate tokens=40 speed=inf fault={name}] {number}", model=MODEL, stream=stream
-            ).state
-        except HolySheepError as error:
-            state = type(error).__name__
-        self.ends(f"{name}{'' if stream else ', whole'}", state)
+        asked = f"[simulate tokens=40 speed=inf fault={name}] {number}"
+        what = name if stream else f"{name}, whole"
+        self.tried(what, lambda: self.direct.ask(asked, model=MODEL, stream=stream))
 
 
 def client_process(folder: str, *words: str) -> None:
@@ -363,18 +377,24 @@ def wrong(lines: Sequence[Line], counts: dict[str, Any]) -> list[str]:
         ),
         *(f"{who} has pending calls" for who in ("client", "relay") if counts[who].get("pending")),
         *([] if 0 <= total(counts["relay"]) - counts["requests"] <= gone(counts) else ["the relay's calls"]),
+        *(f"hardly complete: {what}" for what in WELL if share(ended, what, "complete") < 0.9),
         *(["no connection was cut"] if not counts["cuts"] else []),
     ]
+
+
+def share(ended: dict[str, int], what: str, state: str) -> float:
+    every = sum(number for name, number in ended.items() if name.startswith(f"{what}: "))
+    return ended.get(f"{what}: {state}", 0) / every if every else 0.0
 
 
 def gone(counts: dict[str, Any]) -> int:
     """How many clients may have been gone before the relay had asked its upstream."""
     left = ("closed: stopped", "cancelled: stopped", "interrupted: stopped")
-    return counts["cuts"] + counts["rounds"] + sum(counts["ended"].get(name, 0) for name in left)
+    return int(counts["cuts"] + counts["rounds"]) + sum(int(counts["ended"].get(name, 0)) for name in left)
 
 
 def total(counted: dict[str, int]) -> int:
-    return sum(counted.values())
+    return sum(map(int, counted.values()))
 
 
 def states(ledger: Path) -> dict[str, int]:
@@ -390,7 +410,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def main() -> None:
-    parts = {"client": client_process, "relay": relay_process}
+    parts: dict[str, Callable[..., None]] = {"client": client_process, "relay": relay_process}
     if part := parts.get(sys.argv[1]):
         part(*sys.argv[2:])
         return

@@ -164,6 +164,23 @@ def test_one_cancelled_before_it_was_sent_costs_nothing(relay: EmbeddedRelay, tm
     assert (row["state"], row["cost_usd"], row["gen_ai_usage_output_tokens"]) == ("stopped", "0", 0)
 
 
+def test_one_cancelled_on_a_loop_that_ends_leaves_nothing_pending(
+    relay: EmbeddedRelay, ledger: Ledger
+) -> None:
+    """Also where its row is being written in that very moment."""
+
+    async def ask(patience: float) -> None:
+        async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=ledger) as client:
+            asking = asyncio.ensure_future(client.ask("[simulate ttft=60000]", model=MODEL))
+            await asyncio.sleep(patience)
+            asking.cancel()
+            await asyncio.wait([asking])
+
+    for number in range(30):
+        asyncio.run(ask(number % 10 / 1000))
+    assert {row["state"] for row in rows(ledger)} == {"stopped"}
+
+
 def test_one_cancelled_in_one_piece_is_of_unknown_cost(relay: EmbeddedRelay, ledger: Ledger) -> None:
     async def cancel(*, whole: bool) -> None:
         async with AsyncHolySheep(KEY, base_url=relay.base_url, ledger=ledger) as client:
