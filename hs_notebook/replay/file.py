@@ -30,15 +30,18 @@ class AnswerFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = full_path(os.fspath(path))
         self.used = 0
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):  # else a child may wait for a thread that it does not have
-            os.register_at_fork(
-                before=self._lock.acquire,
-                after_in_parent=self._lock.release,
-                after_in_child=self._lock.release,
-            )
+        self._process, self._own_lock = os.getpid(), threading.Lock()
         self._prepared = False
         self._forget()
+
+    @property
+    def _lock(self) -> threading.Lock:
+        # A forked child would wait for a thread that it does not have; what that was doing may be half done.
+        # No hook at the fork: those stay for good, and each file would leave some behind.
+        if self._process != os.getpid():
+            self._process, self._own_lock = os.getpid(), threading.Lock()
+            self._forget()
+        return self._own_lock
 
     def _forget(self) -> None:
         self._answers: dict[str, KeptAnswer] = {}
