@@ -33,7 +33,7 @@ def fences(markdown: str) -> list[Fence]:
 
 def _inside(lines: Iterator[str], indent: str, mark: str) -> Iterator[str]:
     # As in CommonMark, a fence that is set in further is text: a docstring may show one.
-    closing = re.compile(rf"[ \t]{{0,{len(indent) + 3}}}{re.escape(mark)}{re.escape(mark[0])}*[ \t]*[\r\n]*$")
+    closing = re.compile(rf"[ \t]{{0,{len(indent) + 3}}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*[\r\n]*$")
     for line in lines:
         if closing.match(line):
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dialects import cut, document, rendered_by_the_page
+from hostile.large import LARGE
 
 from hs_notebook.display.markdown import to_html
 
@@ -59,6 +60,25 @@ def test_two_readers_read_alike(seed: int | None, publish: Callable[..., None]) 
     for kind, compared in COMPARED.items():
         row = {"compared": compared, "seed": kind_of_seed, "documents": f"{DOCUMENTS:,}"}
         publish("dialects", **row, differences=found.count(kind))
+
+
+def test_what_is_too_much_is_too_much_for_both(publish: Callable[..., None]) -> None:
+    """Both count alike: formulas, headings, empty cells, depth."""
+    texts = {name: large.text(8_000) for name, large in LARGE.items()}
+    pages = rendered_by_the_page([[text] for text in texts.values()])
+    found = [
+        name
+        for name, page in zip(texts, pages, strict=True)
+        if page["html"] != to_html(texts[name], colour=False)
+    ]
+    assert found == []
+    publish(
+        "dialects",
+        compared="the same, of huge answers",
+        seed="none",
+        documents=len(texts),
+        differences=len(found),
+    )
 
 
 def test_a_difference_would_be_found() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,12 @@ def test_found(markdown: str, found: list[Fence] | None) -> None:
     if found is None:
         found = [Fence(markdown.removeprefix("```python\n").removesuffix("```"), "python")]
     assert fences(markdown) == found
+
+
+def test_a_megabyte_of_backticks_is_no_matter() -> None:
+    start = time.process_time()
+    assert unfenced("`" * 1_000_000) == ""
+    assert time.process_time() - start < 0.5
 
 
 @given(st.text(alphabet="`~ab \n", max_size=60))

@@ -199,6 +199,33 @@ def test_tex_that_could_act_is_code(name: str, template: str) -> None:
     assert f"\\{name}" in Reader(html).text
 
 
+@pytest.mark.parametrize(
+    ("opening", "closing"), [("\\frac{1}{", "}"), ("\\left(", "\\right)"), ("\\begin{array}", "\\end{array}")]
+)
+def test_tex_is_typeset_to_a_depth(opening: str, closing: str) -> None:
+    """Four hundred fractions within one another end the process of JupyterLab's page."""
+
+    def typeset(depth: int, hidden: str = "") -> bool:
+        return "mathjax_process" in to_html(f"${(opening + hidden) * depth}x{closing * depth}$")
+
+    assert typeset(15)
+    assert not typeset(17)
+    assert not typeset(17, "\\}")
+    assert not typeset(1, f"%{closing}")
+    assert not typeset(1, f"\\verb|{closing}|")
+
+
+def test_so_much_of_an_answer_is_typeset() -> None:
+    html = to_html("$x$ " * 1_000)
+    assert html.count("mathjax_process") == 30_000 // 51
+    assert html.count("<code>$x$</code>") == 1_000 - 30_000 // 51
+
+
+def test_so_many_headings_are_headings() -> None:
+    tags = Reader(to_html("# a\n" * 310)).tags
+    assert (tags.count("h1"), tags.count("p")) == (300, 10)
+
+
 def test_tex_of_the_longest_length_is_typeset() -> None:
     assert "mathjax_process" in to_html(f"${'x' * LONGEST_TEX}$")
     assert "mathjax_process" not in to_html(f"${'x' * (LONGEST_TEX + 1)}$")

@@ -200,22 +200,22 @@ def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, en
 
 
 def _math(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
-    from .mathematics import refused, tex_of
+    from .mathematics import tex_of
 
     token = tokens[index]
-    tex = tex_of(token.content, token.markup)
-    if refused(tex):
+    if not token.meta["typeset"]:
         return f"<code>{escape(token.content)}</code>"
+    tex = tex_of(token.content, token.markup)
     if token.markup in ("$", r"\("):
         return f'<span class="hs-math mathjax_process tex2jax_process">\\({escape(tex)}\\)</span>'
     return f'<span class="hs-math hs-math-display mathjax_process tex2jax_process">\\[{escape(tex)}\\]</span>'
 
 
 def _math_block(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
-    from .mathematics import refused, tex_of
+    from .mathematics import tex_of
 
     token = tokens[index]
-    tex = tex_of(token.content, token.markup)
-    if refused(tex):
+    if not token.meta["typeset"]:
         return f"<pre><code>{escape(token.content)}</code></pre>\n"
+    tex = tex_of(token.content, token.markup)
     return f'<div class="hs-math mathjax_process tex2jax_process">\\[{escape(tex)}\\]</div>\n'

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_core import StateCore
     from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
 
 LONGEST_TEX = 5000
 """Longer formulas (in code points) are shown as code: a typesetter may take minutes over them."""
+
+_DEEPEST = 16  # fractions 400 deep end the process of JupyterLab's page
+_MOST = 30_000  # what is typeset of one answer: each formula costs its length and
+_EACH = 50
 
 # Commands that load, link, define, style or attach behaviour. Whatever begins with "html" is refused too.
 DENIED = frozenset(
@@ -23,7 +31,7 @@ DENIED = frozenset(
     href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle
     def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment
     DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode
-    input include openin openout read write immediate special loop
+    verb input include openin openout read write immediate special loop
     """.split()  # noqa: SIM905 - words are easier to read and to keep in order than a list of strings
 )
 _CLOSERS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
@@ -36,15 +44,24 @@ def _token() -> re.Pattern[str]:
 
 @cache
 def _command() -> re.Pattern[str]:
-    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])")
+    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])|[{}%]")
+
+
+_DEEPER = {"{": 1, r"\left": 1, r"\begin": 1, "}": -1, r"\right": -1, r"\end": -1}
 
 
 def refused(tex: str) -> bool:
     """Whether ``tex`` is shown as code rather than typeset."""
     if len(tex) > LONGEST_TEX:
         return True
-    names = (found[1] for found in _command().finditer(tex) if found[1])
-    return any(name in DENIED or name.startswith("html") for name in names)
+    depth = 0
+    for found in _command().finditer(tex):
+        name = found[1] or ""
+        depth = max(0, depth + _DEEPER.get(found[0], 0))
+        # A comment could hide from this count what closes a group.
+        if name in DENIED or name.startswith("html") or depth > _DEEPEST or found[0] == "%":
+            return True
+    return False
 
 
 def tex_of(source: str, markup: str) -> str:
@@ -57,6 +74,23 @@ def use_mathematics(md: MarkdownIt) -> None:
     interrupts = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     md.inline.ruler.before("escape", "hs_math", _inline)
     md.block.ruler.before("fence", "hs_math_block", _block, interrupts)  # type: ignore[arg-type]
+    md.core.ruler.push("hs_typeset", _choose)
+
+
+def _choose(state: StateCore) -> None:
+    """Say of each formula whether it is typeset: it does no harm, and there are not too many before it."""
+    for block in state.tokens:
+        for token in (block, *(block.children or ())):
+            if token.type in ("hs_math", "hs_math_block"):
+                token.meta = {"typeset": _may_be_typeset(token, state.env)}
+
+
+def _may_be_typeset(token: Token, env: MutableMapping[str, Any]) -> bool:
+    tex = tex_of(token.content, token.markup)
+    if refused(tex):
+        return False
+    env["hs_tex"] = env.get("hs_tex", 0) + len(tex) + _EACH
+    return bool(env["hs_tex"] <= _MOST)
 
 
 def _inline(state: StateInline, silent: bool) -> bool:

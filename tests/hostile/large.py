@@ -64,7 +64,13 @@ LARGE = {
     "growth by new commands": Large(TEX, "$\\newcommand{\\a}{\\b\\b}\\a$ "),
     "a tower of powers": Large(TEX, "x^{", head="$", tail="$"),
     "fractions in fractions": Large(TEX, "$" + "\\frac{1}{" * 400 + "x" + "}" * 400 + "$ "),
+    "fractions as deep as may be": Large(TEX, "$" + "\\frac{1}{" * 15 + "x" + "}" * 15 + "$ "),
+    "matrices as deep as may be": Large(
+        TEX, "$" + "\\begin{matrix}a&b\\\\" * 15 + "\\end{matrix}" * 15 + "$ "
+    ),
+    "roots and powers as deep as may be": Large(TEX, "$" + "\\sqrt{x^{" * 7 + "2" + "}}" * 7 + "$ "),
     "brackets that grow": Large(TEX, "$" + "\\left(" * 300 + "x" + "\\right)" * 300 + "$ "),
+    "accents on accents": Large(TEX, "$" + "\\overline{\\hat{" * 7 + "x" + "}}" * 7 + "$ "),
     "great spaces": Large(
         TEX, "$\\rule{99999em}{99999em} \\kern99999em \\hspace{99999em} \\raise99999em{x}$ "
     ),

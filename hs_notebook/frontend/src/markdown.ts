@@ -46,6 +46,8 @@ export type References = NonNullable<MarkdownEnv["references"]>;
 export interface Env extends MarkdownEnv {
   emptyCells?: number;
   headings?: number;
+  /** What the formulas cost that were typeset. */
+  tex?: number;
 }
 
 /** The whole of `source` as HTML, in one go. */

@@ -2,11 +2,17 @@
  * The parser's rules for mathematics: `$…$`, `\(…\)`, `$$…$$` and `\[…\]`; the same as in the final picture.
  * The search for a closer ends at the next delimiter of its kind, so that the total work stays linear in the text.
  */
-import type { MarkdownIt, RendererRule, StateBlock, StateInline } from "markdown-it";
+import type { MarkdownIt, RendererRule, StateBlock, StateCore, StateInline, Token } from "markdown-it";
+import type { Env } from "./markdown";
 import { escape } from "./visible";
 
 /** Longer formulas (in code points) are shown as code: a typesetter may take minutes over them. */
 const LONGEST_TEX = 5000;
+
+const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
+const MOST = 30_000; // what is typeset of one answer: each formula costs its length and
+const EACH = 50;
+const DEEPER: Record<string, number> = { "{": 1, "\\left": 1, "\\begin": 1, "}": -1, "\\right": -1, "\\end": -1 };
 
 /** Commands that load, link, define, style or attach behaviour; so does whatever begins with "html". */
 const DENIED = new Set(
@@ -14,7 +20,7 @@ const DENIED = new Set(
     "href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle " +
     "def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment " +
     "DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode " +
-    "input include openin openout read write immediate special loop"
+    "verb input include openin openout read write immediate special loop"
   ).split(" "),
 );
 const CLOSERS: Record<string, string> = { $: "$", $$: "$$", "\\(": "\\)", "\\[": "\\]" };
@@ -23,14 +29,34 @@ const CLOSERS: Record<string, string> = { $: "$", $$: "$$", "\\(": "\\)", "\\[":
 export function useMathematics(md: MarkdownIt): void {
   md.inline.ruler.before("escape", "hs_math", inline);
   md.block.ruler.before("fence", "hs_math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
+  md.core.ruler.push("hs_typeset", choose);
   md.renderer.rules["hs_math"] = renderInline;
   md.renderer.rules["hs_math_block"] = renderBlock;
 }
 
+/** Says of each formula whether it is typeset: it does no harm, and there are not too many before it. */
+function choose(state: StateCore): void {
+  for (const block of state.tokens) {
+    for (const token of [block, ...(block.children ?? [])]) {
+      if (token.type === "hs_math" || token.type === "hs_math_block") token.meta = { typeset: mayBeTypeset(token, state.env) };
+    }
+  }
+}
+
+function mayBeTypeset({ content, markup }: Token, env: Env): boolean {
+  const tex = texOf(content, markup);
+  if (refused(tex)) return false;
+  env.tex = (env.tex ?? 0) + [...tex].length + EACH;
+  return env.tex <= MOST;
+}
+
 function refused(tex: string): boolean {
   if (tex.length > LONGEST_TEX && [...tex].length > LONGEST_TEX) return true;
-  for (const [, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])/g)) {
+  let depth = 0;
+  for (const [piece, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[{}%]/g)) {
     if (name && (DENIED.has(name) || name.startsWith("html"))) return true;
+    depth = Math.max(0, depth + (DEEPER[piece] ?? 0));
+    if (depth > DEEPEST || piece === "%") return true; // a comment could hide from this count what closes a group
   }
   return false;
 }
@@ -40,18 +66,18 @@ function texOf(source: string, markup: string): string {
 }
 
 const renderInline: RendererRule = (tokens, index) => {
-  const { content, markup } = tokens[index]!;
+  const { content, markup, meta } = tokens[index]!;
   const tex = texOf(content, markup);
-  if (refused(tex)) return `<code>${escape(content)}</code>`;
+  if (!meta?.["typeset"]) return `<code>${escape(content)}</code>`;
   return markup === "$" || markup === "\\("
     ? `<span class="hs-math mathjax_process tex2jax_process">\\(${escape(tex)}\\)</span>`
     : `<span class="hs-math hs-math-display mathjax_process tex2jax_process">\\[${escape(tex)}\\]</span>`;
 };
 
 const renderBlock: RendererRule = (tokens, index) => {
-  const { content, markup } = tokens[index]!;
+  const { content, markup, meta } = tokens[index]!;
   const tex = texOf(content, markup);
-  if (refused(tex)) return `<pre><code>${escape(content)}</code></pre>\n`;
+  if (!meta?.["typeset"]) return `<pre><code>${escape(content)}</code></pre>\n`;
   return `<div class="hs-math mathjax_process tex2jax_process">\\[${escape(tex)}\\]</div>\n`;
 };
 

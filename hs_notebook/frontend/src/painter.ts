@@ -26,6 +26,7 @@ export class Painter {
   #measure: ReturnType<typeof setTimeout> | undefined;
   #whole = "";
   #drawn = "";
+  #tailed = 0; // characters drawn when the tail was painted
 
   constructor(body: HTMLElement, md = createMarkdown()) {
     this.#md = md;
@@ -65,6 +66,7 @@ export class Painter {
     this.#fold = new Fold();
     this.#waiting = this.#whole = this.#drawn = "";
     this.#painted = this.#final = false;
+    this.#tailed = 0;
     this.#restUntil = 0;
   }
 
@@ -73,10 +75,12 @@ export class Painter {
     const behind = this.#waiting.length > BEHIND;
     if (start < this.#restUntil && !behind) return this.#frame.request();
     while (this.#waiting && performance.now() - start < BUDGET) this.#take();
+    this.#page.note(this.#fold.line);
     if (this.#waiting) return this.#frame.request();
     if (this.#final || (this.#finished && this.#finish())) return;
     this.#painted ||= this.#whole !== "";
-    this.#page.setTail(this.#splitter.tail());
+    if (this.#finished || this.#tailed !== this.#drawn.length) this.#page.setTail(this.#splitter.tail());
+    this.#tailed = this.#drawn.length;
     this.#rest(start);
   }
 
@@ -109,7 +113,6 @@ export class Painter {
   #draw(text: string): void {
     const drawn = this.#fold.take(text);
     this.#drawn += drawn;
-    this.#splitter.push(drawn);
-    this.#page.note(this.#fold.line);
+    if (drawn) this.#splitter.push(drawn);
   }
 }

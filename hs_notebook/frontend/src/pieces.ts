@@ -18,6 +18,7 @@ export class Pieces {
   readonly #references: References = {};
   #emptyCells = 0;
   #headings = 0;
+  #tex = 0;
 
   constructor(md: MarkdownIt) {
     this.#md = md;
@@ -40,10 +41,11 @@ export class Pieces {
 
   /** Tokens of text that is settled: the definitions in it hold from now on. */
   settled(source: string, emptyCells = this.#emptyCells): Token[] {
-    const env: Env = { references: this.#references, emptyCells, headings: this.#headings };
+    const env: Env = { references: this.#references, emptyCells, headings: this.#headings, tex: this.#tex };
     const tokens = this.#md.parse(source, env);
     this.#emptyCells += (env.emptyCells ?? 0) - emptyCells;
     this.#headings = env.headings ?? 0;
+    this.#tex = env.tex ?? 0;
     return tokens;
   }
 
@@ -53,6 +55,7 @@ export class Pieces {
       references: Object.create(this.#references) as References,
       emptyCells,
       headings: this.#headings,
+      tex: this.#tex,
     });
   }
 
