@@ -110,8 +110,8 @@ class Client:
     def round(self, number: int) -> dict[str, Any]:
         self.blocking(number)
         asyncio.run(self.asynchronous(number))
-        self.cells(number)
-        self.interrupted(number)
+        self.cells()
+        self.interrupted()
         self.mapped(number)
         self.replayed(number)
         self.unread(number)
@@ -155,7 +155,11 @@ class Client:
             self.ends("cancelled", "stopped")
 
     def cell(self, code: str) -> Any:
-        """Run a cell that leaves nothing in the shell's own history, and return `answer`."""
+        """Run a cell and return `answer`.
+
+        It leaves nothing in the shell's own history, and each round has the same cells: IPython keeps the
+        text of each other one, for tracebacks.
+        """
         from IPython.utils.capture import capture_output
 
         ip: Any = self.shell.ip
@@ -165,22 +169,22 @@ class Client:
             raise done.error_in_exec
         return self.shell.names["answer"]
 
-    def cells(self, number: int) -> None:
+    def cells(self) -> None:
         for options in ("-o answer", "--chat -o answer", "--chat -o answer"):
-            code = f"%%holysheep {MODEL} {options}\n{QUICK.format(number)}"
+            code = f"%%holysheep {MODEL} {options}\n{QUICK}"
             self.tried("cell", lambda code=code: self.cell(code))  # type: ignore[misc]
         self.cell("%holysheep reset")
-        later = f"%%holysheep {MODEL} --bg -o answer\n{QUICK.format(number)}"
+        later = f"%%holysheep {MODEL} --bg -o answer\n{QUICK}"
         self.tried("background", lambda: self.cell(later).wait(PATIENCE))
 
-    def interrupted(self, number: int) -> None:
+    def interrupted(self) -> None:
         while True:
             timer = threading.Timer(0.3 + self.dice.random() / 4, signal.raise_signal, (signal.SIGINT,))
             timer.start()
             try:
                 self.tried(
                     "over before its interrupt",
-                    lambda: self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW.format(number)}"),
+                    lambda: self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW}"),
                 )
                 timer.cancel()
                 timer.join()
