@@ -14,8 +14,14 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 ATHERIS_VERSION := 3.0.0
 LOCK := requirements.lock
+PEERS_LOCK := benchmarks/peers.lock
 FRONTEND := hs_notebook/frontend
 FRONTEND_SOURCES := $(wildcard hatch_build.py $(FRONTEND)/*.* $(FRONTEND)/src/* $(FRONTEND)/src/*/* hs_notebook/display/*.css)
+
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --all-extras
+BUILD_NEEDS := $(BIN)/python -c 'import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")'
 
 # Node comes with the lock, so the environment's programs go first.
 export UV_PYTHON_DOWNLOADS := never
@@ -54,16 +60,15 @@ reliability: .venv/installed .venv/browser .venv/redis .kernels/installed $(FRON
 fuzz: .venv/fuzzer ## Fuzz one target of tests/fuzzing, guided by coverage: TARGET=assembler SECONDS=600
 	$(BIN)/python tests/fuzzing/run.py $(TARGET) $(SECONDS)
 
-bench: .venv/installed ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
-	for name in $(BENCH); do $(BIN)/python benchmarks/$$name.py $(ARGS) || exit 1; done
+bench: .peers/installed .venv/browser ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
+	for name in $(BENCH); do .peers/bin/python benchmarks/$$name.py $(ARGS) || exit 1; done
 
 lock: $(UV) ## Pin what pyproject.toml allows; ARGS="--upgrade" takes the newest
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables", sep="\n")' | \
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--all-extras --group dev --group peers pyproject.toml - --output-file $(LOCK) $(ARGS)
+	$(BUILD_NEEDS) | $(COMPILE) --group dev pyproject.toml - --output-file $(LOCK) $(ARGS)
+	$(BUILD_NEEDS) | $(COMPILE) --group dev --group peers pyproject.toml - --output-file $(PEERS_LOCK) $(ARGS)
 
 clean: ## Remove all that was installed or built
-	rm -rf .venv .kernels dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(FRONTEND)/node_modules hs_notebook/static
+	rm -rf .venv .kernels .peers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(FRONTEND)/node_modules hs_notebook/static
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -91,6 +96,13 @@ $(UV): | $(BIN)/python
 # Not in the lock: it has wheels for Linux and few versions of Python.
 .venv/fuzzer: .venv/installed
 	$(UV) pip install --quiet "atheris==$(ATHERIS_VERSION)"
+	@touch $@
+
+# Half a gigabyte that nothing but the benchmarks needs.
+.peers/installed: $(PEERS_LOCK) .venv/installed
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python .peers
+	$(UV) pip sync --quiet --require-hashes --python .peers/bin/python $(PEERS_LOCK)
+	$(UV) pip install --quiet --no-deps --no-build-isolation --python .peers/bin/python --editable .
 	@touch $@
 
 .kernels/installed: tests/kernels.py .venv/installed
