@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from shell import Shell
 
     from hs_notebook.relay import EmbeddedRelay
+
+
+def pytest_configure() -> None:
+    """Hear interrupts: a shell starts what is in the background deaf to them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
