@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 # Tests wait more than they compute: more processes than cores.
 WORKERS ?= 3
-BENCH ?= client relay
+BENCH ?=
 TARGET ?= decoder
 SECONDS ?= 60
 
@@ -60,8 +60,8 @@ reliability: .venv/installed .venv/browser .venv/redis .kernels/installed $(FRON
 fuzz: .venv/fuzzer ## Fuzz one target of tests/fuzzing, guided by coverage: TARGET=assembler SECONDS=600
 	$(BIN)/python tests/fuzzing/run.py $(TARGET) $(SECONDS)
 
-bench: .peers/installed .venv/browser ## Measure against the transport and the peers; BENCH=relay ARGS=--check for one
-	for name in $(BENCH); do .peers/bin/python benchmarks/$$name.py $(ARGS) || exit 1; done
+bench: .peers/installed .venv/browser ## Measure beside the transport and the peers; writes docs/performance.md; BENCH=relay ARGS=--check for one
+	.peers/bin/python benchmarks $(BENCH) $(ARGS)
 
 lock: $(UV) ## Pin what pyproject.toml allows; ARGS="--upgrade" takes the newest
 	$(BUILD_NEEDS) | $(COMPILE) --group dev pyproject.toml - --output-file $(LOCK) $(ARGS)
