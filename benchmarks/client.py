@@ -23,30 +23,17 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from upstream import END, HEAD, frame, http_chunk
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-FRAME = (
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4.1",'
-    b'"system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,'
-    b'"finish_reason":null}]}\n\n'
-)
-LAST = FRAME.replace(b'"delta":{"content":" word"}', b'"delta":{}').replace(
-    b'"finish_reason":null', b'"finish_reason":"stop"'
-)
-HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n"
-    b"cache-control: no-cache\r\n\r\n"
-)
+FRAME = frame(" word")
 SMALL = 2_000
 MESSAGES = [{"role": "user", "content": "count"}]
 
 
 # --- the server --------------------------------------------------------------------------------
-
-
-def http_chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def serve() -> None:
@@ -66,7 +53,7 @@ def answer(connection: socket.socket) -> None:
             connection.sendall(HEAD)
             for _ in range(frames // 500):
                 connection.sendall(block)
-            connection.sendall(http_chunk(LAST) + http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+            connection.sendall(END)
 
 
 def read_request(connection: socket.socket) -> bytes:
@@ -303,9 +290,9 @@ def main() -> int:
         server.terminate()
         server.wait()
     print(table(figures))
-    faults = missed(figures) if options.check else []
-    print("\n".join(faults))
-    return bool(faults)
+    faults = missed(figures)
+    print("", *faults, sep="\n")
+    return bool(options.check and faults)
 
 
 if __name__ == "__main__":

@@ -15,66 +15,19 @@ import argparse
 import asyncio
 import json
 import os
-import re
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import upstream
 
 BETWEEN = ("direct", "bare", "relay", "relay, resumable")
 GOALS = {"p50_ms": 1.0, "p99_ms": 10.0, "cpu": 2.0, "memory_kb": 200.0}
-STAMP = re.compile(rb"stamp:(\d+);")
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 KEY_FILE = "keys.jsonl"
-
-
-# --- the upstream ------------------------------------------------------------------------------
-
-
-def frame(content: str, finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": {"content": content}, "logprobs": None, "finish_reason": finish}
-    common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_700_000_000}
-    text = json.dumps(common | {"model": "gpt-4.1", "system_fingerprint": "simulated", "choices": [choice]})
-    return f"data: {text}\n\n".encode()
-
-
-def http_chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send `max_tokens` frames, `temperature` a second (0: all at once), each with the time it left."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
-    )
-    asked = json.loads(await reader.readexactly(length))
-    count, pace = int(asked["max_tokens"]), float(asked["temperature"])
-    writer.write(HEAD)
-    started = time.monotonic()
-    for index in range(count):
-        if pace and (wait := started + index / pace - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
-        writer.write(http_chunk(frame(f"stamp:{time.monotonic_ns()};")))
-        if index % 64 == 0:
-            await writer.drain()
-    writer.write(http_chunk(frame("", "stop")) + http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-    await writer.drain()
-    writer.close()
-
-
-async def upstream() -> None:
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
 
 
 # --- what stands between -----------------------------------------------------------------------
@@ -137,22 +90,14 @@ class Reading:
     async def read(self, port: int, tokens: int, pace: float, headers: str, delay: float) -> None:
         await asyncio.sleep(delay)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-        body = json.dumps(
-            {
-                "model": "gpt-4.1",
-                "messages": [{"role": "user", "content": "count"}],
-                "stream": True,
-                "max_tokens": tokens,
-                "temperature": pace,
-            }
-        ).encode()
+        body = json.dumps(upstream.question(tokens, pace)).encode()
         line = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
         writer.write(f"{line}{headers}content-length: {len(body)}\r\n\r\n".encode() + body)
         rest = b""
         while data := await reader.read(65536):
             now, seen = time.monotonic_ns(), rest + data
             # A stamp that a chunk's boundary cuts in two is left out.
-            self.waits += [(now - int(stamp)) / 1e6 for stamp in STAMP.findall(seen)]
+            self.waits += [(now - int(stamp)) / 1e6 for stamp in upstream.STAMP.findall(seen)]
             rest = seen[seen.rfind(b";") + 1 :][-256:]
             if b"[DONE]" in seen:
                 self.whole += 1
@@ -171,24 +116,6 @@ async def client(port: int, streams: int, tokens: int, pace: float, headers: str
 
 
 # --- measuring ---------------------------------------------------------------------------------
-
-
-@contextmanager
-def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A process of this script, and its port."""
-    command = [sys.executable, __file__, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        port = int(process.stdout.readline())
-        for _ in range(200):
-            with socket.socket() as probe:
-                if not probe.connect_ex(("127.0.0.1", port)):
-                    break
-            time.sleep(0.05)
-        yield process, port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -244,7 +171,7 @@ class Bench:
         }
 
     def standing(self, kind: str) -> Any:
-        return started("--between", kind, "--url", self.url, "--folder", str(self.folder))
+        return upstream.started(__file__, "--between", kind, "--url", self.url, "--folder", str(self.folder))
 
     def reader(self, kind: str, port: int, streams: int, tokens: int, pace: float) -> subprocess.Popen[str]:
         headers = self.headers + ("x-stream-resume: 1\r\n" if "resumable" in kind else "")
@@ -290,7 +217,7 @@ def table(figures: dict[str, dict[str, float]]) -> str:
     for kind, f in figures.items():
         if kind != "direct":
             cpu = f"{f['cpu_us']:.0f} | {f['cpu']:.2f} | {f['burst_us']:.0f} | {f['burst']:.2f}"
-            rows.append(f"| {kind} | +{f['p50']:.2f} | +{f['p99']:.2f} | {cpu} |")
+            rows.append(f"| {kind} | {f['p50']:+.2f} | {f['p99']:+.2f} | {cpu} |")
     return "\n".join(rows)
 
 
@@ -299,13 +226,13 @@ def missed(figures: dict[str, dict[str, float]], held: dict[str, dict[str, float
     mine = figures["relay"]
     found = {"p50_ms": mine["p50"], "p99_ms": mine["p99"], "cpu": max(mine["cpu"], mine["burst"])}
     faults = [
-        f"{name}: {value:.2f}, goal {GOALS[name]}" for name, value in found.items() if value > GOALS[name]
+        f"- {name}: {value:.2f}, goal {GOALS[name]}" for name, value in found.items() if value > GOALS[name]
     ]
     for kind, figure in held.items():
         if figure["broken"]:
-            faults.append(f"{kind}: {figure['broken']:.0f} streams broke")
+            faults.append(f"- {kind}: {figure['broken']:.0f} streams broke")
         if figure["late_kb"] > GOALS["memory_kb"]:
-            faults.append(f"{kind}: {figure['late_kb']:.0f} kB a stream, goal {GOALS['memory_kb']:.0f}")
+            faults.append(f"- {kind}: {figure['late_kb']:.0f} kB a stream, goal {GOALS['memory_kb']:.0f}")
     return faults
 
 
@@ -320,15 +247,12 @@ def arguments() -> argparse.Namespace:
     for hidden in ("--between", "--url"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--upstream", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--client", nargs=5, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> int:
     options = arguments()
-    if options.upstream:
-        asyncio.run(upstream())
     if options.between:
         between(options.between, options.url, options.folder)
         return 0
@@ -336,7 +260,7 @@ def main() -> int:
         port, streams, tokens, pace, headers = options.client
         asyncio.run(client(int(port), int(streams), int(tokens), float(pace), headers))
         return 0
-    with tempfile.TemporaryDirectory() as folder, started("--upstream") as (_, port):
+    with tempfile.TemporaryDirectory() as folder, upstream.started(upstream.__file__) as (_, port):
         bench = Bench(port, Path(folder))
         figures = compare(bench, options.streams, options.seconds, options.rounds)
         print(f"{options.streams} streams of 50 tokens/s:", table(figures), sep="\n\n")
@@ -347,9 +271,9 @@ def main() -> int:
             print(
                 f"\n{options.hold} streams for {options.hold_seconds} s, {kind}:", words.format(**held[kind])
             )
-    faults = missed(figures, held) if options.check else []
-    print("\n".join(faults))
-    return bool(faults)
+    faults = missed(figures, held)
+    print("", *faults, sep="\n")
+    return bool(options.check and faults)
 
 
 if __name__ == "__main__":
