@@ -1,4 +1,4 @@
-"""How streams side by side rest: each until the same moment, one alone never."""
+"""How many streams side by side rest: each until the same moment, up to ten never."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def pace(streams: int) -> Pace:
     return made
 
 
-def test_a_stream_alone_is_read_at_once() -> None:
-    assert [pace(streams).rest(12.3456) for streams in (0, 1)] == [0.0, 0.0]
+def test_up_to_ten_streams_are_read_at_once() -> None:
+    assert [pace(streams).rest(12.3456) for streams in (0, 1, 2, 10)] == [0.0] * 4
 
 
-@pytest.mark.parametrize(("streams", "longest"), [(2, 0.005), (5, 0.0125), (10, 0.025), (100, 0.025)])
+@pytest.mark.parametrize(("streams", "longest"), [(11, 0.0005), (20, 0.005), (60, 0.025), (100, 0.025)])
 def test_all_rest_until_the_same_moment(streams: int, longest: float) -> None:
     shared = pace(streams)
     begun = 100 * longest
