@@ -58,7 +58,7 @@ PURE = {
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.
-RELAY_KNOWS = {"errors", "types", "pricing", "wire", "watchdog", "ledger", "recording"}
+RELAY_KNOWS = {"errors", "types", "pricing", "wire", "watchdog", "secret", "ledger", "recording"}
 KNOW_THE_RELAY = {"cli"}
 
 # Where a library may be imported: modules, or packages with all that is in them.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from edge import UPSTREAM_KEY, Edge, edge, read_all, replies, request, within
-from loopback import Loopback, hello_page
+from loopback import END, FINISH, SSE, Loopback, frame, hello_page, page
 
 from hs_notebook.errors import UsageError
 from hs_notebook.relay.guard import Guard, host_name, web_origin
@@ -513,6 +513,54 @@ def test_what_an_upstream_may_not_say(odd: Edge, number: int, code: str, path: s
         assert reply.status == 200
         assert code.encode() in reply.body
     assert UPSTREAM_KEY.encode() not in reply.body
+
+
+SAID = json.dumps({"error": {"message": f"no such key as {UPSTREAM_KEY}: ask again"}})
+
+
+def streamed(*cuts: int) -> bytes:
+    """A stream that says the upstream's key, in HTTP chunks that end at `cuts`."""
+    data = (
+        f"data: {frame(f'your key is {UPSTREAM_KEY}, friend')}\n\ndata: {FINISH}\n\ndata: [DONE]\n\n".encode()
+    )
+    pieces = [data[a:b] for a, b in zip((0, *cuts), (*cuts, len(data)), strict=True)]
+    return SSE + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        streamed(),
+        *(streamed(80 + 3 * n, 95 + 3 * n) for n in range(8)),
+        page("200 OK", SAID.encode()),
+        page("400 Bad Request", SAID.encode()),
+        page("400 Bad Request", SAID.replace("_", "\\u005f").encode()),
+        page("400 Bad Request", SAID.replace("c", "\\u0063").encode()),
+        page(
+            "500 Oh",
+            f"<p>no such key as {UPSTREAM_KEY.replace('_', '&#95;')}: ask again".encode(),
+            "text/html",
+        ),
+        page(
+            "500 Oh",
+            f"<p>no such key as {UPSTREAM_KEY.replace('c', '&#x63')}: ask again".encode(),
+            "text/html",
+        ),
+        page("500 Oh", f"{'x' * 170} {UPSTREAM_KEY} ask again".encode(), "text/plain"),
+    ],
+)
+def test_an_upstream_that_says_its_own_key(said: bytes, tmp_path: Path) -> None:
+    def serve(connection: Connection, upstream: Loopback) -> None:
+        while upstream.ask(connection):
+            connection.send(said)
+
+    with Loopback(serve) as upstream, edge(tmp_path, upstream.base_url) as server:
+        seen = server.exchange(server.chat("x", "Connection: close", stream=said.startswith(SSE)))
+    text = seen.decode().replace("\\u005f", "_").replace("\\u0063", "c")
+    pieces = [UPSTREAM_KEY[at : at + 12] for at in range(len(UPSTREAM_KEY) - 11)]
+    assert not [piece for piece in pieces if piece in text]
+    assert "[key]" in text
+    assert "friend" in text or "ask again" in text or "x" * 170 in text
 
 
 def test_a_path_of_a_client_never_reaches_the_upstream(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, cast
 from starlette.responses import Response
 
 from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
+from hs_notebook.relay.scrubbing import Scrubbed, scrubbed_page
+from hs_notebook.secret import Secret
 from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import sentence, visible_text
 
@@ -39,17 +41,19 @@ _LONGEST_PAGE = 64 * 1024  # bytes read of an error
 class UpstreamReply:
     """A reply of 2xx as it arrives: `headers` are fit for the client, `chunks` are bytes untouched.
 
-    `failures` are the errors of a connection that breaks off.
+    The upstream's `key` alone is taken out of them. `failures` are the errors of a connection that breaks
+    off.
     """
 
-    def __init__(self, response: httpx.Response, failures: tuple[type[Exception], ...]) -> None:
+    def __init__(self, response: httpx.Response, failures: tuple[type[Exception], ...], key: Secret) -> None:
         self.failures = failures
         self._response = response
         self.status = response.status_code
         self.kind = _kind(response)
         self.headers = _passed_on(response)
         # What `aiter_raw` iterates, with a layer less for each chunk.
-        self.chunks: AsyncIterator[bytes] = aiter(cast("httpx.AsyncByteStream", response.stream))
+        raw = aiter(cast("httpx.AsyncByteStream", response.stream))
+        self.chunks: AsyncIterator[bytes] = Scrubbed(raw, key)
 
     async def whole(self, largest: int, patience: float) -> bytes:
         """Return the body; raises `Refused` where it is larger, takes longer (seconds) or breaks off."""
@@ -79,7 +83,7 @@ class Upstream:
 
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
-        self._key = settings.key.encode()
+        self._key = Secret(settings.key)
 
     async def open(self) -> None:
         """Make the HTTP client, on the loop that will use it."""
@@ -145,7 +149,7 @@ class Upstream:
             await response.aclose()
             said = "The upstream's reply has an encoding that was not asked for."
             raise _of_no_use(said, "upstream_encoding", Unanswered)
-        reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError))
+        reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key)
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
             said = f"The upstream answered with {reply.kind or 'no content type'}."
@@ -153,7 +157,8 @@ class Upstream:
         return reply
 
     async def _refusal(self, response: httpx.Response) -> Refused:
-        page = await self._page(response)
+        is_json = _kind(response).endswith("json")
+        page = scrubbed_page(await self._page(response), self._key, is_json=is_json)
         status = response.status_code
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.
@@ -164,7 +169,7 @@ class Upstream:
         if status > 599:
             return _of_no_use(f"The upstream answered {status}, which is no status.", "upstream_status")
         headers = _passed_on(response)
-        if not _kind(response).endswith("json"):
+        if not is_json:
             # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
             page = _as_error(status, page)
             headers = [header for header in headers if header[0] != b"content-type"]
@@ -180,7 +185,7 @@ class Upstream:
                     if len(page) > _LONGEST_PAGE:
                         break
         await response.aclose()
-        return bytes(page).replace(self._key, b"[key]") if self._key else bytes(page)
+        return bytes(page)
 
 
 class Unanswered(Refused):
