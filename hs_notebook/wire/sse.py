@@ -10,7 +10,6 @@ from hs_notebook.errors import EventTooLargeError
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(r"\r\n|\n|\r")
-_LF = 0x0A
 _FIELD = len(b"data: ")  # does not count against the event's size, nor does a BOM
 _LONGEST_RETRY = 15  # digits; beyond that no wait is meant
 
@@ -73,31 +72,17 @@ class SSEDecoder:
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes and return the events that they complete."""
         # The usual frame of a model's stream, one event of one line, takes the short way.
-        size = len(data)
-        if (
-            self._at_boundary
-            and data[:6] == b"data: "
-            and data.find(b"\n") == size - 2
-            and data[-1] == _LF
-            and size <= self.max_event_size
-            and data.find(b"\r") < 0
-        ):
-            return [ServerSentEvent(data[6:-2].decode("utf-8", "replace"), "message", self.last_event_id)]
-        # And so does the same with a number before it, as a relay writes whose streams can be resumed.
-        if (
-            self._at_boundary
-            and data[:4] == b"id: "
-            and data[(end := data.find(b"\n")) + 1 : end + 7] == b"data: "
-            and data.find(b"\n", end + 1) == size - 2
-            and data[-1] == _LF
-            and size <= self.max_event_size
-            and data.find(b"\r") < 0
-            and data.find(b"\0", 0, end) < 0
-        ):
-            self.last_event_id = data[4:end].decode("utf-8", "replace")
-            return [
-                ServerSentEvent(data[end + 7 : -2].decode("utf-8", "replace"), "message", self.last_event_id)
-            ]
+        if self._at_boundary and data[-2:] == b"\n\n" and len(data) <= self.max_event_size:
+            if data[:6] == b"data: ":
+                line = str(data[6:-2], "utf-8", "replace")
+                if "\n" not in line and "\r" not in line:
+                    return [ServerSentEvent(line, "message", self.last_event_id)]
+            # And so does the same with a number before it, as a relay writes whose streams can be resumed.
+            elif data[:4] == b"id: ":
+                number, _, line = str(data[4:-2], "utf-8", "replace").partition("\ndata: ")
+                if line and "\0" not in number and not _LINE_END.search(number + line):
+                    self.last_event_id = number
+                    return [ServerSentEvent(line, "message", number)]
         return self._feed_lines(self._ends.plain(data))
 
     def _feed_lines(self, data: bytes) -> list[ServerSentEvent]:
