@@ -1,0 +1,271 @@
+"""What showing an answer costs in JupyterLab: the page's main thread, the kernel's processor, bytes.
+
+    python benchmarks/notebook.py [--tokens 1000 10000 50000] [--pace 500] [--check]
+
+A real JupyterLab in a headless Chromium; the simulated relay writes the same answer (prose, lists, tables,
+code, about four characters a token) at the same pace for each way of showing it, each in a notebook of its
+own. `stdout` prints what has gathered twenty times a second, as the live view paints; `Markdown` is
+`update_display` with the whole text so far. Late is the last text on the screen after the last token was
+written. A way that falls behind is not tried at greater lengths.
+Bursts have 2,000 chunks at once, and the kernel's processor time is a median of five. `--check` fails where a
+goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from browser import chromium
+from browser.lab import lab_server
+from browser.notebook import Notebook, write_notebook
+from environment import private_environment
+from playwright.sync_api import sync_playwright
+
+from hs_notebook.relay import EmbeddedRelay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from browser.lab import LabServer
+    from playwright.sync_api import BrowserContext
+
+SET_UP = """
+import os, time
+os.environ |= {{"HOLYSHEEP_API_KEY": "cr_bench", "HOLYSHEEP_BASE_URL": "{url}"}}
+%load_ext hs_notebook
+from IPython.display import Markdown, display
+from hs_notebook import HolySheep
+
+client, cpu = HolySheep(), [-time.process_time()]
+get_ipython().events.register("pre_run_cell", lambda info: cpu.append(-time.process_time()))
+get_ipython().events.register("post_run_cell", lambda result: cpu.append(cpu.pop() + time.process_time()))
+
+def tokens(prompt):
+    asked = [{{"role": "user", "content": prompt}}]
+    for chunk in client.chat.completions.create(model="gpt-4.1", messages=asked, stream=True):
+        yield chunk.choices[0].delta.content or ""
+
+def stdout(prompt, every):
+    gathered, due = "", 0.0
+    for text in tokens(prompt):
+        gathered += text
+        if time.monotonic() >= due:
+            print(gathered, end="", flush=True)
+            gathered, due = "", time.monotonic() + every
+    print(gathered, flush=True)
+
+def markdown(prompt, every):
+    whole, due, shown = "", 0.0, display(Markdown(""), display_id=True)
+    for text in tokens(prompt):
+        whole += text
+        if time.monotonic() >= due:
+            shown.update(Markdown(whole))
+            due = time.monotonic() + every
+    shown.update(Markdown(whole))
+"""
+LIVE, STDOUT = "hs_notebook, live", "stdout, 20 a second"
+WAYS = {
+    STDOUT: "stdout({prompt!r}, 0.05)",
+    LIVE: "%%holysheep gpt-4.1\n{prompt}",
+    "Markdown, 10 a second": "markdown({prompt!r}, 0.1)",
+    "Markdown, each token": "markdown({prompt!r}, 0)",
+}
+BURST = "[simulate tokens=2000 speed=inf] Go on."
+FIRST = "[simulate text tps=40]\nThe first word comes alone."
+BEHIND = 1.0  # seconds late: this way is not tried at greater lengths
+MAIN_THREAD, LINEAR, BURST_CPU, FIRST_TEXT = 1.2, 6.0, 0.1, 0.030
+
+# Counts what the page's scripts ask to be done later, by who asks: the view's code comes from a blob.
+TIMERS = """(() => {
+  const count = window.timersOfTheView = { asked: 0 };
+  for (const name of ["setTimeout", "setInterval", "requestAnimationFrame"]) {
+    const original = window[name];
+    window[name] = function (...given) {
+      if (new Error().stack.includes("blob:")) count.asked += 1;
+      return original.apply(window, given);
+    };
+  }
+})()"""
+
+
+class Bench:
+    """A browser, a JupyterLab and a relay; each measure has a notebook of its own."""
+
+    def __init__(self, context: BrowserContext, lab: LabServer, relay: EmbeddedRelay) -> None:
+        self.context, self.lab, self.relay = context, lab, relay
+        self.made = 0
+
+    @contextmanager
+    def notebook(self, *cells: str) -> Iterator[Notebook]:
+        """A notebook whose cell 0 has been run, and whose last cell tells the CPU seconds of all."""
+        self.made += 1
+        name = f"bench-{self.made}.ipynb"
+        set_up = SET_UP.format(url=self.relay.base_url)
+        write_notebook(
+            self.lab.notebooks / name, [set_up, *cells, "import json; print(json.dumps(cpu))"], "python3"
+        )
+        opened = Notebook(self.context, self.lab, name)
+        opened.page.add_init_script(TIMERS)
+        try:
+            opened.open().run(0)
+            yield opened
+        finally:
+            opened.close()
+
+    def shown(self, way: str, tokens: int, pace: float) -> dict[str, float]:
+        """Show one answer; return what that cost."""
+        prompt = f"[simulate tokens={tokens} tps={pace:g} ttft=200] Go on."
+        with self.notebook(
+            WAYS[way].format(prompt="[simulate tokens=5 speed=inf]"), WAYS[way].format(prompt=prompt)
+        ) as notebook:
+            notebook.run(1)  # the view's code travels once a page
+            frames: list[int] = []
+            notebook.cdp.send("Network.enable")
+            notebook.cdp.on(
+                "Network.webSocketFrameReceived",
+                lambda event: frames.append(len(event["response"]["payloadData"]) * 3 // 4),
+            )
+            busy = notebook.main_thread_seconds()
+            notebook.record(2, how="none")
+            notebook.run(2, timeout=4 * tokens / pace + 120)
+            notebook.page.wait_for_timeout(500)
+            samples = notebook.stop_recording(2)
+            text = [sample for sample in samples if sample.live] or samples
+            late = text[-1].at - self.relay.stats.last_stream.last_token_epoch
+            busy = notebook.main_thread_seconds() - busy
+            found = {"busy": busy, "late": late, "messages": len(frames), "mb": sum(frames) / 1e6}
+            return found | {"cpu": cpu_of(notebook, 3)[2]}
+
+    def bursts(self, way: str) -> float:
+        """Return the kernel's CPU seconds for a burst that is shown."""
+        cell = WAYS[way].format(prompt=BURST)
+        with self.notebook(*[cell] * 6) as notebook:
+            for number in range(1, 7):
+                notebook.run(number)
+            return statistics.median(cpu_of(notebook, 7)[2:7])
+
+    def first_texts(self) -> list[float]:
+        """Return the seconds from the relay's first write to the paint, of eleven answers."""
+        with self.notebook(WAYS[LIVE].format(prompt=FIRST)) as notebook:
+            notebook.run(1)
+            delays = []
+            for _ in range(11):
+                notebook.record(1, ".hs-body")
+                notebook.run(1)
+                painted = next(s.at for s in notebook.stop_recording(1) if s.live and s.text.strip())
+                delays.append(painted - self.relay.stats.last_stream.first_token_epoch)
+            return sorted(delays)
+
+    def timers(self) -> tuple[int, int]:
+        """Return how often the view asked for a timer or a frame: during an answer, and in 2 s after it."""
+        with self.notebook(WAYS[LIVE].format(prompt="[simulate tokens=400 tps=200] Go on.")) as notebook:
+            count = "window.timersOfTheView.asked"
+            notebook.run(1)
+            notebook.page.wait_for_timeout(1000)
+            during = notebook.page.evaluate(count)
+            notebook.page.wait_for_timeout(2000)
+            return during, notebook.page.evaluate(count) - during
+
+
+def cpu_of(notebook: Notebook, n: int) -> list[float]:
+    """Return the kernel's CPU seconds of each cell so far, told by cell `n`."""
+    notebook.run(n)
+    seconds: list[float] = json.loads(notebook.text(n))
+    return seconds
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    executable = chromium.find()
+    if executable is None:
+        raise SystemExit(chromium.NONE_TO_BE_HAD)
+    with tempfile.TemporaryDirectory() as folder, EmbeddedRelay() as relay:
+        environment = private_environment(Path(folder) / "home", os.environ)
+        with lab_server(Path(folder) / "lab", environment) as lab, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=executable, args=list(chromium.ARGUMENTS))
+            context = browser.new_context(viewport={"width": 1200, "height": 1000})
+            context.set_default_timeout(120_000)
+            yield Bench(context, lab, relay)
+            browser.close()
+
+
+def compare(it: Bench, lengths: list[int], pace: float) -> dict[tuple[str, int], dict[str, float]]:
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    behind: set[str] = set()
+    for tokens in sorted(lengths):
+        for way in WAYS:
+            if way not in behind:
+                found[way, tokens] = it.shown(way, tokens, pace)
+                behind |= {way} if found[way, tokens]["late"] > BEHIND else set()
+    return found
+
+
+def table(found: dict[tuple[str, int], dict[str, float]], pace: float) -> str:
+    lines = [
+        f"| {pace:g} tokens a second | tokens | main thread s | times stdout | late ms | kernel CPU s |"
+        " messages | MB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (way, tokens), f in found.items():
+        times = f["busy"] / found[STDOUT, tokens]["busy"]
+        shown = f"{f['busy']:.1f} | {times:.2f} | {1000 * f['late']:,.0f} | {f['cpu']:.2f}"
+        lines.append(f"| {way} | {tokens:,} | {shown} | {f['messages']:,.0f} | {f['mb']:.2f} |")
+    return "\n".join(lines)
+
+
+def missed(found: dict[tuple[str, int], dict[str, float]], figures: dict[str, float]) -> list[str]:
+    """Say for each goal that is missed by how much."""
+    lengths = sorted({tokens for _, tokens in found})
+    longest = lengths[-1]
+    over = found[LIVE, longest]["busy"] / found[STDOUT, longest]["busy"]
+    goals = [
+        (f"main thread for {longest:,} tokens, times stdout", over, MAIN_THREAD),
+        ("CPU s for a burst", figures[LIVE], BURST_CPU),
+        ("first text, s", figures["first"], FIRST_TEXT),
+        ("timers of an idle view", figures["idle"], 0),
+    ]
+    if {10_000, 50_000} <= set(lengths):
+        growth = found[LIVE, 50_000]["busy"] / found[LIVE, 10_000]["busy"]
+        goals.append(("main thread for 50,000 tokens, times 10,000", growth, LINEAR))
+    return [f"- {what}: {value:.3g}, goal {goal:g}" for what, value, goal in goals if value > goal]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[1_000, 10_000, 50_000])
+    parser.add_argument("--pace", type=float, default=500)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    figures: dict[str, Any] = {}
+    with bench() as it:
+        found = compare(it, options.tokens, options.pace)
+        figures |= {way: it.bursts(way) for way in WAYS}
+        delays = it.first_texts()
+        during, figures["idle"] = it.timers()
+    figures["first"] = statistics.median(delays)
+    print(table(found, options.pace))
+    print("\n| a burst of 2,000 chunks | kernel CPU s | times stdout |\n|---|---|---|")
+    for way in WAYS:
+        print(f"| {way} | {figures[way]:.3f} | {figures[way] / figures[STDOUT]:.1f} |")
+    print(
+        f"\nFirst text on the screen after the relay's write: median {1000 * figures['first']:.0f} ms,"
+        f" {1000 * delays[0]:.0f} to {1000 * delays[-1]:.0f} ms in eleven answers. Timers and frames that"
+        f" the view asked for: {during} during an answer, {figures['idle']} in two seconds after it."
+    )
+    faults = missed(found, figures)
+    print("", *faults, sep="\n")
+    return bool(options.check and faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
