@@ -211,11 +211,8 @@ def compare(it: Bench, lengths: list[int], pace: float) -> dict[tuple[str, int],
 
 
 def table(found: dict[tuple[str, int], dict[str, float]], pace: float) -> str:
-    lines = [
-        f"| {pace:g} tokens a second | tokens | main thread s | times stdout | late ms | kernel CPU s |"
-        " messages | MB |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    columns = ("tokens", "main thread s", "times stdout", "late ms", "kernel CPU s", "messages", "MB")
+    lines = [f"| {pace:g} tokens a second | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
     for (way, tokens), f in found.items():
         times = f["busy"] / found[STDOUT, tokens]["busy"]
         shown = f"{f['busy']:.1f} | {times:.2f} | {1000 * f['late']:,.0f} | {f['cpu']:.2f}"
