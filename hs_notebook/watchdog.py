@@ -38,7 +38,7 @@ class Watchdog:
 
     def __init__(self, idle: float, total: float) -> None:
         self.loop = asyncio.get_running_loop()
-        self._idle = idle
+        self._idle = self._patience = idle
         self.fed_at = self.loop.time()  # when something of the answer came; keep-alives do not count
         self._deadline = self.fed_at + total
         self.waiting: asyncio.Task[Any] | None = None  # set while a task waits for bytes
@@ -60,14 +60,17 @@ class Watchdog:
 
     def again(self) -> None:
         """Look after another connection: the idle time begins anew, the total time goes on."""
-        self.expired, self._is_last_look = "", False
-        self.fed_at = self.loop.time()
-        self._timer.cancel()
-        self._look_at(self._next_look())
+        self.expired = ""
+        self._restart()
 
     def hurry(self, seconds: float) -> None:
-        """Wait no longer than this for more, from now on."""
-        self._idle, self.fed_at = min(self._idle, seconds), self.loop.time()
+        """Wait no longer than this for more, from now on; with `math.inf`, as long as at the beginning."""
+        self._idle = min(self._patience, seconds)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._is_last_look = False
+        self.fed_at = self.loop.time()
         self._timer.cancel()
         self._look_at(self._next_look())
 
@@ -93,12 +96,15 @@ class Watchdog:
             self._look_at(self._next_look())
         elif self.waiting is not None and not self._is_last_look:
             self._is_last_look = True
+            self._cancelled_before = self.waiting.cancelling()
             self._look_at(now + _LAST_LOOK)
         else:
             self._bark(over=now >= self._deadline)
 
     def _bark(self, *, over: bool) -> None:
+        task = self.waiting
+        if task is not None and task.cancelling() > self._cancelled_before:
+            return  # it is being stopped already: that must not be taken for a time-out
         self.expired = f"was not done after {self._total:g} s" if over else f"was silent for {self._idle:g} s"
-        if self.waiting is not None:
-            self._cancelled_before = self.waiting.cancelling()
-            self.waiting.cancel()
+        if task is not None:
+            task.cancel()

@@ -481,6 +481,10 @@ SEEN_IN_MID_STREAM = (
     ),
     truncated("bad size of a chunk", *BEGUN, b"no size\r\n", says="sent what is no HTTP", estimated=True),
     truncated("neither finish reason nor [DONE]", *BEGUN, END, says="broke off before its end", estimated=True),
+    truncated("an empty finish reason in every frame, reset", SSE, frames(said("Hel", finish_reason=""), said("lo", finish_reason="")),
+              reset, says="broke the connection", estimated=True),
+    truncated("an empty finish reason in every frame, silence", SSE, frames(said("Hel", finish_reason=""), said("lo", finish_reason="")),
+              silence, says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT),
     truncated(
         "JSON cut at the end", *BEGUN, chunked(b'data: {"choices": [{"del'), END,
         says="broke off before its end", estimated=True,
@@ -497,6 +501,9 @@ SEEN_IN_MID_STREAM = (
         "dribble past the total time", SSE, forever(frames(said("x")), 0.1), says="was not done after 0.9 s",
         estimated=True, timeouts=IMPATIENT, text="x*",
     ),
+    complete("an empty finish reason in every frame", stream(said("Hel", finish_reason=""), said("lo", finish_reason=""), STOP, USAGE, DONE),
+             estimated=False),
+    complete("a frame that says all is well", stream('{"code": 0, "message": "success"}', HEL, LO, STOP, USAGE, DONE), estimated=False),
     complete(
         "finish reason without [DONE]", stream(HEL, LO, STOP, USAGE), says="the stream had no [DONE]",
         estimated=False,

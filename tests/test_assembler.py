@@ -443,7 +443,7 @@ def test_whole(kind: str, body: bytes) -> None:
     )
     assert math.isnan(answer.ttft)
     assert math.isnan(answer.receipt.tokens_per_second)
-    completion = read_completion(REQUEST, kind, body)
+    completion = read_completion(Assembler(REQUEST), kind, body)
     assert (completion.choices[0].message.content, completion.choices[0].finish_reason) == ("hi", "stop")
 
 
@@ -466,7 +466,7 @@ def completion(**choice: Any) -> bytes:
 )
 def test_no_whole(kind: str, body: bytes, error: type[HolySheepError]) -> None:
     with pytest.raises(error):
-        read_completion(REQUEST, kind, body)
+        read_completion(Assembler(REQUEST), kind, body)
     assembler = Assembler(REQUEST)
     with pytest.raises(error):
         fill(assembler, kind, body)
@@ -502,3 +502,24 @@ def test_ending_of_two() -> None:
     assert not ending.whole
     ending.see(decode_chunk(json.dumps(ended(index=1))))
     assert ending.whole
+
+
+def seen(*frames: Frame) -> Ending:
+    ending = Ending()
+    for frame in frames:
+        ending.see(decode_chunk(json.dumps(frame)))
+    return ending
+
+
+def test_what_goes_on_was_not_finished() -> None:
+    assert seen(said("a"), ended()).whole
+    assert not seen(said("a"), ended(), said("b")).whole
+    assert seen(said("a"), ended(), said("b"), ended()).whole
+    assert not seen(said("a"), ended(), said("b", 1)).whole  # one alternative after the other
+    assert seen(said("a"), ended(), said("b", 1), ended(index=1)).whole
+
+
+def test_an_empty_finish_reason_is_none() -> None:
+    assert not seen(said("a"), ended("")).whole
+    assert seen(said("a"), ended("")).finish_reason is None
+    assert added(said("a"), ended(""), ended("length")).finish().receipt.finish_reason == "length"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,8 @@ class Flow:
         return self.ending.begun or len(self._prelude) >= _LONGEST_PRELUDE
 
     async def _end(self, *, begun: bool) -> AsyncGenerator[list[ChatCompletionChunk], None]:
-        if not begun and self.ending.begun:
+        if not begun and (self.ending.begun or self.ending.is_billed):
+            begun = True
             yield []
             yield self._prelude
         try:
@@ -129,7 +131,7 @@ class Flow:
         except HolySheepError as error:
             self.ending.fail(error)
             raise
-        if not begun and not self.ending.begun:
+        if not begun:
             yield []
             yield self._prelude
         with suppress(Exception):  # whatever it is, the answer is whole
@@ -170,9 +172,9 @@ class Flow:
                 ending.see(chunk)
         except HolySheepError as error:
             self._failed = self._translate(error)
-        if ending.finish_reason is not None and ending.whole and not self._hurries:
-            self._hurries = True
-            self._watchdog.hurry(_FOR_USAGE)
+        if ending.finish_reason is not None and ending.whole is not self._hurries:
+            self._hurries = ending.whole  # another alternative may still go on
+            self._watchdog.hurry(_FOR_USAGE if self._hurries else math.inf)
         return chunks
 
     def _failure(self, error: BaseException) -> BaseException:

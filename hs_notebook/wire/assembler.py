@@ -7,6 +7,8 @@ import time
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import (
     EmptyAnswerError,
@@ -54,14 +56,14 @@ class Ending:
         if chunk.usage is not None or self.telling is None:
             self.telling = chunk
         for choice in chunk.choices:
-            if not self.begun:
+            if not self.begun or self._finished:
                 delta = choice.delta
-                self.begun = bool(
-                    delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal
-                )
+                if delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal:
+                    self.begun = True
+                    self._finished.discard(choice.index)  # what goes on was not finished
             if choice.index:
                 self._last = max(self._last, choice.index)
-            if choice.finish_reason is not None:
+            if choice.finish_reason:
                 self._finish(choice.index, choice.finish_reason)
 
     def _finish(self, index: int, reason: str) -> None:
@@ -78,6 +80,12 @@ class Ending:
     def whole(self) -> bool:
         """Whether all was said: [DONE], or a finish reason for every alternative."""
         return self.done or len(self._finished) > self._last
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether its usage was told."""
+        usage = self.telling and self.telling.usage
+        return usage is not None and usage.tells
 
     @property
     def state(self) -> State:
@@ -175,7 +183,7 @@ class Assembler:
 
     def _add_choice(self, choice: ChunkChoice) -> str:
         delta = choice.delta
-        if choice.finish_reason is not None and choice.index == 0:
+        if choice.finish_reason and choice.index == 0:
             self._reason = choice.finish_reason
         if delta.reasoning_content or delta.tool_calls:
             self._tick()
@@ -222,6 +230,20 @@ class Assembler:
             tool_calls=[self._tools[index] for index in sorted(self._tools)],
             alternatives=[self._texts[index].getvalue() for index in sorted(self._texts)],
         )
+
+    def billed(self, error: Exception) -> Receipt | None:
+        """Return what an answer came to that ended in `error` and left nothing to keep.
+
+        None where nobody bills it. What it cost is unknown where one was made and the relay told no figures.
+        """
+        made = isinstance(error, EmptyAnswerError | StreamTruncatedError)
+        if self._usage is None and not made:
+            return None
+        receipt = self._receipt("error", "", "")
+        if self._usage is not None:
+            return receipt
+        costs = msgspec.structs.replace(receipt.costs, output=None, low=None, high=None)
+        return msgspec.structs.replace(receipt, costs=costs)
 
     def _ending(self, *, stopped: bool, error: HolySheepError | None) -> tuple[State, str]:
         if stopped:

@@ -18,7 +18,7 @@ _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {"response.output_text.delta": "content", "response.reasoning_text.delta": "reasoning_content"}
 _ENDING_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
 
-_NO_ERROR = (None, 0, "0", 200, "200")  # codes that some gateways give with the message that all is well
+_ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
 
 def decode_chunk(data: str) -> ChatCompletionChunk:
@@ -80,10 +80,10 @@ def error_text(frame: Any) -> str:
         return str(error.get("message") or error.get("type") or error.get("code") or "unnamed error")
     if error and isinstance(error, str):
         return error
-    message = frame.get("message") or frame.get("detail")
-    if frame.get("code") not in _NO_ERROR:
-        message = message or frame.get("msg")
-    if isinstance(message, str) and message and (error or "choices" not in frame):
+    code = frame.get("code")
+    message = frame.get("message") or frame.get("detail") or (code is not None and frame.get("msg"))
+    may_be_one = "choices" not in frame and code not in _ALL_IS_WELL
+    if isinstance(message, str) and message and (error or may_be_one):
         return message
     return str(error) if error else ""
 
@@ -154,7 +154,10 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
-    return {part: clean, "index": abs(_whole(row.get("index"))), **_texts(row, "finish_reason")}
+    reason = (
+        {"finish_reason": row["finish_reason"]} if _texts(row, "finish_reason").get("finish_reason") else {}
+    )
+    return {part: clean, "index": abs(_whole(row.get("index"))), **reason}
 
 
 def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
