@@ -9,6 +9,7 @@ from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal
 from hs_notebook.streams import AsyncStream, Stream
 from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
+from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_models
 from hs_notebook.wire.whole import as_answer, read_completion
 
@@ -53,18 +54,19 @@ class AsyncCompletions:
         Parameters that are not given (or None) are not sent. Raises `HolySheepError`.
         """
         request = ChatRequest.of(model, messages, params)
+        assembler = Assembler(request, quotes=self._account.quotes)
         entry = await self._account.record(request)
         try:
             if stream:
                 return self._recorded(await self._calls.stream(request, Screen()), entry)
-            completion = read_completion(request, *await self._calls.post(request, Screen()))
+            completion = read_completion(assembler, *await self._calls.post(request, Screen()))
         except asyncio.CancelledError:
             if entry:
                 await entry.settle_unknown()
             raise
         except Exception as error:
             if entry:
-                await entry.fail(type(error).__name__)
+                await entry.settle_failed(error, assembler.billed(error))
             raise
         if entry:
             await entry.settle(as_answer(request, completion, self._account.quotes))

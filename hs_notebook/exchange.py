@@ -118,8 +118,7 @@ class Exchange:
         try:
             answer = self._assembler.finish(stopped=stopped, error=error)
         except HolySheepError as failure:
-            if self._entry is not None:
-                await self._entry.fail(type(failure).__name__)
+            await self._settle_failed(failure)
             raise
         receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
         notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), self._of_resuming(), note)))
@@ -135,6 +134,14 @@ class Exchange:
         """Record what came of an answer that nobody waits for any more."""
         if self._entry is not None:
             await self.finish(stopped=True)
+
+    async def _settle_failed(self, failure: HolySheepError) -> None:
+        receipt = self._assembler.billed(failure)
+        if receipt is not None:
+            unknown = receipt.usage.estimated and self._limit is not None
+            self.charge = self._limit.unanswered if unknown and self._limit else self._quotes.charge(receipt)
+        if self._entry is not None:
+            await self._entry.settle_failed(failure, receipt, charge=self.charge)
 
     def _as_sent(self, receipt: Receipt) -> Receipt:
         """Return the receipt of a stopped answer without figures for what nobody can know."""

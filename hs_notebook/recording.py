@@ -205,6 +205,15 @@ class Entry:
         """Write down that nobody saw the answer: what it came to is unknown; `charge` as in `settle`."""
         await self._write(Outcome(state="stopped", error_type=error_type, charge=charge))
 
+    async def settle_failed(
+        self, error: Exception, receipt: Receipt | None, *, charge: Decimal | None = None
+    ) -> None:
+        """Write down that there was no answer, and what it came to all the same; `charge` as in `settle`."""
+        if receipt is None:
+            await self.fail(type(error).__name__)
+        else:
+            await self._settle(receipt, charge=charge, error=error)
+
     async def fail(self, error_type: str) -> None:
         """Write down that there was no answer; `error_type` is the name of the error's class."""
         await self._write(Outcome(state="error", error_type=error_type))
@@ -218,7 +227,7 @@ class Entry:
         *,
         text: str | None = None,
         charge: Decimal | None = None,
-        error: HolySheepError | None = None,
+        error: Exception | None = None,
     ) -> None:
         scrub = self._recorder.scrub
         outcome = outcome_of(receipt)

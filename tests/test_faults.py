@@ -8,10 +8,11 @@ import logging
 import math
 import socket
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback import END, HELLO, SSE, Loopback, hello_page, page, replies
+from loopback import END, FINISH, HELLO, SSE, Loopback, hello_page, page, replies
 
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.answers import Answer
@@ -33,13 +34,17 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
+from hs_notebook.ledger import Ledger
 from hs_notebook.net.transport import Timeouts
+from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.streams import AsyncStream
 from hs_notebook.types import ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from loopback import Connection
 
@@ -374,6 +379,10 @@ def test_an_error_page_of_junk_takes_no_time(junk: bytes) -> None:
         assert time.process_time() - started < 1
 
 
+def sse(*frames: str) -> bytes:
+    return page("200 OK", "".join(f"data: {one}\n\n" for one in frames).encode(), "text/event-stream")
+
+
 def short(body: bytes) -> bytes:
     return page("200 OK", body).replace(b"content-length: ", b"content-length: 9")
 
@@ -402,6 +411,60 @@ def test_a_whole_reply_may_keep_us_waiting() -> None:
         kept(
             outcome(server.base_url, stream=False, timeouts=Timeouts(idle=0.15, total=5)), "complete", "Hello"
         )
+
+
+# --- billed, and nothing to keep ------------------------------------------------------------------
+
+PRICED = load_book([{"model": "gpt-4.1", "input": 2, "output": 8}])
+TOLD = {"prompt_tokens": 9000, "completion_tokens": 5000, "total_tokens": 14000}
+NO_TEXT: dict[str, Any] = {
+    "model": "gpt-4.1",
+    "choices": [{"message": {"content": ""}, "finish_reason": "stop"}],
+}
+LAST = json.dumps({"model": "gpt-4.1", "choices": [], "usage": TOLD})
+BILLED = {
+    "a stream": (True, sse(FINISH, LAST, "[DONE]"), True),
+    "a stream without a usage": (True, sse(FINISH, "[DONE]"), False),
+    "one piece": (False, page("200 OK", json.dumps(NO_TEXT | {"usage": TOLD}).encode()), True),
+    "one piece for a stream": (True, page("200 OK", json.dumps(NO_TEXT | {"usage": TOLD}).encode()), True),
+    "one piece without a usage": (False, page("200 OK", json.dumps(NO_TEXT).encode()), False),
+    "one piece that breaks off": (False, short(json.dumps(NO_TEXT).encode()), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("face", ["ask", "create"])
+@pytest.mark.parametrize("name", BILLED)
+def test_what_was_billed_counts_also_where_no_text_came(name: str, face: str, tmp_path: Path) -> None:
+    stream, reply, told = BILLED[name]
+    ledger = Ledger(tmp_path / "ledger.db")
+
+    def serve(connection: Connection, server: Loopback) -> None:
+        assert server.ask(connection)
+        connection.send(reply)
+
+    async def ask(client: AsyncHolySheep) -> None:
+        if face == "ask":
+            await client.ask("hi", model="gpt-4.1", stream=stream)
+            return
+        messages = [{"role": "user", "content": "hi"}]
+        said = await client.chat.completions.create(model="gpt-4.1", messages=messages, stream=stream)
+        if isinstance(said, AsyncStream):
+            _ = [chunk async for chunk in said]
+
+    async def failing(base_url: str) -> None:
+        async with AsyncHolySheep(KEY, base_url=base_url, ledger=ledger, prices=PRICED, retry=ONCE) as client:
+            with pytest.raises((EmptyAnswerError, StreamTruncatedError)):
+                await ask(client)
+
+    with Loopback(serve) as server:
+        asyncio.run(failing(server.base_url))
+    (row,) = ledger.rows()
+    spent = ledger.spent()
+    assert (row["state"], spent.errors) == ("error", 1)
+    assert spent.unknown == (not told)
+    assert row["gen_ai_usage_output_tokens"] == (5000 if told else 0)
+    assert (row["cost_usd"] is None) is not told
+    assert spent.charged == (Decimal("0.058") if told else spent.charged) > 0
 
 
 # --- the key -------------------------------------------------------------------------------------

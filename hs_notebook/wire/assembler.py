@@ -84,7 +84,7 @@ class Ending:
     @property
     def is_billed(self) -> bool:
         """Whether its usage was told."""
-        usage = self.telling and self.telling.usage
+        usage = None if self.telling is None else self.telling.usage
         return usage is not None and usage.tells
 
     @property

@@ -37,9 +37,8 @@ def fill(assembler: Assembler, content_type: str, body: bytes) -> str:
     return assembler.add_whole((decode_chunk(frame) for frame in frames if frame != "[DONE]"), done=done)
 
 
-def read_completion(request: ChatRequest, content_type: str, body: bytes) -> ChatCompletion:
-    """Return the completion that a reply's body holds; raises as `fill`."""
-    assembler = Assembler(request)
+def read_completion(assembler: Assembler, content_type: str, body: bytes) -> ChatCompletion:
+    """Return the completion that a reply's body holds, and add it to an assembler; raises as `fill`."""
     if content_type == _STREAM:
         fill(assembler, content_type, body)
         return as_completion(assembler.finish())

@@ -224,7 +224,7 @@ def whole(data: bytes) -> None:
     except HolySheepError as failure:
         error = failure
     _finished(building, building.text, error)
-    for read in (lambda: read_completion(REQUEST, kind, body), lambda: decode_models(body)):
+    for read in (lambda: read_completion(Assembler(REQUEST), kind, body), lambda: decode_models(body)):
         try:
             read()
         except HolySheepError as failure:
