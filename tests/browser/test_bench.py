@@ -1,0 +1,54 @@
+"""A benchmark in JupyterLab: its plots grow, Stop keeps what is measured, and what stays is static."""
+
+from __future__ import annotations
+
+import json
+
+from browser.answers import WIDGET
+
+FAST = "%config HolySheepMagics.requests_per_minute = 6000"
+SHORT = "%holysheep bench gpt-4.1,deepseek-v3.2 --requests 6 --tokens 20 --parallel 3 --warmup 0"
+LONG = "%holysheep bench gpt-4.1 --requests 40 --tokens 20 --parallel 2 --warmup 0"
+PLOT, BAR = "svg.hs-strips", "[role=progressbar], .widget-hprogress"
+
+
+def rows(notebook, n):
+    """How many rows the table has now."""
+    return notebook.output(n).locator("tbody tr").count()
+
+
+def test_plots_grow_and_stay_as_static_pictures(open_asking, tmp_path):
+    notebook = open_asking([FAST, f"{SHORT} --save {tmp_path}/it.svg"])
+    notebook.run(1)
+    notebook.start(2)
+    notebook.wait_until("a plot while it runs", lambda: notebook.output(2).locator(PLOT).count() > 0)
+    assert "Saved: " not in notebook.text(2)
+    notebook.wait_until_done()
+    assert rows(notebook, 2) == 4  # one at a time and at once, for each of two
+    assert "one at a time" in notebook.text(2)
+    assert notebook.output(2).locator(PLOT).count() == 1
+    assert notebook.output(2).locator(BAR).count() == 0
+    box = notebook.output(2).locator(PLOT).first.bounding_box()
+    assert box["width"] > 300
+    assert box["height"] > 100
+    saved = json.dumps(notebook.save().cells[2].outputs)
+    assert WIDGET not in saved
+    assert "<svg" in saved
+    assert "<script" not in saved
+    assert (tmp_path / "it.svg").read_text().startswith("<svg")
+    assert notebook.traffic.foreign == []
+    assert notebook.traffic.errors == []
+
+
+def test_an_interrupt_keeps_what_is_measured(open_asking):
+    notebook = open_asking([FAST, LONG, "1 + 1"])
+    notebook.run(1)
+    notebook.start(2)
+    notebook.wait_until("a plot while it runs", lambda: notebook.output(2).locator(PLOT).count() > 0)
+    notebook.interrupt()
+    notebook.wait_until_done()
+    assert rows(notebook, 2) >= 1
+    assert "Stopped after " in notebook.text(2)
+    assert notebook.output(2).locator(PLOT).count() == 1
+    notebook.run(3)
+    assert notebook.text(3).endswith("2")
