@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from hs_notebook.errors import HolySheepError
 from hs_notebook.exchange import Screen
 from hs_notebook.portal import portal
 from hs_notebook.streams import AsyncStream, Stream
@@ -65,6 +66,8 @@ class AsyncCompletions:
                 await entry.settle_unknown()
             raise
         except Exception as error:
+            if isinstance(error, HolySheepError):
+                error.scrub(self._account.key.scrub)
             if entry:
                 await entry.settle_failed(error, assembler.billed(error))
             raise

@@ -36,7 +36,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class HolySheepError(Exception):
@@ -59,6 +59,13 @@ class HolySheepError(Exception):
     @message.setter
     def message(self, text: str) -> None:
         self.args = (_one_line(text),)  # so that repr never shows more than str does
+
+    def scrub(self, scrub: Callable[[str], str]) -> None:
+        """Take a key out of all that is said in it."""
+        self.message = scrub(self.message)
+        for name, said in vars(self).items():
+            if isinstance(said, str):
+                setattr(self, name, scrub(said))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The inherited way calls the class with `args` alone, which a required keyword forbids.

@@ -87,6 +87,7 @@ class Exchange:
                 content_type, body = await self._calls.post(self.request, self._timed)
                 screen.text(self._scrub(fill(self._assembler, content_type, body)))
         except HolySheepError as error:
+            error.scrub(self._scrub)
             return error
         return None
 

@@ -499,6 +499,66 @@ def test_a_server_that_repeats_the_key(name: str, caplog: pytest.LogCaptureFixtu
     assert not any(KEY in record.getMessage() for record in ours)
 
 
+LONG_KEY = "sk-hs-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ_KLMNOPQR"
+
+
+def in_json(key: str) -> str:
+    return "".join(f"\\u{ord(letter):04x}" for letter in key)
+
+
+def in_html(key: str) -> str:
+    return key.replace("-", "&#45;").replace("_", "&lowbar;").replace("0", "&#x30;")
+
+
+def said_in(text: str, *, key: str) -> dict[str, bytes]:
+    """Replies that say `text` and the key right behind it."""
+    written = in_json(key)
+    error = f'{{"error": {{"message": "{text}{written}", "code": "{written}", "param": "{written}"}}}}'
+    return {
+        "no JSON in a frame": sse(f"{text}{key} was refused"),
+        "no JSON": page("200 OK", f"{text}{key} was refused".encode()),
+        "a page": page("500 No", f"<p>{text}{in_html(key)} was refused".encode(), "text/html"),
+        "a page in place of an answer": page("200 OK", f"<p>{text}{in_html(key)}".encode(), "text/html"),
+        "names": page("200 OK", f'{{"{text}{written}": 1, "{written}": 2}}'.encode()),
+        "an error": page("200 OK", error.encode()),
+        "an error frame": sse(error),
+        "a refusal": page("400 No", error.encode()),
+        "a cut event": sse(f"{text}{key}", "x" * 1_100_000),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", said_in("", key=""))
+def test_a_key_is_seen_however_it_is_written_and_wherever_a_text_is_cut(name: str) -> None:
+    async def ask(server: Loopback) -> None:
+        settings: dict[str, Any] = {"base_url": server.base_url, "retry": ONCE, "requests_per_minute": 6000}
+        async with AsyncHolySheep(LONG_KEY, **settings) as client:
+            for length in range(0, 251, 2 if name == "no JSON in a frame" else 9):
+                text = ("so " * length)[:length]
+                reply[0] = said_in(text, key=LONG_KEY)[name]
+                for stream in (True, False):
+                    with pytest.raises(HolySheepError) as caught:
+                        await client.ask("hi", model="m", stream=stream)
+                    shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+                    assert not [at for at in range(52) if LONG_KEY[at : at + 8] in shown], (length, shown)
+
+    def serve(connection: Connection, server: Loopback) -> None:
+        while server.ask(connection):
+            connection.send(reply[0])
+
+    reply = [b""]
+    with Loopback(serve) as server:
+        asyncio.run(ask(server))
+
+
+def test_a_list_of_models_does_not_say_the_key() -> None:
+    models = f'{{"data": [{{"id": "{in_json(LONG_KEY)}"}}, {{"id": "a\\u0062"}}]}}'
+    with (
+        Loopback(replies(page("200 OK", models.encode()))) as server,
+        HolySheep(LONG_KEY, base_url=server.base_url) as client,
+    ):
+        assert [model.id for model in client.models.list()] == ["[key]", "ab"]
+
+
 def test_the_source_of_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with Loopback(replies(page("401 No", b'{"error": "no"}'))) as server:
         monkeypatch.setenv("HOLYSHEEP_API_KEY", KEY)

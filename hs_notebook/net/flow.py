@@ -157,8 +157,8 @@ class Flow:
         try:
             events: Sequence[ServerSentEvent] = self._feed(data)
         except APIError as error:
+            events, error.before = error.before, ()
             self._failed = self._translate(error)
-            events = error.before
         try:
             for event in events:
                 text = event.data

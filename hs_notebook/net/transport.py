@@ -32,6 +32,7 @@ from hs_notebook.settings import Credentials, is_loopback
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
+from hs_notebook.wire.pages import without_key
 from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ class Transport:
                 await collect(response, body, _LONGEST_PAGE)
         if encoding(response) not in DECODED:
             return b""
-        return self._without_key(body[:_LONGEST_PAGE])
+        return without_key(bytes(body[:_LONGEST_PAGE]), self.credentials.key.scrub, kind(response))
 
     async def _body(self, response: httpx.Response, patience: float) -> bytes:
         body = bytearray()
@@ -261,14 +262,10 @@ class Transport:
         else:
             if len(body) > LONGEST_ANSWER:
                 raise ProtocolError(f"The reply is longer than {LONGEST_ANSWER:,} bytes.")
-            return self._without_key(body)
+            return without_key(bytes(body), self.credentials.key.scrub, kind(response))
         if body.strip():  # the answer was made, and asking again would bill it twice
             raise StreamTruncatedError(f"The reply broke off: {failure.message}", hint=failure.hint)
         raise failure
-
-    def _without_key(self, body: bytearray) -> bytes:
-        # Before anything is cut from it, which could leave half a key.
-        return self.credentials.key.scrub(body.decode("utf-8", "replace")).encode()
 
     # --- the HTTP library ------------------------------------------------------------------------
 
@@ -279,7 +276,8 @@ class Transport:
     def _translate(self, error: Exception) -> APIError:
         """Return a failure as one of ours, in one line that shows neither key nor request."""
         failure = error if isinstance(error, APIError) else self._named(error)
-        failure.message = one_line(self.credentials.key.scrub(failure.message))
+        failure.scrub(self.credentials.key.scrub)
+        failure.message = one_line(failure.message)
         return failure
 
     def _named(self, error: Exception) -> APIError:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
-from html import unescape
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from hs_notebook.secret import Scrubber
 
@@ -16,8 +11,6 @@ if TYPE_CHECKING:
 
     from hs_notebook.secret import Secret
 
-# Of a character that a key may have.
-_ENTITY = re.compile(r"&#(?:x0*[2-7][0-9a-f]|0*\d{2,3});?", re.IGNORECASE)
 _BYTES = "latin-1"  # gives each byte a character, and takes it back
 
 
@@ -44,15 +37,3 @@ class Scrubbed:
             if said:
                 return said.encode(_BYTES)
         raise StopAsyncIteration
-
-
-def scrubbed_page(page: bytes, key: Secret, *, is_json: bool) -> bytes:
-    """Return a whole page without the key, though JSON or HTML writes its characters in another way."""
-    if is_json and b"\\u" in page:
-        with suppress(
-            msgspec.DecodeError, UnicodeError, RecursionError
-        ):  # what nobody can decode stays as it is
-            page = msgspec.json.encode(msgspec.json.decode(page))
-    elif not is_json and b"&" in page:
-        page = _ENTITY.sub(lambda entity: unescape(entity[0]), page.decode("utf-8", "replace")).encode()
-    return key.scrub(page.decode(_BYTES)).encode(_BYTES)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, cast
 from starlette.responses import Response
 
 from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
-from hs_notebook.relay.scrubbing import Scrubbed, scrubbed_page
+from hs_notebook.relay.scrubbing import Scrubbed
 from hs_notebook.secret import Secret
 from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import sentence, visible_text
+from hs_notebook.wire.pages import without_key
 
 if TYPE_CHECKING:
     import ssl
@@ -158,7 +159,7 @@ class Upstream:
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         is_json = _kind(response).endswith("json")
-        page = scrubbed_page(await self._page(response), self._key, is_json=is_json)
+        page = without_key(await self._page(response), self._key.scrub, _kind(response))
         status = response.status_code
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.

@@ -102,7 +102,8 @@ def _object(data: str | bytes) -> dict[str, Any]:
         frame = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         shown = data[:80] if isinstance(data, str) else str(data[:80], "utf-8", "replace")
-        raise ProtocolError(f"The relay sent what is no JSON: {shown!r}.") from None
+        # At the end, where a key that is cut is seen for one.
+        raise ProtocolError(f"The relay sent what is no JSON: {repr(shown)[1:-1]}") from None
     if not isinstance(frame, dict):
         raise ProtocolError(f"The relay sent a {type(frame).__name__} where an object belongs.")
     return frame
