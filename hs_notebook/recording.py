@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hs_notebook.pricing.book import PriceBook
     from hs_notebook.secret import Secret
     from hs_notebook.types import ChatRequest
-    from hs_notebook.wire.assembler import Ending
+    from hs_notebook.wire.ending import Ending
 
 _PATIENCE = 1.0  # seconds that an answer waits for the disk
 _UNSENT = Outcome(state="stopped", input_tokens=0, output_tokens=0, cost=Cost.nothing().total)

@@ -29,8 +29,9 @@ from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
 from hs_notebook.types import ChatRequest, Usage
 from hs_notebook.watchdog import Watchdog
-from hs_notebook.wire.assembler import Assembler, Ending
+from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import encode
 from hs_notebook.wire.whole import as_completion, fill, read_completion
 

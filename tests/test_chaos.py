@@ -15,7 +15,14 @@ from edge import Edge, edge, within
 from shell import KEY
 
 from hs_notebook import AsyncHolySheep, HolySheep
-from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
+from hs_notebook.errors import (
+    EmptyAnswerError,
+    HolySheepError,
+    NotFoundError,
+    ProtocolError,
+    StreamTruncatedError,
+    UpstreamError,
+)
 from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -248,6 +255,21 @@ def served(chaos: Chaos, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         yield running
 
 
+def kept_by_relay(served: Edge, outcome: Outcome) -> None:
+    """Hold the relay's ledger to what its client saw: who runs it must find there what went wrong."""
+
+    def last() -> dict[str, Any]:
+        return list(served.ledger.rows())[-1]
+
+    assert within(10, lambda: last()["ended_at"]), "the relay never settled it"
+    row = last()
+    if outcome.kind is None:
+        assert row["state"] == outcome.state
+    elif outcome.kind is not EmptyAnswerError:
+        assert row["error_type"] == outcome.kind.__name__
+        assert row["state"] in {"error", "stopped"}  # stopped: nobody knows what it came to
+
+
 @scripted
 def test_through_our_own_relay_it_comes_to_the_same(fault: Fault, chaos: Chaos, served: Edge) -> None:
     chaos.show(*fault.scripts)
@@ -266,3 +288,5 @@ def test_through_our_own_relay_it_comes_to_the_same(fault: Fault, chaos: Chaos, 
         assert outcome.kind is fault.error, outcome.error
         assert outcome.state == fault.state
         assert expected(outcome.text, fault), outcome.text
+        if outcome.kind is None or issubclass(outcome.kind, UpstreamError | ProtocolError):
+            kept_by_relay(served, outcome)

@@ -121,7 +121,7 @@ SHORT = "/api/chat/stream"
     ("path", "prompt", "expected"),
     [
         (CHAT, "[simulate tokens=3]", (200, "complete", "", "laptop", "gpt-4.1")),
-        (CHAT, "[simulate tokens=9 fault=badjson]", (200, "truncated", "", "laptop", "gpt-4.1")),
+        (CHAT, "[simulate tokens=9 fault=badjson]", (200, "error", "", "laptop", "gpt-4.1")),
         (CHAT, "[simulate fault=503]", (503, "error", "upstream_503", "laptop", "gpt-4.1")),
         (CHAT, "[simulate fault=400]", (400, "refused", "upstream_400", "laptop", "gpt-4.1")),
         (CHAT, "[simulate fault=401]", (502, "error", "upstream_auth", "laptop", "gpt-4.1")),

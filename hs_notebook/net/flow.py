@@ -15,8 +15,7 @@ from hs_notebook.errors import (
 )
 from hs_notebook.net.pace import CAUGHT_UP
 from hs_notebook.net.resumption import lost
-from hs_notebook.wire.assembler import Ending
-from hs_notebook.wire.chunks import decode_chunk, reported
+from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire
 _LONGEST_PRELUDE = 1000  # chunks that say nothing
 _DRAIN_SECONDS = 0.1
 _FOR_USAGE = 3.0  # seconds that a whole answer waits for what it cost
-_DONE = "[DONE]"
 
 
 class Flow:
@@ -142,36 +140,23 @@ class Flow:
     def take(self, chunk: ChatCompletionChunk) -> None:
         """Take the whole answer, which came otherwise than as a stream."""
         self._prelude = [chunk]
-        try:
-            self.ending.see(chunk)
-            self.ending.done = True
-        except HolySheepError as error:
-            self._failed = error
+        self.ending.take(chunk)
+        self._failed = self.ending.error
 
     def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
-        chunks: list[ChatCompletionChunk] = []
         ending = self.ending
+        failed: HolySheepError | None = None
         self._received += len(data)
-        if self._received > LONGEST_ANSWER:
-            self._failed = StreamTruncatedError("The answer is longer than 64 MiB.")
         try:
             events: Sequence[ServerSentEvent] = self._feed(data)
         except APIError as error:
             events, error.before = error.before, ()
-            self._failed = self._translate(error)
-        try:
-            for event in events:
-                text = event.data
-                if text == _DONE:
-                    ending.done, self._failed = True, None  # what comes after it is of no interest
-                    break
-                if event.event == "error":
-                    raise reported(text)
-                chunk = decode_chunk(text)
-                chunks.append(chunk)
-                ending.see(chunk)
-        except HolySheepError as error:
-            self._failed = self._translate(error)
+            failed = error
+        chunks = ending.read(events)
+        if self._received > LONGEST_ANSWER:
+            failed = StreamTruncatedError("The answer is longer than 64 MiB.")
+        if (failed := ending.error or failed) is not None and not ending.done:
+            self._failed = self._translate(failed)  # what comes after its end is of no interest
         if ending.finish_reason is not None and ending.whole is not self._hurries:
             self._hurries = ending.whole  # another alternative may still go on
             self._watchdog.hurry(_FOR_USAGE if self._hurries else math.inf)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from hs_notebook.connections import undisturbed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.pace import Pace
     from hs_notebook.net.resumption import Resumption
     from hs_notebook.watchdog import Watchdog
-    from hs_notebook.wire.assembler import Ending
+    from hs_notebook.wire.ending import Ending
 
 
 class Reader:
@@ -23,7 +25,7 @@ class Reader:
         self,
         flow: Flow,
         *,
-        close: Callable[[], Awaitable[None]],
+        close: Callable[[], Coroutine[Any, Any, None]],
         watchdog: Watchdog,
         pace: Pace,
         resumption: Resumption | None = None,
@@ -64,7 +66,7 @@ class Reader:
         self._pace.streams -= 1
         try:
             with suppress(Exception):  # the connection is gone one way or the other
-                await self._close()
+                await undisturbed(self._close())
         finally:
             self._leave()
             if self.after is not None:

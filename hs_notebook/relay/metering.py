@@ -7,17 +7,20 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hs_notebook.errors import HolySheepError, UpstreamError
-from hs_notebook.wire.assembler import Ending
-from hs_notebook.wire.chunks import decode_chunk, decode_completion
+from hs_notebook.errors import APIError, EventTooLargeError, HolySheepError, ProtocolError, UpstreamError
+from hs_notebook.types import ChatCompletionChunk
+from hs_notebook.wire.chunks import decode_completion
+from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import SSEDecoder
 from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Entry
+    from hs_notebook.wire.sse import ServerSentEvent
 
-_DONE = "[DONE]"
 _LARGEST_BODY = 16 * 1024 * 1024  # bytes of a whole reply that are looked at
 
 
@@ -32,7 +35,6 @@ class Meter:
         self._entry = entry
         self._limit = limit
         self._decoder = SSEDecoder()
-        self._lost = False  # something in it could not be read: however it ends, it is not whole
         self._started = time.perf_counter()
 
     def feed(self, data: bytes) -> bool:
@@ -40,51 +42,46 @@ class Meter:
         self.bytes += len(data)
         if self.ending.done:
             return False
-        over = False
+        ending, chunks, unread = self.ending, list[ChatCompletionChunk](), False
         try:
-            for event in self._decoder.feed(data):
-                if event.data == _DONE:
-                    self.ending.done = not self._lost
-                    break
-                over = self._see(event.data) or over
-        except HolySheepError:
-            self._lost = self.ending.broken = True
-            over = self._limit is not None  # what cannot be read cannot be held to a limit
-        if self.first is None and self.ending.begun:
+            events: Sequence[ServerSentEvent] = self._decoder.feed(data)
+        except APIError as error:
+            events, unread = error.before, True
+        for event in events:
+            chunks += ending.read((event,))  # one by one: also what comes after an error is paid for
+            if ending.done:
+                break
+        if unread and not ending.done:
+            ending.fail(EventTooLargeError("The stream cannot be read on."))
+        if self.first is None and ending.begun:
             self.first = time.perf_counter()
-        return over and not self.ending.whole
+        return self._count(chunks, unread=unread)
 
-    def _see(self, data: str) -> bool:
-        """Count an event; tell whether the limit is reached. One that is no chunk counts nothing."""
-        try:
-            chunk = decode_chunk(data)
-            if not self._lost:
-                self.ending.see(chunk)
-        except HolySheepError:
-            self._lost = self.ending.broken = True
-            return False
+    def _count(self, chunks: list[ChatCompletionChunk], *, unread: bool) -> bool:
         if self._entry is not None:
-            self._entry.add(chunk)
-        return self._limit is not None and self._limit.reached([chunk])
+            for chunk in chunks:
+                self._entry.add(chunk)
+        if self._limit is None:
+            return False
+        # What cannot be read cannot be held to a limit.
+        return (self._limit.reached(chunks) or unread) and not self.ending.whole
 
     def take(self, body: bytes) -> None:
         """Look at a reply that is no stream."""
         self.first = time.perf_counter()
         self.bytes += len(body)
-        if len(body) > _LARGEST_BODY:
-            self._lost = self.ending.broken = True
-            return
         try:
+            if len(body) > _LARGEST_BODY:
+                raise ProtocolError("The reply is too large to be looked at.")
             chunk = as_chunk(decode_completion(body))
-            self.unread = False
-            self.ending.see(chunk)
-            self.ending.done = True
-            if self._entry is not None:
-                self._entry.add(chunk)
-        except UpstreamError:
-            self.unread, self._lost, self.ending.broken = False, True, True
-        except HolySheepError:
-            self._lost = self.ending.broken = True
+        except HolySheepError as error:
+            self.unread = not isinstance(error, UpstreamError)
+            self.ending.fail(error)
+            return
+        self.unread = False
+        self.ending.take(chunk)
+        if self._entry is not None:
+            self._entry.add(chunk)
 
     @property
     def ttft(self) -> float | None:
@@ -95,13 +92,14 @@ class Meter:
         """Write down how it ended, and return what it is charged, in USD."""
         if self._entry is None:
             return Decimal(0)
+        ending, error_type = self.ending, type(self.ending.error).__name__ if self.ending.error else ""
         if self.unread:
-            return await self.fail("", billed=True)
+            return await self.fail(error_type, billed=True)
+        if isinstance(ending.error, UpstreamError) and not (ending.begun or ending.is_billed):
+            return await self.fail(error_type)
         now = time.perf_counter()
         ttft = math.nan if self.ttft is None else self.ttft
-        return await self._entry.settle_stream(
-            self.ending, ttft=ttft, duration=now - self._started, aside=True
-        )
+        return await self._entry.settle_stream(ending, ttft=ttft, duration=now - self._started, aside=True)
 
     async def fail(self, error_type: str, *, billed: bool = False) -> Decimal:
         """Write down that there was no answer, and return what that is charged, in USD.

@@ -13,7 +13,7 @@ import msgspec
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.pricing.money import money
 from hs_notebook.types import FunctionCall, State, ToolCall, Usage
-from hs_notebook.wire.assembler import CUT
+from hs_notebook.wire.ending import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

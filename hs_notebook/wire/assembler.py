@@ -28,82 +28,15 @@ from hs_notebook.types import (
     Usage,
     calls_text,
 )
+from hs_notebook.wire.ending import CUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from hs_notebook.pricing.quotes import Quotes
+    from hs_notebook.wire.ending import Ending
 
-CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
 SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
-
-
-class Ending:
-    """Watches a stream for its end, and keeps none of its text."""
-
-    def __init__(self) -> None:
-        self.begun = False  # something to keep has come: sending again would bill twice
-        self.finish_reason: str | None = None
-        self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
-        self.done = False  # [DONE] was seen
-        self.broken = False  # it ended by itself, and not well
-        self.error: HolySheepError | None = None  # that ended it
-        self._last = 0  # the highest number of an alternative
-        self._finished: set[int] = set()
-
-    def see(self, chunk: ChatCompletionChunk) -> None:
-        """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
-        if chunk.usage is not None or self.telling is None:
-            self.telling = chunk
-        for choice in chunk.choices:
-            if not self.begun or self._finished:
-                delta = choice.delta
-                if delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal:
-                    self.begun = True
-                    self._finished.discard(choice.index)  # what goes on was not finished
-            if choice.index:
-                self._last = max(self._last, choice.index)
-            if choice.finish_reason:
-                self._finish(choice.index, choice.finish_reason)
-
-    def _finish(self, index: int, reason: str) -> None:
-        if reason == "error":
-            raise UpstreamError("The relay ended the answer with an error and did not say which.")
-        self.finish_reason = reason
-        self._finished.add(index)
-
-    def fail(self, error: HolySheepError) -> None:
-        """Take note that the stream ended in an error."""
-        self.broken, self.error = True, error
-
-    @property
-    def whole(self) -> bool:
-        """Whether all was said: [DONE], or a finish reason for every alternative."""
-        return self.done or len(self._finished) > self._last
-
-    @property
-    def is_billed(self) -> bool:
-        """Whether its usage was told."""
-        usage = None if self.telling is None else self.telling.usage
-        return usage is not None and usage.tells
-
-    @property
-    def state(self) -> State:
-        """How a stream ended that nobody assembled."""
-        if isinstance(self.error, UpstreamError | ProtocolError):
-            return "error"
-        if self.whole and self.finish_reason not in CUT:
-            return "complete"
-        return "truncated" if self.whole or self.broken else "stopped"
-
-    def check(self) -> None:
-        """Called at the end of the bytes: raises where the stream is not whole."""
-        if not self.whole:
-            if self.begun:
-                raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
-            raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
-        if not self.begun and self.finish_reason not in CUT:
-            raise EmptyAnswerError("The answer is empty.", hint="Try again, or another model.")
 
 
 class Assembler:
@@ -156,19 +89,15 @@ class Assembler:
             new += self._add_choice(choice)
         return new
 
-    def add_whole(self, chunks: Iterable[ChatCompletionChunk], *, done: bool) -> str:
+    def add_whole(self, chunks: Iterable[ChatCompletionChunk], ending: Ending) -> str:
         """Take the chunks of an answer that came in one piece, and return the text of its first alternative.
 
-        Unless it is `done`, the chunks must hold its end. Raises as the end of a stream does:
-        `EmptyAnswerError`, `StreamTruncatedError`.
+        `ending` has seen them. Raises as the end of a stream does: `EmptyAnswerError`,
+        `StreamTruncatedError`, or the error among them.
         """
         self._whole = True
-        ending = Ending()
-        text = ""
-        for chunk in chunks:
-            text += self.add(chunk)
-            ending.see(chunk)
-        self.done = ending.done = done
+        text = "".join(map(self.add, chunks))
+        self.done = ending.done
         ending.check()
         return text
 

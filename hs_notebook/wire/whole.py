@@ -14,7 +14,8 @@ from hs_notebook.types import (
     ChunkChoice,
 )
 from hs_notebook.wire.assembler import SIMULATED, Assembler
-from hs_notebook.wire.chunks import decode_chunk, decode_completion
+from hs_notebook.wire.chunks import decode_completion
+from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -31,10 +32,15 @@ def fill(assembler: Assembler, content_type: str, body: bytes) -> str:
     Raises `HolySheepError` for what is none, is empty or breaks off; the assembler has what came before.
     """
     if content_type != _STREAM:
-        return assembler.add_whole([as_chunk(decode_completion(body))], done=True)
-    frames = [event.data for event in SSEDecoder().feed(body)]
-    done = "[DONE]" in frames
-    return assembler.add_whole((decode_chunk(frame) for frame in frames if frame != "[DONE]"), done=done)
+        return _add(assembler, decode_completion(body))
+    ending = Ending()
+    return assembler.add_whole(ending.read(SSEDecoder().feed(body)), ending)
+
+
+def _add(assembler: Assembler, completion: ChatCompletion) -> str:
+    chunk, ending = as_chunk(completion), Ending()
+    ending.take(chunk)
+    return assembler.add_whole([chunk], ending)
 
 
 def read_completion(assembler: Assembler, content_type: str, body: bytes) -> ChatCompletion:
@@ -43,14 +49,14 @@ def read_completion(assembler: Assembler, content_type: str, body: bytes) -> Cha
         fill(assembler, content_type, body)
         return as_completion(assembler.finish())
     completion = decode_completion(body)
-    assembler.add_whole([as_chunk(completion)], done=True)  # refuses an empty one
+    _add(assembler, completion)  # refuses an empty one
     return completion
 
 
 def as_answer(request: ChatRequest, completion: ChatCompletion, quotes: Quotes) -> Answer:
     """Return a whole completion as an answer with its price; its times are unknown."""
     assembler = Assembler(request, quotes=quotes, clock=lambda: math.nan)
-    assembler.add_whole([as_chunk(completion)], done=True)
+    _add(assembler, completion)
     return assembler.finish()
 
 

@@ -34,8 +34,9 @@ from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
 from hs_notebook.relay.usage import WithoutUsage
 from hs_notebook.types import ChatRequest, Usage
-from hs_notebook.wire.assembler import Assembler, Ending
+from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_chunk, decode_models
+from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
 from hs_notebook.wire.whole import as_completion, fill, read_completion
 

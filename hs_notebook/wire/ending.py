@@ -1,0 +1,119 @@
+"""How a stream of chunks ends: the one reader of its events, for who shows an answer and who hands it on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hs_notebook.errors import (
+    EmptyAnswerError,
+    HolySheepError,
+    ProtocolError,
+    StreamTruncatedError,
+    UpstreamError,
+)
+from hs_notebook.wire.chunks import decode_chunk, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hs_notebook.types import ChatCompletionChunk, State
+    from hs_notebook.wire.sse import ServerSentEvent
+
+DONE = "[DONE]"
+CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
+
+
+class Ending:
+    """Watches a stream for its end, and keeps none of its text."""
+
+    def __init__(self) -> None:
+        self.begun = False  # something to keep has come: sending again would bill twice
+        self.finish_reason: str | None = None
+        self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
+        self.done = False  # [DONE] was seen
+        self.broken = False  # it ended by itself, and not well
+        self.error: HolySheepError | None = None  # that ended it
+        self._last = 0  # the highest number of an alternative
+        self._finished: set[int] = set()
+
+    def see(self, chunk: ChatCompletionChunk) -> None:
+        """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
+        if chunk.usage is not None or self.telling is None:
+            self.telling = chunk
+        for choice in chunk.choices:
+            if not self.begun or self._finished:
+                delta = choice.delta
+                if delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal:
+                    self.begun = True
+                    self._finished.discard(choice.index)  # what goes on was not finished
+            if choice.index:
+                self._last = max(self._last, choice.index)
+            if choice.finish_reason:
+                self._finish(choice.index, choice.finish_reason)
+
+    def _finish(self, index: int, reason: str) -> None:
+        if reason == "error":
+            raise UpstreamError("The relay ended the answer with an error and did not say which.")
+        self.finish_reason = reason
+        self._finished.add(index)
+
+    def read(self, events: Iterable[ServerSentEvent]) -> list[ChatCompletionChunk]:
+        """Take note of a stream's next events, and return their chunks, up to its end or an `error` there."""
+        chunks = []
+        try:
+            for event in events:
+                text = event.data
+                if text == DONE:
+                    self.done = self.error is None
+                    break
+                if event.event == "error":
+                    raise reported(text)
+                chunk = decode_chunk(text)
+                chunks.append(chunk)
+                self.see(chunk)
+        except HolySheepError as error:
+            self.fail(error)
+        return chunks
+
+    def take(self, chunk: ChatCompletionChunk) -> None:
+        """Take note of an answer that came in one piece."""
+        try:
+            self.see(chunk)
+        except HolySheepError as error:
+            self.fail(error)
+        self.done = self.error is None
+
+    def fail(self, error: HolySheepError) -> None:
+        """Take note that the stream ended in an error."""
+        self.broken, self.error = True, error
+
+    @property
+    def whole(self) -> bool:
+        """Whether all was said: [DONE], or a finish reason for every alternative."""
+        return self.done or len(self._finished) > self._last
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether its usage was told."""
+        usage = None if self.telling is None else self.telling.usage
+        return usage is not None and usage.tells
+
+    @property
+    def state(self) -> State:
+        """How a stream ended that nobody assembled."""
+        if isinstance(self.error, UpstreamError | ProtocolError):
+            return "error"
+        if self.whole and self.finish_reason not in CUT:
+            return "complete"
+        return "truncated" if self.whole or self.broken else "stopped"
+
+    def check(self) -> None:
+        """Called at the end of the bytes: raises where the stream failed or is not whole."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        if not self.whole:
+            if self.begun:
+                raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
+            raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
+        if not self.begun and self.finish_reason not in CUT:
+            raise EmptyAnswerError("The answer is empty.", hint="Try again, or another model.")
