@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 MOST = 500_000
-"""Cost of what is drawn: 1 for each UTF-16 code unit, 20 for each that may be a mark of Markdown."""
+"""Cost of what is drawn: 1 for each UTF-16 code unit, 20 for what may be a mark of Markdown or is above a letter."""
 
 _MARK = 19  # more than another character costs
 _SLICE = 4_096
@@ -14,7 +14,9 @@ _SLICE = 4_096
 
 @cache
 def _marks() -> re.Pattern[str]:
-    return re.compile(r"[\n!#$&()*+<>\[\\\]_`|~-]")
+    # The page needs seconds to find the place of 100,000 combining marks.
+    combining = r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+    return re.compile(rf"[\n!#$&()*+<>\[\\\]_`|~\-{combining}]")
 
 
 def fold(text: str) -> str:

@@ -1,7 +1,7 @@
-/** Cost of what is drawn: 1 for each code unit, 20 for each character that may be a mark of Markdown. The final picture ends at the same character. */
+/** Cost of what is drawn: 1 for each code unit, 20 for each character that may be a mark of Markdown or stands above or below another. The final picture ends at the same character. */
 const MOST = 500_000;
 const MARK = 19; // more than another character costs
-const MARKS = /[\n!#$&()*+<>[\\\]_`|~-]/g;
+const MARKS = /[\n!#$&()*+<>[\\\]_`|~\-\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/g;
 
 /** What it costs to draw a text. */
 export function cost(text: string): number {
