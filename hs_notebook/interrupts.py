@@ -52,7 +52,7 @@ class uninterrupted:  # noqa: N801 - read as the words of a `with`
     ) -> None:
         if self._waiting is not None:
             signal.signal(signal.SIGINT, self._waiting.handler)
-            if error is None:  # else the cell ends anyway
+            if error is None or isinstance(error, Exception):  # which the user may catch, and go on
                 self._waiting.let_through()
 
 

@@ -576,6 +576,19 @@ def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def test_an_interrupt_that_waits_is_heard_also_where_an_error_is_on_its_way() -> None:
+    """A loop that catches errors would go on through any number of interrupts."""
+
+    def block() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            raise ValueError("an answer failed")
+
+    with pytest.raises(KeyboardInterrupt) as heard:
+        block()
+    assert isinstance(heard.value.__context__, ValueError)
+
+
 def test_an_interrupt_is_heard_where_it_may_be() -> None:
     with uninterrupted():
         signal.raise_signal(signal.SIGINT)
