@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 MOST = 500_000
-"""Cost of what is drawn: 1 for each UTF-16 code unit, 20 for what may be a mark of Markdown or is above a letter."""
+"""Cost of what is drawn: 1 for each UTF-16 code unit, 20 for a mark, of Markdown or combining."""
 
 _MARK = 19  # more than another character costs
 _SLICE = 4_096

@@ -132,6 +132,45 @@ window.hsTest = (() => {
     return layout.frames;
   };
 
+  // How long the page could do nothing else, in ms, at worst: while a cell's answer was live, and from the task that
+  // put the final picture in its place. The browser tells of tasks over 50 ms; shorter ones are told as 50.
+  let tasks = null;
+  const watchTasks = (n) => {
+    tasks?.stop();
+    const long = [];
+    const mine = { long, replaced: Infinity };
+    const note = (entries) => long.push(...entries.map(({ startTime, duration }) => ({ duration, end: startTime + duration })));
+    const observer = new PerformanceObserver((list) => note(list.getEntries()));
+    observer.observe({ type: "longtask" });
+    let wasLive = false;
+    const swap = new MutationObserver(() => {
+      const live = isLive(n);
+      if (wasLive && !live) mine.replaced = Math.min(mine.replaced, performance.now());
+      wasLive ||= live;
+    });
+    swap.observe(outputNode(n), { subtree: true, childList: true });
+    mine.stop = () => {
+      note(observer.takeRecords());
+      observer.disconnect();
+      swap.disconnect();
+    };
+    tasks = mine;
+  };
+  const quiet = async () => {
+    let before = -1;
+    while (before !== tasks.long.length) {
+      before = tasks.long.length;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  };
+  const longestTasks = async () => {
+    await quiet();
+    tasks.stop();
+    const longest = (some) => Math.max(50, ...some.map(({ duration }) => duration));
+    const live = tasks.long.filter(({ end }) => end < tasks.replaced);
+    return { live: longest(live), final: longest(tasks.long.filter((task) => !live.includes(task))) };
+  };
+
   const clicks = [];
   addEventListener("pointerdown", () => clicks.push(now()), true);
   const interrupt = async () => {
@@ -154,6 +193,6 @@ window.hsTest = (() => {
 
   return {
     now, app, panel, session, cell, outputNode, until, kernelStatus, shutDown, idle, ready, run, runAll, isRunning, woken: () => woken,
-    record, framesPainted, stopRecording, recordLayout, stopLayout, withoutKernel, clicks, interrupt,
+    record, framesPainted, stopRecording, recordLayout, stopLayout, watchTasks, quiet, longestTasks, withoutKernel, clicks, interrupt,
   };
 })();

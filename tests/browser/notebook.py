@@ -234,6 +234,22 @@ class Notebook:
         metrics = self.cdp.send("Performance.getMetrics")["metrics"]
         return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
+    def watch_tasks(self, n: int) -> None:
+        """Note from now on how long the page stands still, before and after cell n's final picture."""
+        self._call("watchTasks(given)", n)
+
+    def quiet(self) -> None:
+        """Wait until it stands still no more."""
+        self._call("quiet()")
+
+    def longest_tasks(self) -> tuple[float, float]:
+        """The longest task while the answer was live and from its final picture on, in milliseconds.
+
+        50 is the least that the browser tells.
+        """
+        found = self._call("longestTasks()")
+        return float(found["live"]), float(found["final"])
+
     # What is kept
 
     def save(self) -> nbformat.NotebookNode:

@@ -1,0 +1,104 @@
+"""A huge hostile answer does not freeze the page: the longest task, live and when its final picture comes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from hostile.large import LARGE
+from loopback import END, FINISH, SSE, Connection, Loopback, frame
+
+from browser.conftest import loading_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from browser.notebook import Notebook
+
+SIZE = int(os.environ.get("HOSTILE_SIZE", "600000"))
+PIECE = 65_536
+INTERVAL = 0.05  # seconds between two pieces: the kernel's flushes
+SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody minds at all.\n"
+PROSE = (SENTENCE * 8 + "\n") * (SIZE // (8 * len(SENTENCE)) + 1)
+
+
+@dataclass
+class Teller:
+    """A relay that tells one text in pieces of 64 KiB, and ends the answer when it is let."""
+
+    text: str = ""
+    ending: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, connection: Connection, server: Loopback) -> None:
+        while server.ask(connection):
+            connection.send(SSE)
+            for at in range(0, len(self.text), PIECE):
+                connection.events(frame(self.text[at : at + PIECE]))
+                self.ending.wait(INTERVAL)
+            assert self.ending.wait(120)
+            connection.events(FINISH, "[DONE]")
+            connection.send(END)
+
+
+@pytest.fixture
+def teller() -> Teller:
+    return Teller()
+
+
+@pytest.fixture
+def notebook(teller, open_notebook) -> Iterator[Notebook]:
+    with Loopback(teller.serve) as server:
+        notebook = open_notebook([loading_cell(server.base_url), "%%holysheep gpt-4.1 --raw\nGo on."])
+        notebook.run(0)
+        yield notebook
+        notebook.close()
+
+
+def longest_tasks(notebook: Notebook, teller: Teller, text: str) -> tuple[float, float]:
+    """Milliseconds of the longest task while an answer is live, and when its final picture comes."""
+    teller.text = text
+    teller.ending.clear()
+    notebook.watch_tasks(1)
+    notebook.start(1)
+    notebook.wait_for_text(1, "characters are drawn", timeout=120)
+    notebook.quiet()
+    teller.ending.set()
+    notebook.wait_until_done(120)
+    return notebook.longest_tasks()
+
+
+#: What took the page longest in each family, of all of the corpus; all of it where a size is given.
+DEAREST = (
+    "letters", "emoji", "combining marks", "lines of quotes", "a long table", "short rows", "many formulas",
+    "fractions as deep as may be", "an open formula", "fences", "headings", "items",
+)  # fmt: skip
+#: Milliseconds in which JupyterLab itself shows prose of this size, on a machine that does nothing else.
+USUAL = 100
+#: For the longest task live and final, on such a machine: what was measured at worst is 306 and 1,174.
+BOUNDS = (600, 2400)
+
+
+@pytest.mark.timeout(900)
+def test_no_huge_answer_freezes_the_page(notebook, teller, publish: Callable[..., None]) -> None:
+    longest_tasks(notebook, teller, PROSE)  # the view's code travels once a page
+    prose = longest_tasks(notebook, teller, PROSE)
+    publish("standstill", answer="harmless prose", characters=len(PROSE), **columns(*prose))
+    slower = max(1, *(task / USUAL for task in prose))
+    for name in LARGE if "HOSTILE_SIZE" in os.environ else DEAREST:
+        text = LARGE[name].text(SIZE)
+        for _ in range(3):  # the machine is shared: one bad moment is no verdict
+            found = longest_tasks(notebook, teller, text)
+            if all(task <= slower * bound for task, bound in zip(found, BOUNDS, strict=True)):
+                break
+        else:
+            pytest.fail(f"{name}: {found} ms, where prose takes {prose}")
+        publish("standstill", answer=name, characters=len(text), **columns(*found))
+
+
+def columns(live: float, final: float) -> dict[str, str]:
+    """Of a task below 50 ms the browser tells nothing."""
+    shown = [f"{task:.0f}" if task > 50 else "at most 50" for task in (live, final)]
+    return {"live,_ms": shown[0], "final_picture,_ms": shown[1]}
