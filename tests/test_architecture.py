@@ -19,7 +19,17 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # it is a package of its own, nothing beside it.
 LAYERS = (
     ("errors",),
-    ("types", "portal", "prompt", "fences", "interpolation", "watchdog", "secret", "interrupts"),
+    (
+        "types",
+        "portal",
+        "prompt",
+        "fences",
+        "interpolation",
+        "watchdog",
+        "connections",
+        "secret",
+        "interrupts",
+    ),
     ("answers", "schemas"),
     ("compared",),
     ("tools",),
@@ -58,7 +68,17 @@ PURE = {
 IMPURE = {"asyncio", "socket", "ssl", "threading", "subprocess", "pathlib", "os", "httpx", "anyio", "IPython"}
 
 # The notebook's side and the relay know nothing of each other; the command line may start either.
-RELAY_KNOWS = {"errors", "types", "pricing", "wire", "watchdog", "secret", "ledger", "recording"}
+RELAY_KNOWS = {
+    "errors",
+    "types",
+    "pricing",
+    "wire",
+    "watchdog",
+    "connections",
+    "secret",
+    "ledger",
+    "recording",
+}
 KNOW_THE_RELAY = {"cli"}
 
 # Where a library may be imported: modules, or packages with all that is in them.

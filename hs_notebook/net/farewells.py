@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from hs_notebook.connections import undisturbed
 from hs_notebook.errors import APIConnectionError, APIError
 
 if TYPE_CHECKING:
@@ -45,4 +46,4 @@ class Farewells:
                     response = await self._ask("DELETE", path, headers)
                 except APIConnectionError:  # a connection that was idle may be closed
                     response = await self._ask("DELETE", path, headers)
-                await response.aclose()
+                await undisturbed(response.aclose())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, cast
 
+from hs_notebook.connections import undisturbed
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -83,7 +85,7 @@ async def collect(response: httpx.Response, body: bytearray, limit: int) -> None
             if len(body) > limit:
                 break
     finally:
-        await response.aclose()
+        await undisturbed(response.aclose())
 
 
 def one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hs_notebook.connections import undisturbed
 from hs_notebook.errors import (
     APIConnectionError,
     APIError,
@@ -156,7 +157,7 @@ class Resumption:
 
     async def _close(self) -> None:
         with suppress(Exception):  # it is gone one way or the other
-            await self._response.aclose()
+            await undisturbed(self._response.aclose())
 
 
 def can_resume(response: httpx.Response) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from hs_notebook.connections import send
 from hs_notebook.errors import (
     APIConnectionError,
     APIError,
@@ -204,7 +205,7 @@ class Transport:
         try:
             request = self._http.build_request(method, url, content=content, headers=headers)
             async with within(patience):
-                response = await self._http.send(request, stream=True)
+                response = await send(self._http, request)
         except TimeoutError:
             failure = self._translate(TimeoutError(f"was silent for {patience:g} s"))
         except Exception as error:  # noqa: BLE001 - raised again below, as ours

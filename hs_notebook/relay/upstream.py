@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
+from hs_notebook.connections import send, undisturbed
 from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
 from hs_notebook.relay.scrubbing import Scrubbed
 from hs_notebook.secret import Secret
@@ -76,7 +77,7 @@ class UpstreamReply:
     async def close(self) -> None:
         """Close the connection where the reply is not over; the upstream stops."""
         with suppress(Exception):  # it is gone one way or the other
-            await self._response.aclose()
+            await undisturbed(self._response.aclose())
 
 
 class Upstream:
@@ -133,7 +134,7 @@ class Upstream:
         )
         try:
             async with within(patience):
-                response = await self._http.send(request, stream=True)
+                response = await send(self._http, request)
         except (TimeoutError, httpx.TimeoutException):
             raise _late(body) from None
         except httpx.HTTPError as error:
@@ -147,7 +148,7 @@ class Upstream:
         if not response.is_success:
             raise await self._refusal(response)
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            await response.aclose()
+            await undisturbed(response.aclose())
             said = "The upstream's reply has an encoding that was not asked for."
             raise _of_no_use(said, "upstream_encoding", Unanswered)
         reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key)
@@ -185,7 +186,7 @@ class Upstream:
                     page += data
                     if len(page) > _LONGEST_PAGE:
                         break
-        await response.aclose()
+        await undisturbed(response.aclose())
         return bytes(page)
 
 

@@ -1,0 +1,72 @@
+"""Requests that may be stopped at any moment, and leave no connection behind.
+
+The HTTP library forgets a connection for good, and keeps it open, where its task is cancelled just when the
+connection was made or while it is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    import httpx
+
+_SENDS = "http11.send_request_headers.started"
+
+
+async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Await what must be done to its end; who is stopped meanwhile is stopped then."""
+    task, stop = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            stop = error
+    if stop is not None:
+        raise stop
+    task.result()
+
+
+async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send a request and return its reply, whose body is still to be read; raises as the library does."""
+    return await _Sending(http, request).reply()
+
+
+class _Sending:
+    def __init__(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
+        self._has_connection = self._unwanted = False
+        request.extensions = {**request.extensions, "trace": self._trace}
+        self._task = asyncio.ensure_future(http.send(request, stream=True))
+
+    async def _trace(self, event: str, _info: dict[str, Any]) -> None:
+        if event == _SENDS:
+            if self._unwanted:
+                raise asyncio.CancelledError  # the library closes the connection; nothing was sent
+            self._has_connection = True
+
+    async def reply(self) -> httpx.Response:
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            self._unwanted = True
+            # One that is still connecting finds out by itself, and nobody waits for that.
+            self._task.add_done_callback(_looked_at)
+            if self._has_connection:
+                await undisturbed(self._close())
+            raise
+        return self._task.result()
+
+    async def _close(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled() and self._task.exception() is None:
+            await self._task.result().aclose()
+
+
+def _looked_at(task: asyncio.Task[httpx.Response]) -> None:
+    """An error that nobody wants to hear of is not reported by the loop either."""
+    if not task.cancelled():
+        task.exception()
