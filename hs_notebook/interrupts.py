@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,42 @@ if TYPE_CHECKING:
 
 Handler = Callable[[int, "FrameType | None"], Any]
 
+_BURST_SECONDS = 0.5  # longer than a kernel takes to end a cell
+
 
 class _Waiting:
-    """Stands in for a handler of SIGINT, and remembers that one came."""
+    """Stands in for a handler of SIGINT: it remembers that one came, or while it is `open` handles it."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
-        self.came = False
+        self.came = self.open = False
+        self.burst = 0.0  # until when what comes is one with what was heard
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self.open:
+            self.came = True
+        elif time.monotonic() > self.burst:  # else it would meet what answers to the one before
+            self.burst = time.monotonic() + _BURST_SECONDS
+            self.handler(number, frame)
 
     def let_through(self) -> None:
         """Handle what came."""
         if self.came:
             self.came = False
             self.handler(signal.SIGINT, None)
+
+
+class _Burst:
+    """Stands in for a handler of SIGINT while a burst of them lasts, of which the first was heard."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.until = time.monotonic() + _BURST_SECONDS
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() > self.until:
+            signal.signal(signal.SIGINT, self.handler)
+            self.handler(number, frame)
 
 
 class uninterrupted:  # noqa: N801 - read as the words of a `with`
@@ -66,13 +87,25 @@ class interruptible:  # noqa: N801 - as above
         if isinstance(handler, _Waiting):
             handler.let_through()
             self._waiting = handler
-            signal.signal(signal.SIGINT, handler.handler)
+            handler.open, handler.burst = True, 0.0
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._waiting is not None:
-            signal.signal(signal.SIGINT, self._waiting)
+            self._waiting.open = False
+
+
+def heard_once() -> None:
+    """Take the interrupts of the next moment for the one that ends this cell.
+
+    They would meet what a kernel does at the end of a cell, which then never gets its reply. A kernel handles
+    interrupts anew in the next cell; elsewhere this is not for.
+    """
+    handler = _handler()
+    if handler is not None and not isinstance(handler, _Waiting):
+        inner = handler.handler if isinstance(handler, _Burst) else handler
+        signal.signal(signal.SIGINT, _Burst(inner))
 
 
 def has_waited() -> bool:

@@ -15,6 +15,7 @@ from hs_notebook.compared import Answers
 from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
 from hs_notebook.interpolation import HISTORIES
+from hs_notebook.interrupts import heard_once
 from hs_notebook.magics import commands
 from hs_notebook.magics.ask import ask, warn_of_key
 from hs_notebook.magics.completion import attach
@@ -72,6 +73,8 @@ class HolySheepMagics(Configuration):
         except HelpRequested as request:
             sys.stdout.write(request.text)
         except (HolySheepError, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt) and hasattr(self.shell, "kernel"):
+                heard_once()
             raise shorten(error) from None
         return None
 
