@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-_SENDS = "http11.send_request_headers.started"
+_CONNECTED, _SENDS = "connection.connect_tcp.complete", "http11.send_request_headers.started"
+_CONNECTS_SOON = 0.05  # seconds; to cancel just when the connection is made would be one of those moments
 
 
 async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
@@ -37,29 +38,32 @@ async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Respons
 
 class _Sending:
     def __init__(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
-        self._has_connection = self._unwanted = False
+        self._fragile = self._sent = self._unwanted = False
         request.extensions = {**request.extensions, "trace": self._trace}
         self._task = asyncio.ensure_future(http.send(request, stream=True))
 
     async def _trace(self, event: str, _info: dict[str, Any]) -> None:
-        if event == _SENDS:
+        if event == _CONNECTED:
+            self._fragile = True
+        elif event == _SENDS:
+            self._fragile, self._sent = False, True
             if self._unwanted:
                 raise asyncio.CancelledError  # the library closes the connection; nothing was sent
-            self._has_connection = True
 
     async def reply(self) -> httpx.Response:
         try:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
             self._unwanted = True
-            # One that is still connecting finds out by itself, and nobody waits for that.
             self._task.add_done_callback(_looked_at)
-            if self._has_connection:
-                await undisturbed(self._close())
+            await undisturbed(self._give_up())
             raise
         return self._task.result()
 
-    async def _close(self) -> None:
+    async def _give_up(self) -> None:
+        await asyncio.wait([self._task], timeout=0 if self._sent else _CONNECTS_SOON)
+        if self._fragile:
+            return  # it makes the connection safe, and finds out by itself that nobody wants it
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled() and self._task.exception() is None:
