@@ -8,6 +8,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from environment import private_environment
 from published import MARK
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Hear interrupts: a shell starts what is in the background deaf to them."""
+    """Hear interrupts, to which a shell makes deaf what runs in the background; let a busy machine be slow."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hypothesis.settings.register_profile("patient", hypothesis.settings.default, deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
