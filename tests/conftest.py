@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Hear interrupts, to which a shell makes deaf what runs in the background; let a busy machine be slow."""
+    """Hear interrupts, to which a shell makes deaf what is in the background; let a busy machine be slow."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("patient", hypothesis.settings.default, deadline=None)
     hypothesis.settings.load_profile("patient")
