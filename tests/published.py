@@ -136,7 +136,7 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "Answers arrive in pieces of 64 KiB, 20 a second. The longest task of the page's main thread "
             "while the answer is live, and when JupyterLab puts the final picture in its place; of tasks "
             "below 50 ms Chromium tells nothing. The goal of 100 ms is missed where a figure is above it. "
-            "Prose of the same length is the yardstick. What is over the test's own bound is tried up to three "
+            "Prose of the same length is the yardstick. What is over the test's bound is tried up to three "
             "times. `tests/browser/test_hostile_large.py`, the dearest answers, by `make test`."
         ),
     ),
