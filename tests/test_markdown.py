@@ -211,8 +211,26 @@ def test_tex_is_typeset_to_a_depth(opening: str, closing: str) -> None:
     assert typeset(15)
     assert not typeset(17)
     assert not typeset(17, "\\}")
+    assert not typeset(17, "\\text{\\right}")
     assert not typeset(1, f"%{closing}")
     assert not typeset(1, f"\\verb|{closing}|")
+
+
+@pytest.mark.parametrize(
+    "declaration", ["\\tiny ", "\\displaystyle ", "\\bf ", "\\color{red} ", "\\raise1em "]
+)
+def test_declarations_are_typeset_to_a_depth(declaration: str) -> None:
+    """A thousand sizes, each within the one before, freeze JupyterLab's page for half a minute."""
+
+    def typeset(tex: str) -> bool:
+        return "mathjax_process" in to_html(f"${tex}x$")
+
+    assert typeset(declaration * 15)
+    assert not typeset(declaration * 17)
+    assert typeset(f"{{{declaration}x}}" * 100)
+    assert typeset(f"\\begin{{matrix}}{f'{declaration}x & {declaration}y {chr(92) * 2}' * 20}\\end{{matrix}}")
+    assert not typeset(f"{{{declaration * 9}" * 2)
+    assert not typeset(f"\\begin{{matrix}}\\left({f'{declaration} & ' * 17}")
 
 
 def test_so_much_of_an_answer_is_typeset() -> None:

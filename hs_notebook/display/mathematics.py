@@ -44,24 +44,59 @@ def _token() -> re.Pattern[str]:
 
 @cache
 def _command() -> re.Pattern[str]:
-    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])|[{}%]")
+    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])|[{}%&]")
 
 
-_DEEPER = {"{": 1, r"\left": 1, r"\begin": 1, "}": -1, r"\right": -1, r"\end": -1}
+# In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts.
+_ENDS = {"}": "{", r"\right": r"\left", r"\end": r"\begin"}
+_OPENERS = frozenset(_ENDS.values())
+_CELL_ENDS = frozenset(("&", r"\\", r"\cr"))
+
+# A typesetter takes what follows these, up to the end of their group or cell, as within them.
+_DECLARATIONS = frozenset(
+    """
+    Tiny tiny scriptsize tsize footnotesize small normalsize large Large LARGE huge Huge
+    displaystyle textstyle scriptstyle scriptscriptstyle color raise lower moveleft moveright
+    rm sf tt bf it cal mit frak scr bbFont oldstyle
+    """.split()  # noqa: SIM905 - as above
+)
 
 
 def refused(tex: str) -> bool:
     """Whether ``tex`` is shown as code rather than typeset."""
     if len(tex) > LONGEST_TEX:
         return True
-    depth = 0
+    depth = _Depth()
     for found in _command().finditer(tex):
         name = found[1] or ""
-        depth = max(0, depth + _DEEPER.get(found[0], 0))
+        depth.see(found[0])
         # A comment could hide from this count what closes a group.
-        if name in DENIED or name.startswith("html") or depth > _DEEPEST or found[0] == "%":
+        if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or found[0] == "%":
             return True
     return False
+
+
+class _Depth:
+    """How deep a formula nests: its groups, and the declarations in force in each."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._groups = [("", 0)]  # what opened each, and the declarations in it
+
+    def see(self, piece: str) -> None:
+        opener, declared = self._groups[-1]
+        if piece in _OPENERS:
+            self._groups.append((piece, 0))
+            self.now += 1
+        elif opener and _ENDS.get(piece) == opener:
+            self._groups.pop()
+            self.now -= 1 + declared
+        elif piece[1:] in _DECLARATIONS:
+            self._groups[-1] = (opener, declared + 1)
+            self.now += 1
+        elif piece in _CELL_ENDS and opener == r"\begin":
+            self._groups[-1] = (opener, 0)
+            self.now -= declared
 
 
 def tex_of(source: str, markup: str) -> str:

@@ -70,6 +70,9 @@ LARGE = {
     ),
     "roots and powers as deep as may be": Large(TEX, "$" + "\\sqrt{x^{" * 7 + "2" + "}}" * 7 + "$ "),
     "brackets that grow": Large(TEX, "$" + "\\left(" * 300 + "x" + "\\right)" * 300 + "$ "),
+    "sizes within sizes": Large(TEX, "$" + "\\tiny" * 990 + " x$ "),
+    "styles within styles": Large(TEX, "$" + "\\displaystyle" * 380 + " x$ "),
+    "sizes as deep as may be": Large(TEX, "$" + "\\tiny" * 15 + " x$ "),
     "accents on accents": Large(TEX, "$" + "\\overline{\\hat{" * 7 + "x" + "}}" * 7 + "$ "),
     "great spaces": Large(
         TEX, "$\\rule{99999em}{99999em} \\kern99999em \\hspace{99999em} \\raise99999em{x}$ "

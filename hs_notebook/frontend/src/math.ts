@@ -12,7 +12,19 @@ const LONGEST_TEX = 5000;
 const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
 const MOST = 30_000; // what is typeset of one answer: each formula costs its length and
 const EACH = 50;
-const DEEPER: Record<string, number> = { "{": 1, "\\left": 1, "\\begin": 1, "}": -1, "\\right": -1, "\\end": -1 };
+/** In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts. */
+const ENDS = new Map([["}", "{"], ["\\right", "\\left"], ["\\end", "\\begin"]]);
+const OPENERS = new Set(ENDS.values());
+const CELL_ENDS = new Set(["&", "\\\\", "\\cr"]);
+
+/** A typesetter takes what follows these, up to the end of their group or cell, as within them. */
+const DECLARATIONS = new Set(
+  (
+    "Tiny tiny scriptsize tsize footnotesize small normalsize large Large LARGE huge Huge " +
+    "displaystyle textstyle scriptstyle scriptscriptstyle color raise lower moveleft moveright " +
+    "rm sf tt bf it cal mit frak scr bbFont oldstyle"
+  ).split(" "),
+);
 
 /** Commands that load, link, define, style or attach behaviour; so does whatever begins with "html". */
 const DENIED = new Set(
@@ -52,13 +64,36 @@ function mayBeTypeset({ content, markup }: Token, env: Env): boolean {
 
 function refused(tex: string): boolean {
   if (tex.length > LONGEST_TEX && [...tex].length > LONGEST_TEX) return true;
-  let depth = 0;
-  for (const [piece, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[{}%]/g)) {
+  const depth = new Depth();
+  for (const [piece, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[{}%&]/g)) {
     if (name && (DENIED.has(name) || name.startsWith("html"))) return true;
-    depth = Math.max(0, depth + (DEEPER[piece] ?? 0));
-    if (depth > DEEPEST || piece === "%") return true; // a comment could hide from this count what closes a group
+    depth.see(piece);
+    if (depth.now > DEEPEST || piece === "%") return true; // a comment could hide from this count what closes a group
   }
   return false;
+}
+
+/** How deep a formula nests: its groups, and the declarations in force in each. */
+class Depth {
+  now = 0;
+  readonly #groups = [{ opener: "", declared: 0 }];
+
+  see(piece: string): void {
+    const group = this.#groups.at(-1)!;
+    if (OPENERS.has(piece)) {
+      this.#groups.push({ opener: piece, declared: 0 });
+      this.now += 1;
+    } else if (group.opener && ENDS.get(piece) === group.opener) {
+      this.#groups.pop();
+      this.now -= 1 + group.declared;
+    } else if (DECLARATIONS.has(piece.slice(1))) {
+      group.declared += 1;
+      this.now += 1;
+    } else if (CELL_ENDS.has(piece) && group.opener === "\\begin") {
+      this.now -= group.declared;
+      group.declared = 0;
+    }
+  }
 }
 
 function texOf(source: string, markup: string): string {
