@@ -9,7 +9,7 @@ import type { MarkdownIt, Token } from "markdown-it";
 import { cost } from "./fold";
 import { Lines } from "./lines";
 import {
-  type Block, blocksOf, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
+  type Block, blocksOf, type Counts, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
 } from "./pieces";
 import { escape } from "./visible";
 
@@ -35,8 +35,8 @@ export interface Tail {
 
 type Open =
   // What the parser has to see before the tail, so that it takes it for more of the same.
-  | { kind: "list"; head: string; source: string; loose: boolean }
-  | { kind: "table"; head: string }
+  | { kind: "list"; head: string; source: string; loose: boolean; before: Counts }
+  | { kind: "table"; head: string; cost: Counts }
   | { kind: "fence"; closer: RegExp; mayClose: RegExp; midLine: boolean }
   | { kind: "plain"; source: string; midLine: boolean };
 
@@ -89,7 +89,7 @@ export class BlockSplitter {
     const text = this.#complete + this.#partial;
     if (open?.kind === "plain") this.#closePlain();
     else if (open?.kind === "fence") this.#finishFence(open, text);
-    else this.#pieces.settled(text);
+    else this.#pieces.define(text);
     if (open?.kind === "list") this.#loosen(open, this.#pieces.scan(open.head + text));
   }
 
@@ -99,7 +99,7 @@ export class BlockSplitter {
     if (open?.kind === "fence") return { inner: isCode(text, open.closer) ? escape(text) : "", outer: "" };
     if (!text || open?.kind === "plain") return { inner: "", outer: "" };
     if (!open) return { inner: "", outer: this.#pieces.html(this.#pieces.passing(text)) };
-    const tokens = this.#pieces.passing(open.head + text, 0);
+    const tokens = this.#pieces.passing(open.head + text, open.kind === "table" ? this.#pieces.under(open.cost) : undefined);
     const within = open.kind === "list" ? itemTokens(tokens, open.loose) : rowTokens(tokens);
     return { inner: this.#pieces.html(within), outer: this.#pieces.html(tokens.slice(firstEnd(tokens))) };
   }
@@ -142,7 +142,7 @@ export class BlockSplitter {
 
   #openList(list: Token, lines: Lines): boolean {
     this.#sink.open(this.#pieces.emptyList(list), "");
-    this.#open = { kind: "list", head: listHead(list), source: "", loose: false };
+    this.#open = { kind: "list", head: listHead(list), source: "", loose: false, before: this.#pieces.counts };
     this.#complete = lines.from(list.map![0]); // a blank line before it would make it loose
     return true;
   }
@@ -155,7 +155,7 @@ export class BlockSplitter {
     this.#loosen(open, tokens);
     if (cut <= 1) return false;
     const settled = lines.before(cut).slice(open.head.length);
-    this.#sink.grow(this.#items(open, settled));
+    this.#sink.grow(this.#items(open, settled, this.#pieces.counts));
     open.source += settled;
     this.#complete = lines.from(cut);
     if (ended) this.#close();
@@ -166,17 +166,17 @@ export class BlockSplitter {
   #loosen(open: List, tokens: Token[]): void {
     if (open.loose || !isLoose(tokens)) return;
     open.loose = true;
-    if (open.source) this.#sink.regrow(this.#items(open, open.source));
+    if (open.source) this.#sink.regrow(this.#items(open, open.source, open.before));
   }
 
-  #items(open: List, source: string): string {
-    return this.#pieces.html(itemTokens(this.#pieces.settled(open.head + source), open.loose));
+  #items(open: List, source: string, before: Counts): string {
+    return this.#pieces.html(itemTokens(this.#pieces.settled(open.head + source, before), open.loose));
   }
 
   #openTable(lines: Lines, start: number): boolean {
     const head = lines.before(start + 2);
     this.#sink.open(this.#pieces.emptyTable(head), "tbody");
-    this.#open = { kind: "table", head };
+    this.#open = { kind: "table", head, cost: this.#pieces.settledHead(head) };
     this.#complete = lines.from(start + 2);
     return true;
   }
@@ -188,10 +188,10 @@ export class BlockSplitter {
     const cut = mayCut(lines, end);
     const ended = cut === end && end < lines.count;
     if (cut <= headEnd && !ended) return false;
-    this.#sink.grow(this.#pieces.html(rowTokens(this.#pieces.settled(lines.before(cut), 0))));
+    this.#sink.grow(this.#pieces.html(rowTokens(this.#pieces.settledRows(lines.before(cut), open.cost))));
     this.#complete = lines.from(cut);
     if (ended) this.#close();
-    else if (this.#pieces.emptyCells > MOST_EMPTY_CELLS) this.#openPlain();
+    else if (this.#pieces.counts.emptyCells > MOST_EMPTY_CELLS) this.#openPlain();
     return this.#complete !== "";
   }
 

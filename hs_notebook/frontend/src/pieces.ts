@@ -12,13 +12,14 @@ export interface Block {
   end: number;
 }
 
+/** What the bounds of an answer have seen so far. */
+export type Counts = Required<Pick<Env, "emptyCells" | "headings" | "tex">>;
+
 export class Pieces {
   readonly #md: MarkdownIt;
   // What holds from one piece to the next.
   readonly #references: References = {};
-  #emptyCells = 0;
-  #headings = 0;
-  #tex = 0;
+  #counts: Counts = { emptyCells: 0, headings: 0, tex: 0 };
 
   constructor(md: MarkdownIt) {
     this.#md = md;
@@ -28,35 +29,55 @@ export class Pieces {
     return Object.keys(this.#references).length > 0;
   }
 
-  get emptyCells(): number {
-    return this.#emptyCells;
+  get counts(): Counts {
+    return this.#counts;
   }
 
   /** Block tokens alone, without the cost of what is within the lines. */
-  scan(source: string, emptyCells = this.#emptyCells): Token[] {
+  scan(source: string, emptyCells = this.#counts.emptyCells): Token[] {
     const tokens: Token[] = [];
     this.#md.block.parse(source, this.#md, { emptyCells }, tokens);
     return tokens;
   }
 
-  /** Tokens of text that is settled: the definitions in it hold from now on. */
-  settled(source: string, emptyCells = this.#emptyCells): Token[] {
-    const env: Env = { references: this.#references, emptyCells, headings: this.#headings, tex: this.#tex };
+  /** Tokens of text that is settled: the definitions in it hold from now on, and it is counted. */
+  settled(source: string, counts = this.#counts): Token[] {
+    const env = { ...counts, references: this.#references };
     const tokens = this.#md.parse(source, env);
-    this.#emptyCells += (env.emptyCells ?? 0) - emptyCells;
-    this.#headings = env.headings ?? 0;
-    this.#tex = env.tex ?? 0;
+    this.#counts = { emptyCells: env.emptyCells, headings: env.headings, tex: env.tex };
     return tokens;
   }
 
+  /** Tokens of a table's head with more of its rows; the head, which cost `head`, is counted already. */
+  settledRows(source: string, head: Counts): Token[] {
+    const before = this.#counts;
+    const tokens = this.settled(source, this.under(head));
+    this.#counts.emptyCells += before.emptyCells - head.emptyCells;
+    return tokens;
+  }
+
+  /** What was counted before a table's rows, but for its head. Of the table's empty cells none is too many: it comes in parts. */
+  under(head: Counts): Counts {
+    return { ...this.#counts, emptyCells: 0, tex: this.#counts.tex - head.tex };
+  }
+
+  /** Counts a table's head, and says what it cost. */
+  settledHead(source: string): Counts {
+    const none: Counts = { emptyCells: 0, headings: 0, tex: 0 };
+    const before = this.#counts;
+    this.settledRows(source, none);
+    const { emptyCells, tex } = this.#counts;
+    return { ...none, emptyCells: emptyCells - before.emptyCells, tex: tex - before.tex };
+  }
+
+  /** Makes the definitions in `source` hold, which is not counted: it is rendered as what passes. */
+  define(source: string): void {
+    this.#md.block.parse(source, this.#md, { ...this.#counts, references: this.#references }, []);
+  }
+
   /** Tokens of text that may still change. */
-  passing(source: string, emptyCells = this.#emptyCells): Token[] {
-    return this.#md.parse(source, {
-      references: Object.create(this.#references) as References,
-      emptyCells,
-      headings: this.#headings,
-      tex: this.#tex,
-    });
+  passing(source: string, counts = this.#counts): Token[] {
+    return this.#md.parse(source, { ...counts, references: Object.create(this.#references) as References });
   }
 
   html(tokens: Token[]): string {
@@ -70,7 +91,7 @@ export class Pieces {
 
   /** A table of the two lines in `head`, with a body that has no rows yet. */
   emptyTable(head: string): string {
-    const tokens = this.passing(`${head}|\n`, 0);
+    const tokens = this.passing(`${head}|\n`, { ...this.#counts, emptyCells: 0 });
     const rows = tokens.findIndex((token) => token.type === "tbody_open") + 1;
     return this.html([...tokens.slice(0, rows), ...tokens.slice(-2)]).replace("<tbody>", "<tbody>\n");
   }

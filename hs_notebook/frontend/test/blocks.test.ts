@@ -17,3 +17,28 @@ describe("a growing text looks as if rendered in one go", () => {
     for (let run = 0; run < 10; run++) expectSame(random.split(markdown, 20));
   });
 });
+
+/** What is counted twice shows before the bound, and what is not counted beyond it. */
+describe.each([-1, 1])("what is bounded in an answer is counted once, %i from the bound", (beyond) => {
+  const formula = `$${"x".repeat(2_950)}$`; // ten are typeset, and not one more
+  const formulas = Array<string>(10).fill(formula);
+  const last = beyond < 0 ? "" : " $x$";
+  const headings = Array.from({ length: 300 + beyond }, (_, number) => `# ${number}`);
+  const items = (of: string[]): string => of.map((each) => `- ${each}\n`).join("");
+
+  test.each([
+    ["paragraphs", formulas.join("\n\n") + last],
+    ["one paragraph", formulas.slice(0, 9).join(" ") + `\n\n${formula}${last}`],
+    ["blocks", formulas.map((each) => `$${each}$`).join("\n\n") + last],
+    ["items", items(formulas) + `- y${last}`],
+    ["items that grow loose", items(formulas.slice(0, 5)) + "\n" + items(formulas.slice(5)) + `- y${last}`],
+    ["items that end loose", items(formulas) + `\n- y${last}\n`],
+    ["rows", `|a|\n|-|\n${formulas.map((each) => `|${each}|\n`).join("")}|y${last}|`],
+    ["rows under a formula", `|${formula}|\n|-|\n${formulas.slice(1).map((each) => `|${each}|\n`).join("")}|y${last}|`],
+    ["headings", headings.join("\n")],
+    ["headings in items", items(headings) + "\n- y\n"],
+  ])("%s", (_, markdown) => {
+    for (const size of [500, 4_000]) expectSame(markdown.match(new RegExp(`[^]{1,${size}}`, "g"))!);
+    expectSame(markdown.split(/(?<=\n)/));
+  });
+});
