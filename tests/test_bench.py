@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -38,6 +39,7 @@ from hs_notebook.errors import (
 )
 from hs_notebook.ledger import Ledger
 from hs_notebook.prices import load_book
+from hs_notebook.pricing.money import money
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.relay.simulation.models import find
 from hs_notebook.wire.limiter import RateLimiter
@@ -45,11 +47,12 @@ from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FAST = "[simulate speed=inf tokens=20] go on"
 SMALL = {"requests": 3, "tokens": 20, "parallel": 2, "warmup": 1, "prompt": FAST}
 LINE = f"--requests 3 --tokens 20 --parallel 2 --warmup 1 --prompt '{FAST}'"
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that takes no file")
 
 
 @pytest.fixture
@@ -362,6 +365,35 @@ def test_a_file_that_is_no_benchmark_is_one_line(content: str, line: str, tmp_pa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("cost", ["NaN", "sNaN", "Infinity", "-Infinity", "-0.01"])
+@pytest.mark.parametrize("name", ["cost", "known_cost"])
+def test_what_is_no_cost_breaks_a_file(name: str, cost: str, measured: Benchmark, tmp_path: Path) -> None:
+    fields = json.loads(measured.to_json())
+    fields["samples"][0][name] = cost
+    file = tmp_path / "file.json"
+    file.write_text(json.dumps(fields))
+    with pytest.raises(UsageError, match=rf"is no benchmark \({cost} is no cost"):
+        Benchmark.load(file)
+
+
+def test_of_few_requests_no_more_is_shown_than_is_known(measured: Benchmark, many: Benchmark) -> None:
+    row = measured.table.as_dicts()[0]
+    assert (row["p95"], row["p5"]) == ("unknown", "unknown")
+    assert "p95 and p5 are known from 20 answers on." in measured.table.notes
+    bars = [benchmark.svg().count('stroke-width="3"') for benchmark in (measured, many)]
+    assert bars == [0, 2]  # of three values there is no interval; of many, one in each panel
+    row = many.table.as_dicts()[0]
+    assert "unknown" not in (row["p95"], row["p5"])
+
+
+def test_the_cost_of_the_whole_run_is_told(client: HolySheep) -> None:
+    found = bench(client=client)
+    assert found.cost == sum(one.cost or 0 for one in found.samples)
+    assert len(found.samples) == 6
+    told = next(note for note in found.table.notes if "warm-up included" in note)
+    assert told == f"The whole run cost {money(found.cost)}, warm-up included."
+
+
 def test_a_dataframe_has_a_row_for_each_request(measured: Benchmark) -> None:
     frame = measured.to_dataframe()
     assert len(frame) == len(measured.samples)
@@ -434,8 +466,31 @@ def test_runs_that_were_made_otherwise_are_told_apart(many: Benchmark) -> None:
     notes = many.compare(other).notes
     assert f"The runs differ in tokens: 7, now {many.setup.tokens}." in notes
     assert "The runs differ in prompt." in notes
+    assert "made otherwise" in str(many.compare(other))
     with pytest.raises(UsageError, match="no model in common"):
         many.compare(Benchmark(many.setup, [msgspec.structs.replace(many.samples[0], model="other")]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"host": "other"}, {"tokens": 7}, {"parallel": 7}, {"prompt": "other"}, {"simulated": True}]
+)
+def test_of_runs_made_otherwise_chance_is_not_asked(change: dict[str, Any], many: Benchmark) -> None:
+    other = slower(many, 2.0, 40)
+    assert "later, beyond chance" in str(other.compare(many))
+    if "simulated" in change:
+        samples = [msgspec.structs.replace(one, **change) for one in other.samples]
+        table = Benchmark(many.setup, samples).compare(many)
+    else:
+        table = Benchmark(msgspec.structs.replace(many.setup, **change), other.samples).compare(many)
+    assert {row["In words"] for row in table.as_dicts()} == {"made otherwise"}
+    assert f"The runs differ in {next(iter(change))}" in table.notes[0]
+
+
+def test_of_few_requests_no_verdict_is_given(many: Benchmark) -> None:
+    few = Benchmark(many.setup, many.samples[:5])
+    table = slower(few, 3.0).compare(few)
+    assert table.as_dicts()[0]["In words"] == "too few to tell"
+    assert "one in 20" in table.notes[-1]
 
 
 # --- in a notebook -------------------------------------------------------------------------------
@@ -610,6 +665,79 @@ def test_the_command_line_writes_a_table_or_json(
     assert capsys.readouterr().err.splitlines()[-1].startswith("NotFoundError: ")
     assert main(["bench", "--requests", "0"]) == 1
     assert capsys.readouterr().err == "UsageError: requests is a whole number from 1, not 0.\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--compare", "other.json", "--save", "new.json"], "have no model in common"),
+        (["--save", f"{'x' * 300}.json"], "cannot be written (File name too long)"),
+        pytest.param(
+            ["--save", "/proc/run.json"], "/proc/run.json cannot be written", marks=needs_proc, id="proc"
+        ),
+    ],
+)
+def test_what_could_not_be_kept_is_not_asked(
+    given: list[str], said: str, shell: Shell, relay: EmbeddedRelay, measured: Benchmark
+) -> None:
+    measured.save("other.json")
+    ran = shell.run(f"%holysheep bench gpt-5.5 {' '.join(given)}")
+    assert isinstance(ran.error, HolySheepError)
+    assert said in ran.out
+    ran = shell.run(f"from hs_notebook.cli import main; status = main({['bench', 'gpt-5.5', *given]})")
+    assert shell.names["status"] == 1
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+    assert relay.stats.requests == 0
+    assert sorted(path.name for path in Path.cwd().glob("*.json")) == ["other.json"]
+    assert list(Path.cwd().glob(".*.part")) == []
+
+
+def test_what_breaks_after_the_run_is_a_line(shell: Shell, measured: Benchmark, tmp_path: Path) -> None:
+    """The folder to save in is gone before the end, and all that had been in common failed."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    measured.save(tmp_path / "other.json")
+    slow = "--requests 1 --warmup 0 --parallel 0 --prompt '[simulate tokens=1 ttft=1500]'"
+    timer = threading.Timer(0.5, folder.rmdir)
+    timer.start()
+    ran = shell.run(f"b = %holysheep bench gpt-4.1 {slow} --save {folder}/b.json --compare other.json")
+    timer.join()
+    assert ran.error is None, ran.out
+    assert "Not saved: There is no folder" in ran.out
+    assert "Change (95 %)" in ran.out
+    assert len(shell.names["b"].samples) == 1
+
+
+def test_a_run_that_ends_early_fails_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--requests", "9", "--parallel", "0", "--warmup", "0"]
+    with Server([said("one"), said("two"), Reply(status=401, body="{}")]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        assert main(["bench", "m", *given]) == 1
+    assert "\nStopped after 3 of 9 requests: " in capsys.readouterr().err
+
+
+def test_an_interrupt_has_its_status_in_a_terminal(
+    relay: EmbeddedRelay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings(relay.base_url).items():
+        monkeypatch.setenv(name, value)
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    prompt = "[simulate ttft=100 tps=1000 tokens=5]"
+    assert main(["bench", "gpt-4.1", "--requests", "500", "--warmup", "0", "--prompt", prompt]) == 130
+    thread.join()
+    assert "Stopped after " in capsys.readouterr().err
 
 
 @given(st.floats(1e-6, 1e9))

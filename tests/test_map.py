@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
@@ -42,13 +43,18 @@ from hs_notebook.errors import (
     SchemaError,
     UsageError,
 )
+from hs_notebook.exchange import Screen
+from hs_notebook.ledger import Ledger
 from hs_notebook.mapping import Mapped
 from hs_notebook.mapping.rows import fill_in, read_rows
 from hs_notebook.mapping.run import Run
+from hs_notebook.portal import portal
 from hs_notebook.prices import load_book
 from hs_notebook.relay import EmbeddedRelay, Simulation
 from hs_notebook.replay import AnswerFile
+from hs_notebook.runs.outcome import exchanged
 from hs_notebook.runs.price import Pot
+from hs_notebook.runs.watched import Watched
 from hs_notebook.types import ChatRequest, prompt_messages
 from hs_notebook.wire.retry import RetryPolicy
 
@@ -518,6 +524,78 @@ def test_whatever_ends_the_waiting_ends_the_run() -> None:
         asked = relay.stats.requests
         time.sleep(0.5)  # several answers long
         assert relay.stats.requests == asked < 200
+
+
+def test_an_interrupt_in_a_validator_ends_the_run(
+    fast: EmbeddedRelay, client: HolySheep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read: list[int] = []
+
+    class Number(pydantic.BaseModel):
+        number: int
+
+        @pydantic.field_validator("number")
+        @classmethod
+        def look(cls, value: int) -> int:
+            read.append(value)
+            if len(read) == 12:
+                raise KeyboardInterrupt
+            return value
+
+    template = '[simulate text]\n{"number": {number}}'
+    mapped = ask(numbers(50), template, client=client, schema=Number, concurrency=5)
+    assert isinstance(mapped.ended, KeyboardInterrupt)
+    assert mapped.errors == {}
+    assert fast.stats.requests <= 12 + 5
+    assert 50 - len(mapped.missing) >= 11
+    assert "It was stopped. " in capsys.readouterr().err
+    assert mapped.resume().complete
+
+
+def test_what_is_not_ours_ends_the_run_and_keeps_what_is_done(fast: EmbeddedRelay, client: HolySheep) -> None:
+    asking, charged = client.asynchronous, []
+
+    def charge(exchange: Any) -> None:
+        charged.append(exchange)
+        if len(charged) == 12:
+            raise ZeroDivisionError
+
+    mapped = Mapped(numbers(50), model="gpt-4.1", resume=lambda _mapped, _cost: None)
+    request = ChatRequest.of("gpt-4.1", prompt_messages("[simulate tokens=5]", None), {})
+    pot = Pot(None, asking.quotes, name="max_cost")
+    run = Run(asking, [(request, 0)] * 50, mapped, pot=pot, schema=None, concurrency=5, charge=charge)
+    run.wait(Watched(50, None, watched=False, shell=None))
+    assert str(mapped.ended) == "The run broke off (ZeroDivisionError). .resume() goes on."
+    assert mapped.errors == {}
+    assert fast.stats.requests <= 12 + 5
+    assert 50 - len(mapped.missing) >= 7
+
+
+def test_however_often_it_is_cancelled_the_answer_is_kept(tmp_path: Path) -> None:
+    with EmbeddedRelay() as relay:
+        client = client_of(relay).asynchronous
+        client.use(client.quotes.book, Ledger(tmp_path / "ledger.db"))
+        text = "[simulate ttft=1 tps=50 tokens=500]"
+
+        begun = asyncio.Event()
+
+        class Begun(Screen):
+            def text(self, new: str) -> None:  # noqa: ARG002
+                begun.set()
+
+        async def cancelled() -> Any:
+            exchange = client.exchange(ChatRequest.of("gpt-4.1", prompt_messages(text, None), {}))
+            task = asyncio.ensure_future(exchanged(exchange, Begun()))
+            await asyncio.wait_for(begun.wait(), 20)
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0)
+            return await task
+
+        answer, error = portal().run(cancelled())
+    assert error is None
+    assert answer is not None
+    assert answer.state == "stopped"
 
 
 # --- money ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hs_notebook.benchmarking import files, pictures
-from hs_notebook.benchmarking.compare import differences
+from hs_notebook.benchmarking.compare import check_common, differences
 from hs_notebook.benchmarking.sample import File, Sample, Setup
 from hs_notebook.benchmarking.summary import total_cost
 from hs_notebook.errors import UsageError
@@ -25,13 +25,14 @@ class Benchmark:
     """What was measured, and how: `samples` are the requests in the order of their ends, `setup` the run.
 
     A notebook shows it as a table and distributions. `ended` says in a line why the run ended before its
-    time; it is empty where it did not.
+    time; it is empty where it did not. `interrupted` tells, of a run just made, that the user ended it.
     """
 
     def __init__(self, setup: Setup, samples: Sequence[Sample] = (), ended: str = "") -> None:
         self.setup = setup
         self.samples = tuple(samples)
         self.ended = ended
+        self.interrupted = False
         self.shown = False  # the cell shows it already
 
     @property
@@ -62,6 +63,10 @@ class Benchmark:
         if not isinstance(other, Benchmark):
             raise UsageError("A benchmark is compared with another.", hint="Benchmark.load(path) reads one.")
         return differences(self._file(), other._file())
+
+    def check_comparable(self, models: Sequence[str]) -> None:
+        """Raise `UsageError` where none of `models` was measured."""
+        check_common(models, self._file())
 
     def svg(self) -> str:
         """Return the distributions as a file of SVG; raises `UsageError` where nothing was measured."""

@@ -14,7 +14,7 @@ from hs_notebook.display.table import Table
 from hs_notebook.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hs_notebook.benchmarking.sample import File
     from hs_notebook.benchmarking.statistics import Interval
@@ -30,6 +30,7 @@ _COLUMNS = (
     Column("In words"),
 )
 _CHANCE = "within chance"
+_OTHERWISE = "made otherwise"  # what differs may be due to that
 _SETTINGS = ("host", "tokens", "parallel", "prompt")
 
 
@@ -42,17 +43,30 @@ def differences(now: File, before: File) -> Table:
         if (key := (one.model, one.phase)) in old
     ]
     if not pairs:
-        raise UsageError(
-            "The two runs have no model in common.",
-            hint=f"The other one measured {', '.join(before.setup.models)}.",
-        )
+        raise _nothing_in_common(before)
     rows = [(one.model, asked(now.setup, one), *row) for one, other in pairs for row in _rows(one, other)]
+    changes = _changes(now, before)
+    if changes:
+        rows = [(*row[:-1], _OTHERWISE) for row in rows]
     return Table(
         title=f"{title(now.setup, now.samples)}, against {before.setup.started:%Y-%m-%d %H:%M} UTC",
         columns=_COLUMNS,
         rows=tuple(rows),
-        notes=tuple(_notes(now, before, len(rows))),
+        notes=(*changes, *_notes(now, before)),
         grouped=True,
+    )
+
+
+def check_common(models: Sequence[str], before: File) -> None:
+    """Raise `UsageError` where a run of `models` would have none in common with the one before."""
+    if not {one.model for one in summarize(before.samples, before.setup.models)} & set(models):
+        raise _nothing_in_common(before)
+
+
+def _nothing_in_common(before: File) -> UsageError:
+    return UsageError(
+        "The two runs have no model in common.",
+        hint=f"The other one measured {', '.join(before.setup.models)}.",
     )
 
 
@@ -92,21 +106,26 @@ def _words(interval: Interval, same: float, words: tuple[str, str]) -> str:
     return f"{words[interval.low > same]}, beyond chance"
 
 
-def _notes(now: File, before: File, number: int) -> list[str]:
+def _changes(now: File, before: File) -> list[str]:
     pairs: list[tuple[str, Any, Any]] = [
         (name, getattr(before.setup, name), getattr(now.setup, name)) for name in _SETTINGS
     ]
     pairs.append(("simulated", before.simulated, now.simulated))
-    notes = [
+    changes = [
         f"The runs differ in {name}." if name == "prompt" else f"The runs differ in {name}: {was}, now {is_}."
         for name, was, is_ in pairs
         if was != is_
     ]
+    return [*changes, "So chance is not asked: what differs may come from that."] if changes else []
+
+
+def _notes(now: File, before: File) -> list[str]:
+    notes = []
     if now.simulated and before.simulated:
         notes.append("Both were simulated: no model was asked.")
     notes += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
     notes.append(
         "Ratios of medians by the bootstrap, differences of error rates by Newcombe's score interval. "
-        f"Of {number} figures about {max(1, round(number / 20))} would seem to differ by chance alone."
+        "Of figures that are the same, one in 20 seems to differ by chance alone."
     )
     return notes

@@ -31,7 +31,30 @@ _LARGEST = 200 * 2**20  # bytes
 
 def target(path: str | os.PathLike[str]) -> Path:
     """Return where to save; raises `UsageError` where it is not clear what, or there is no such place."""
-    place = Path(path).expanduser()
+    try:
+        return _target(Path(path).expanduser())
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def try_writing(path: str | os.PathLike[str]) -> None:
+    """Write something where `save` would, and take it away; raises as that does."""
+    place = target(path)
+    folder = place if place.is_dir() else place.parent
+    beside = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        beside.write_bytes(b" ")
+        beside.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
+    reason = error.strerror or type(error).__name__
+    return ConfigurationError(f"{path} cannot be written ({reason}).", hint="Name another place.")
+
+
+def _target(place: Path) -> Path:
     if place.suffix.lower() in ENDINGS and not place.is_dir():
         if not place.parent.is_dir():
             raise UsageError(f"There is no folder {place.parent}.", hint="Make it first, or name another.")
@@ -57,10 +80,7 @@ def save(path: str | os.PathLike[str], written: Mapping[str, Callable[[], str]])
             file.parent.mkdir(exist_ok=True)
             _write(file, text)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(
-            f"{place} cannot be written ({reason}).", hint="Name another place."
-        ) from None
+        raise _unwritable(place, error) from None
     return list(texts)
 
 

@@ -103,6 +103,7 @@ def measure(
             place.close(run.samples)
             means.warn()
         benchmark = Benchmark(setup, run.samples, _ended(run, plan, client))
+        benchmark.interrupted = isinstance(run.ended, KeyboardInterrupt)
         if run.ended is not None and not any(s.whole and s.phase != "warm-up" for s in run.samples):
             raise run.ended
         place.finish(benchmark)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hs_notebook.errors import UsageError
+from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.pricing.limit import amount
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.benchmarking.benchmark import Benchmark
     from hs_notebook.benchmarking.plan import Plan
+    from hs_notebook.display.table import Table
 
 DESCRIPTION = (
     "How fast models answer, how often they fail and what that costs: requests one at a time, the models by "
@@ -50,29 +51,54 @@ def plan_of(options: argparse.Namespace, default: str) -> Plan:
     )
 
 
-def other_of(options: argparse.Namespace) -> Benchmark | None:
+def other_of(options: argparse.Namespace, plan: Plan) -> Benchmark | None:
     """Return the run to compare with, if one is named.
 
-    Raises `UsageError` for a file that holds none, and where nothing could be saved: before anything is paid.
+    Raises `UsageError` for a file that holds none, or none of the plan's models, and `ConfigurationError`
+    where nothing could be saved: before anything is paid.
     """
     from hs_notebook.benchmarking import files
     from hs_notebook.benchmarking.benchmark import Benchmark
 
     if options.save:
-        files.target(options.save)
+        files.try_writing(options.save)
     if not options.compare:
         return None
     other = Benchmark.load(options.compare)
     if not other.samples:
         raise UsageError(f"{options.compare} has no measurements.", hint="Name another file.")
+    other.check_comparable(plan.models)
     return other
 
 
-def saved(benchmark: Benchmark, options: argparse.Namespace) -> str:
-    """Write a run where that is asked for, and return a line that says so."""
-    if not options.save:
-        return ""
-    return f"Saved: {', '.join(str(path) for path in benchmark.save(options.save))}."
+class Ending(NamedTuple):
+    """What was done with a run: `lines` to tell, among them of trouble, and what differs from another run."""
+
+    lines: tuple[str, ...] = ()
+    trouble: bool = False
+    difference: Table | None = None
+
+
+def ending(benchmark: Benchmark, other: Benchmark | None, options: argparse.Namespace) -> Ending:
+    """Write a run where that is asked for, and compare it; raises nothing, as the run is paid for."""
+    lines, trouble, difference = [], False, None
+    if options.save:
+        try:
+            lines.append(f"Saved: {', '.join(str(path) for path in benchmark.save(options.save))}.")
+        except Exception as error:  # noqa: BLE001 - also a name that no file can have
+            lines.append(f"Not saved: {_told(error)}")
+            trouble = True
+    if other is not None:
+        try:
+            difference = benchmark.compare(other)
+        except Exception as error:  # noqa: BLE001 - a file may come from anybody
+            lines.append(f"Not compared: {_told(error)}")
+            trouble = True
+    return Ending(tuple(lines), trouble, difference)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, HolySheepError) else f"{type(error).__name__}."
 
 
 def _usd(text: str) -> Decimal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.benchmarking.summary import Summary, summarize
+from hs_notebook.benchmarking.summary import FEWEST, Summary, spent, summarize
 from hs_notebook.display.columns import Column
 from hs_notebook.display.distributions import Panel, Strip, strips_svg, strips_text
 from hs_notebook.display.receipt import seconds
@@ -132,6 +132,10 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
             f"The peak of {setup.parallel} goes beyond the {setup.concurrent_streams} streams at a time that "
             "the client keeps to otherwise."
         )
+    if any(0 < len(one.ttft.values) < FEWEST for one in found):
+        notes.append(f"p95 and p5 are known from {FEWEST} answers on.")
+    if samples:
+        notes.append(f"The whole run cost {spent(samples)}, warm-up included.")
     notes.append(
         "In brackets: 95 % intervals, of medians by order statistics, of error rates by Wilson's score."
     )

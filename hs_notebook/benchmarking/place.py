@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import suppress
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hs_notebook.benchmarking.benchmark import Benchmark
-from hs_notebook.benchmarking.summary import total_cost
-from hs_notebook.pricing.money import at_least, money
+from hs_notebook.benchmarking.summary import spent
 from hs_notebook.runs.watched import Watched
 
 if TYPE_CHECKING:
@@ -86,10 +84,3 @@ class Place:
         begun = bool(self._display_id)
         self._display_id = self._display_id or uuid.uuid4().hex
         page.display_pub.publish(data=data, transient={"display_id": self._display_id}, update=begun)
-
-
-def spent(samples: Sequence[Sample]) -> str:
-    """Return in words what samples cost: a part of which is unknown is never shown as the whole."""
-    total = total_cost(samples)
-    known = sum((sample.known_cost for sample in samples), Decimal(0))
-    return at_least(known) if total is None else money(total)

@@ -47,6 +47,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     simulated: bool = False
     response_model: str = ""
 
+    def __post_init__(self) -> None:
+        for cost in (self.cost, self.known_cost):
+            if cost is not None and not (cost.is_finite() and cost >= 0):
+                raise ValueError(f"{cost} is no cost")
+
     @property
     def whole(self) -> bool:
         """Whether it is an answer as it was asked for: also one that is cut at the tokens asked for."""

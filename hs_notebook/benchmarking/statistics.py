@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 DRAWS = 4_000  # of a bootstrap
 SEED = 20_261_125
+_FEWEST = 6  # on either side: of fewer the bootstrap calls equal runs different far too often
 
 
 class Interval(NamedTuple):
@@ -104,8 +105,8 @@ def newcombe(count: int, number: int, other_count: int, other_number: int) -> In
 
 
 def ratio_of_medians(values: Sequence[float], others: Sequence[float], *, seed: int = SEED) -> Interval:
-    """Return the interval of the median of `values` over that of `others`; all are above 0."""
-    if len(values) < 2 or len(others) < 2:
+    """Return the interval of the median of `values` over that of `others`, all above 0; open of too few."""
+    if min(len(values), len(others)) < _FEWEST:
         return Interval(None, None)
     random = Random(seed)  # noqa: S311 - chosen for being repeatable
     above, below = sorted(values), sorted(others)

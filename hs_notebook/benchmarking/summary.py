@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from hs_notebook.benchmarking.statistics import Interval, median, quantile, quantile_interval, wilson
+from hs_notebook.pricing.money import at_least, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,10 +16,14 @@ if TYPE_CHECKING:
     from hs_notebook.benchmarking.sample import Phase, Sample
 
 MEASURED: tuple[Phase, ...] = ("sequential", "parallel")
+FEWEST = 20  # for a percentile at the edge
 
 
 class Spread(NamedTuple):
-    """Values with their 5th, 50th and 95th percentile, each with its 95 % interval; NaN of none."""
+    """Values with their 5th, 50th and 95th percentile, each with its 95 % interval; NaN of none.
+
+    Of fewer than 20 values none lies beyond the 5th or the 95th: these are NaN, too.
+    """
 
     values: tuple[float, ...]
     p5: float
@@ -32,7 +38,9 @@ class Spread(NamedTuple):
         """Sum up the values that are known."""
         known = tuple(value for value in values if value is not None)
         shares = (0.05, 0.5, 0.95)
-        points = [quantile(known, share) for share in shares]
+        points = [
+            math.nan if share != 0.5 and len(known) < FEWEST else quantile(known, share) for share in shares
+        ]
         intervals = [quantile_interval(known, share) for share in shares]
         return cls(known, points[0], points[1], points[2], intervals[0], intervals[1], intervals[2])
 
@@ -104,3 +112,10 @@ def total_cost(samples: Sequence[Sample]) -> Decimal | None:
     costs = [sample.cost for sample in samples if sample.output_tokens is not None]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
+def spent(samples: Sequence[Sample]) -> str:
+    """Return in words what samples cost: a part of which is unknown is never shown as the whole."""
+    total = total_cost(samples)
+    known = sum((sample.known_cost for sample in samples), Decimal(0))
+    return at_least(known) if total is None else money(total)

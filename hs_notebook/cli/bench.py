@@ -33,7 +33,8 @@ def bench(options: argparse.Namespace) -> int:
     from hs_notebook.ledger import Ledger
     from hs_notebook.session import Session
 
-    plan, other = named.plan_of(options, DEFAULT_MODEL), named.other_of(options)
+    plan = named.plan_of(options, DEFAULT_MODEL)
+    other = named.other_of(options, plan)
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
     client, ledger = session.client(options.base_url), Ledger()
     client.use(client.quotes.book, ledger)
@@ -45,9 +46,10 @@ def bench(options: argparse.Namespace) -> int:
     benchmark = measure(plan, Means(client, file=sys.stderr, warn=warn), **named.keywords(options))
     if benchmark is None:
         return 0
-    sys.stdout.write(benchmark.to_json() if options.json else f"{benchmark}\n")
-    if other is not None and not options.json:
-        sys.stdout.write(f"\n{benchmark.compare(other)}\n")
-    if line := named.saved(benchmark, options):
+    end = named.ending(benchmark, other, options)  # first of all: nobody may read what is written
+    for line in filter(None, (benchmark.ended, *end.lines)):
         sys.stderr.write(f"{line}\n")
-    return _INTERRUPTED if benchmark.ended else 0
+    sys.stdout.write(benchmark.to_json() if options.json else f"{benchmark}\n")
+    if end.difference is not None and not options.json:
+        sys.stdout.write(f"\n{end.difference}\n")
+    return _INTERRUPTED if benchmark.interrupted else int(bool(benchmark.ended) or end.trouble)

@@ -23,7 +23,7 @@ _TEXT_LABELS, _TEXT_WIDTH = 34, 46
 
 
 class Strip(NamedTuple):
-    """Values under a label, their median, and the interval that it lies in: None is open."""
+    """Values under a label, their median, and its interval, which is not drawn where an end is None."""
 
     label: str
     group: int  # 0 or 1, drawn in two colours
@@ -108,14 +108,17 @@ def _strip(strip: Strip, index: int, at: Callable[[float], float]) -> str:
         f"M{at(value):g} {middle + _SPREAD * (2 * ((number * _GOLDEN) % 1) - 1):.1f}h0"
         for number, value in enumerate(strip.values[::step])
     )
-    low = min(strip.values) if strip.low is None else strip.low
-    high = max(strip.values) if strip.high is None else strip.high
+    bar = ""
+    if strip.low is not None and strip.high is not None:
+        bar = (
+            f'<path d="M{at(strip.low):g} {middle:g}H{at(strip.high):g}" fill="none" stroke="currentColor" '
+            'stroke-width="3"/>'
+        )
     name, colour = ("hs-one", "hs-two")[group], _COLOURS[group]
     return (
         f'<path class="{name}" stroke="{colour}" d="{dots}" fill="none" stroke-width="4" '
         'stroke-linecap="round" stroke-opacity=".45"/>'
-        f'<path d="M{at(low):g} {middle:g}H{at(high):g}" fill="none" stroke="currentColor" stroke-width="3"/>'
-        f'<path d="M{at(strip.median):g} {middle - 9:g}v18" fill="none" stroke="currentColor" '
+        f'{bar}<path d="M{at(strip.median):g} {middle - 9:g}v18" fill="none" stroke="currentColor" '
         'stroke-width="2"/>\n'
     )
 

@@ -29,14 +29,16 @@ def bench(magics: HolySheepMagics, words: list[str]) -> Benchmark | None:
     )
     named.add_options(parser)
     options = read_words(parser, words)
-    plan, other = named.plan_of(options, magics.model), named.other_of(options)
+    plan = named.plan_of(options, magics.model)
+    other = named.other_of(options, plan)
     benchmark = measure(plan, means_of(magics), **named.keywords(options))
     if benchmark is None:
         return None
-    if line := named.saved(benchmark, options):
+    end = named.ending(benchmark, other, options)
+    for line in end.lines:
         sys.stdout.write(f"{line}\n")
-    if other is not None:
-        _show(magics, benchmark.compare(other))
+    if end.difference is not None:
+        _show(magics, end.difference)
     return benchmark
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from hs_notebook.call import suggest
 from hs_notebook.errors import BudgetError, HolySheepError, NotFoundError, SchemaError
 from hs_notebook.portal import in_thread, portal
-from hs_notebook.runs.outcome import ends_all, exchanged, settle
+from hs_notebook.runs.outcome import ends_all, exchanged, settle, to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +58,7 @@ class Run:
         self._alike: Counter[type[HolySheepError]] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop = portal().loop
+        self._stopped = False
         self.done = self.failed = self.answered = 0
 
     def wait(self, watch: Watch) -> None:
@@ -83,15 +84,14 @@ class Run:
         self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
 
     async def _run(self) -> None:
         slots = min(self._concurrency, self._total)
         self._tasks = [asyncio.ensure_future(self._work()) for _ in range(slots)]
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
-                raise outcome
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
         try:
@@ -101,9 +101,9 @@ class Run:
                 await self._ask(row)
         except asyncio.CancelledError:
             raise
-        except BaseException:  # none that is ours: the others must not wait for what never comes
+        except BaseException as error:  # noqa: BLE001 - none that is ours, and what came before it is paid for
+            self._end(_ending(error))
             self._cancel()
-            raise
 
     async def _ask(self, row: int) -> None:
         request, occurrence = self._questions[row]
@@ -125,8 +125,9 @@ class Run:
     async def _put(self, row: int, answer: Answer | None, error: HolySheepError | None) -> None:
         if answer is not None:
             self._mapped.charge(row, answer.receipt.costs)
-            if answer.state == "stopped" and isinstance(self._mapped.ended, KeyboardInterrupt):
-                return  # as good as not asked, but for its cost
+        if self._stopped and (answer is None or answer.state == "stopped"):
+            return  # as good as not asked, but for its cost
+        if answer is not None:
             error = error or await self._flaw(answer)
             if error is not None:
                 error.answer = answer
@@ -152,14 +153,19 @@ class Run:
         # On its own thread: a validator of the user's may take long, or ask and wait for this very loop.
         reading = asyncio.ensure_future(in_thread(lambda: schema.fill(answer)))
         try:
-            try:
-                await asyncio.shield(reading)
-            except asyncio.CancelledError:
-                await reading  # it is paid for
+            await to_its_end(reading)
         except SchemaError as misfit:
             return misfit
         return None
 
-    def _end(self, error: HolySheepError) -> None:
+    def _end(self, error: HolySheepError | KeyboardInterrupt) -> None:
         if self._mapped.ended is None:
             self._mapped.ended = error
+
+
+def _ending(error: BaseException) -> HolySheepError | KeyboardInterrupt:
+    if isinstance(error, HolySheepError | KeyboardInterrupt):
+        return error
+    told = HolySheepError(f"The run broke off ({type(error).__name__}).", hint=".resume() goes on.")
+    told.__cause__ = error
+    return told

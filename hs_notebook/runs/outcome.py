@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hs_notebook.errors import (
     APIConnectionError,
@@ -22,6 +22,8 @@ from hs_notebook.exchange import Screen
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer
     from hs_notebook.exchange import Exchange
+
+T = TypeVar("T")
 
 # What goes wrong with one question and will with all the others.
 _OF_ALL = (AuthenticationError, InsufficientBalanceError, NotFoundError, ConfigurationError, UsageError)
@@ -40,13 +42,17 @@ async def exchanged(
         stopped = True
     finishing = asyncio.ensure_future(exchange.finish(stopped=stopped, error=error))
     try:
-        try:
-            answer = await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            answer = await finishing
+        return await to_its_end(finishing), error
     except HolySheepError as failure:
         return None, failure
-    return answer, error
+
+
+async def to_its_end(work: asyncio.Future[T]) -> T:
+    """Await what is paid for, however often the task that waits is cancelled."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    return work.result()
 
 
 def ends_all(error: HolySheepError) -> bool:
