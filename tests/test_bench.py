@@ -693,16 +693,25 @@ def test_what_could_not_be_kept_is_not_asked(
     assert list(Path.cwd().glob(".*.part")) == []
 
 
-def test_what_breaks_after_the_run_is_a_line(shell: Shell, measured: Benchmark, tmp_path: Path) -> None:
-    """The folder to save in is gone before the end, and all that had been in common failed."""
+def test_what_breaks_after_the_run_is_a_line(
+    shell: Shell, relay: EmbeddedRelay, measured: Benchmark, tmp_path: Path
+) -> None:
+    """The folder to save in is gone when the run has begun."""
     folder = tmp_path / "gone"
     folder.mkdir()
     measured.save(tmp_path / "other.json")
     slow = "--requests 1 --warmup 0 --parallel 0 --prompt '[simulate tokens=1 ttft=1500]'"
-    timer = threading.Timer(0.5, folder.rmdir)
-    timer.start()
+    before = relay.stats.requests
+
+    def remove() -> None:
+        while relay.stats.requests == before:
+            time.sleep(0.01)
+        folder.rmdir()
+
+    remover = threading.Thread(target=remove)
+    remover.start()
     ran = shell.run(f"b = %holysheep bench gpt-4.1 {slow} --save {folder}/b.json --compare other.json")
-    timer.join()
+    remover.join()
     assert ran.error is None, ran.out
     assert "Not saved: There is no folder" in ran.out
     assert "Change (95 %)" in ran.out
