@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hs_notebook.answers import Answer
-from hs_notebook.client import AsyncHolySheep, HolySheep
-from hs_notebook.errors import HolySheepError
-from hs_notebook.ledger import Ledger
+from hs_notebook.interrupts import uninterrupted
+
+with uninterrupted():  # one in the midst of an import may leave Python's own lock of imports held
+    from hs_notebook.answers import Answer
+    from hs_notebook.client import AsyncHolySheep, HolySheep
+    from hs_notebook.errors import HolySheepError
+    from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -50,9 +53,10 @@ def roi(preset: str | None = None, /, **inputs: Any) -> Roi:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics: ``%load_ext hs_notebook``."""
-    from hs_notebook.magics import load
+    with uninterrupted():  # as above
+        from hs_notebook.magics import load
 
-    load(shell)
+        load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:

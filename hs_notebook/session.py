@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hs_notebook.call import Call
 from hs_notebook.client import AsyncHolySheep
 from hs_notebook.errors import AuthenticationError, HolySheepError
+from hs_notebook.interrupts import interruptible
 from hs_notebook.portal import portal, wait
 from hs_notebook.pricing.calibration import Calibration
 from hs_notebook.pricing.tokens import estimate_messages
@@ -79,7 +80,8 @@ class Session:
     ) -> Credentials:
         """Find the key, and `ask` for it where there is none; a typed one is remembered by this session."""
         prompt = self._typed_key if ask else self._remembered
-        return find_credentials(base_url, prompt=prompt, named_by=named_by)
+        with interruptible():  # the user is asked, or the system's keyring is unlocked
+            return find_credentials(base_url, prompt=prompt, named_by=named_by)
 
     def client(self, base_url: str | None = None, *, named_by: str = "", **settings: Any) -> AsyncHolySheep:
         """Return the client for a base URL; its connections and limits last while key and settings do."""

@@ -184,8 +184,8 @@ class Task:
 def in_cell(question: Question, model: str) -> Answer:
     """Ask one model and wait for its answer."""
     magics = question.magics
-    task = Task(question, model, magics.display_for(model))
-    with uninterrupted():
+    with uninterrupted():  # the first of them imports what shows and sends it
+        task = Task(question, model, magics.display_for(model))
         try:
             answer = task.begin().run(magics.wait)
         finally:
@@ -198,8 +198,8 @@ def in_cell(question: Question, model: str) -> Answer:
 def in_background(question: Question, model: str) -> Background[Answer]:
     """Ask one model and go on; where nobody would see the answer come, wait for it."""
     magics = question.magics
-    task = Task(question, model, magics.display_for(model, in_background=True))
     with uninterrupted():
+        task = Task(question, model, magics.display_for(model, in_background=True))
         task.begin()
         try:
             task.send()  # here, so that what it may cost is held before the next cell asks

@@ -129,8 +129,8 @@ class Comparison:
 def compare(question: Question, models: list[str]) -> Answers:
     """Ask several models and wait for all of them."""
     magics = question.magics
-    comparison = Comparison(question, models, place_for(magics, models))
     with uninterrupted():
+        comparison = Comparison(question, models, place_for(magics, models))
         try:
             return comparison.begin().run(magics.wait)
         except BaseException:
@@ -143,8 +143,8 @@ def compare(question: Question, models: list[str]) -> Answers:
 def compare_in_background(question: Question, models: list[str]) -> Background[Answers]:
     """Ask several models and go on; where nobody would see the answers come, wait for them."""
     magics = question.magics
-    comparison = Comparison(question, models, place_for(magics, models, in_background=True))
     with uninterrupted():
+        comparison = Comparison(question, models, place_for(magics, models, in_background=True))
         comparison.begin()
         handle = Background(", ".join(models), comparison.run, comparison.stop, lambda: comparison.text)
         magics.put(question.options.out, handle)
