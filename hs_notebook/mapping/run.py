@@ -65,8 +65,9 @@ class Run:
         """Ask all rows while the calling thread waits; an interrupt ends the run and is in `mapped.ended`."""
         future = portal().start(self._run())
         try:
-            while not future.done():
-                concurrent.futures.wait([future], timeout=_LOOKS)
+            over = False
+            while not over:
+                over = bool(concurrent.futures.wait([future], timeout=_LOOKS).done)
                 watch.show(self.done, self.failed, self._mapped.spent)
             future.result()
         except BaseException as error:
