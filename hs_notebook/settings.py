@@ -68,11 +68,14 @@ def find_credentials(
     `ConfigurationError` where what there is cannot be used.
     """
     try:
-        known = os.environ if environ is None else environ
-        return _find(base_url, known, folder or Path.cwd(), prompt, named_by)
-    except HolySheepError as error:
+        return _find(
+            base_url, os.environ if environ is None else environ, folder or Path.cwd(), prompt, named_by
+        )
+    except BaseException as error:  # noqa: BLE001 - who is asked for a key may interrupt, too
         # The frames below hold the key in plain variables: a verbose traceback would print them.
         failure = error.with_traceback(None)
+    finally:
+        del environ  # as this frame does, to what collects all that a frame holds
     raise failure
 
 

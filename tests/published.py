@@ -114,12 +114,14 @@ TABLES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "the key",
-        "An answer that says the key",
+        "Where the key was looked for",
         (
-            "A server says the user's key in its answer, whole or in pieces. It is looked for, and half of "
-            "it, in all that the kernel says meanwhile (messages to the page, standard output, logs at "
-            "DEBUG), in the text the page paints, in the kept answer, its pickle and its copy. The same "
-            "file looks in tracebacks, exports and files. `tests/test_canary.py`, by `make test`."
+            "A server says the user's key in its answer, whole or in pieces; what users call fails in every "
+            "way. The key, pieces of it, and its Base64 and hexadecimal forms are looked for in all that "
+            "the kernel says (messages to the page, standard output, logs at DEBUG), in the text the page "
+            "paints, in the kept answer, its pickle and its copy, in the values of every frame of every "
+            "error, and in the files that are written. The same file looks in verbose tracebacks, echoes in "
+            "errors, and saved notebooks. `tests/test_canary.py`, by `make test`."
         ),
     ),
     (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 import nbformat
@@ -95,6 +97,39 @@ INTERRUPTED = [
     ),
 ]
 
+# What a tool for crash reports collects: the values of every frame of every error, plain containers opened.
+WALK = """
+import inspect, traceback
+def opened(value, depth=0):
+    yield repr(value)[:20000]
+    if isinstance(value, (dict, list, tuple, set)) and depth < 4:
+        for inner in ([*value, *value.values()] if isinstance(value, dict) else list(value)):
+            yield from opened(inner, depth + 1)
+
+def errors_of(error, seen):
+    if error is not None and error not in seen:
+        seen.append(error)
+        for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+            errors_of(other, seen)
+    return seen
+
+async def walk(code):
+    try:
+        done = eval(code)
+        if inspect.isawaitable(done):
+            await done
+    except BaseException as error:
+        print(*traceback.TracebackException.from_exception(error, capture_locals=True).format())
+        frames = 0
+        for one in errors_of(error, []):
+            print(*opened(vars(one)), *opened(one.args))
+            for frame, _ in traceback.walk_tb(one.__traceback__):
+                frames += 1
+                for value in list(frame.f_locals.values()):
+                    print(*opened(value))
+        print("FRAMES", frames)
+"""
+
 # What a curious user looks at.
 LOOKING = r"""
 magics = get_ipython().magics_manager.registry["HolySheepMagics"]
@@ -155,11 +190,27 @@ def everything(cell: object) -> str:
     return json.dumps(cell, default=lambda thing: getattr(thing, "__dict__", None) or str(thing))
 
 
-def is_clean(text: str) -> None:
-    where = text.find(CANARY)
-    assert where < 0, f"the key is there: {text[max(0, where - 400) : where + 100]}"
-    half = CANARY[: len(CANARY) // 2]
-    assert half not in text, "half of the key is there"
+#: The key, nine characters of each third of it, and how it would stand in a header or a dump of bytes.
+FORMS = (
+    CANARY,
+    *(CANARY[start : start + 9] for start in (3, 10, len(CANARY) - 9)),
+    *(base64.b64encode(before + CANARY.encode())[4:-4].decode() for before in (b"", b"a", b"ab")),
+    CANARY.encode().hex(),
+)
+
+
+def is_clean(text: str) -> int:
+    """Assert that no form of the key is in a text, and return how many characters were searched."""
+    for form in FORMS:
+        where = text.find(form)
+        assert where < 0, f"the key is there: {text[max(0, where - 400) : where + 100]}"
+    return len(text)
+
+
+def test_the_search_finds_each_form() -> None:
+    for form in FORMS:
+        with pytest.raises(AssertionError):
+            is_clean(f"It is {form}.")
 
 
 MODES = ("Verbose", "Context", "Plain", "Minimal")
@@ -172,6 +223,26 @@ def test_tracebacks_of_what_fails(mode: str, running: Kernel) -> None:
         cell = running.run(code, fails=True)
         is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
         assert cell.errors, code
+
+
+def test_the_values_in_every_frame_of_what_fails(running: Kernel, publish: Callable[..., None]) -> None:
+    running.run(WALK)
+    searched = frames = 0
+    codes = [code.removeprefix("await ") for code in FAILING if not code.startswith(("%", "\n"))]
+    for code in codes:
+        cell = running.run(f"await walk({code!r})")
+        searched += is_clean(cell.printed) + is_clean(everything([vars(said) for said in cell.said]))
+        found = re.findall(r"FRAMES (\d+)", cell.printed)
+        assert found, code
+        frames += int(found[0])
+    assert frames > 5 * len(codes)
+    publish(
+        "the key",
+        looked_for=f"{len(codes)} errors, the values of their {frames:,} frames",
+        said_in_pieces_of="–",
+        searched=f"{searched:,} characters for {len(FORMS)} forms of it",
+        found=0,
+    )
 
 
 @pytest.mark.parametrize("mode", ["Verbose", "Context"])
@@ -260,15 +331,22 @@ def test_an_answer_that_says_the_key(
         try:
             for face, code in faces.items():
                 cell = running.run(code)
-                is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
-                is_clean(cell.painted)  # the messages in one: each alone may hold too little
-                assert running.run("print(answer)").printed.count("It is [key] indeed.\n") == 1
-                publish("the key", looked_for=face, said_in_pieces_of=f"{size} characters", found="nowhere")
+                searched = is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+                searched += is_clean(cell.painted)  # the messages in one: each alone may hold too little
+                shown = running.run("print(answer)").printed
+                assert shown.count("It is [key] indeed.\n") == 1
+                publish(
+                    "the key",
+                    looked_for=face,
+                    said_in_pieces_of=f"{size} characters",
+                    searched=f"{searched + len(shown):,} characters for {len(FORMS)} forms of it",
+                    found=sum(shown.count(form) for form in FORMS),
+                )
         finally:
             running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
 
 
-def test_afterwards_no_file_holds_it(running: Kernel, home: Path) -> None:
+def test_afterwards_no_file_holds_it(running: Kernel, home: Path, publish: Callable[..., None]) -> None:
     """The history, the ledger and its exports, the kernel's log, whatever was written; runs last here."""
     running.run("get_ipython().history_manager.writeout_cache()")
     running.run(f"%holysheep spend --export {home / 'calls.csv'}")
@@ -276,8 +354,17 @@ def test_afterwards_no_file_holds_it(running: Kernel, home: Path) -> None:
     files = [path for path in home.rglob("*") if path.is_file()]
     assert home / ".ipython/profile_default/history.sqlite" in files
     assert {running.log, home / "ledger.db", home / "calls.csv", home / "calls.json"} <= set(files)
-    holding = [path for path in files if CANARY.encode() in path.read_bytes()]
+    written = {path: path.read_bytes() for path in files}
+    holding = [path for path, data in written.items() if any(form.encode() in data for form in FORMS)]
     assert holding == []
+    size = sum(map(len, written.values()))
+    publish(
+        "the key",
+        looked_for=f"{len(files)} files that were written: history, ledger, exports, logs",
+        said_in_pieces_of="–",
+        searched=f"{size:,} bytes for {len(FORMS)} forms of it",
+        found=len(holding),
+    )
 
 
 def test_the_saved_notebook(relay: EmbeddedRelay, home: Path) -> None:
