@@ -968,9 +968,8 @@ def test_percent_holysheep_stop_ends_it(notebook: Shell) -> None:
 
 def stop_soon(shell: Shell) -> None:
     deadline = time.monotonic() + 30
-    while not shell.magics.session.running and time.monotonic() < deadline:
+    while not any(run.answered for run in shell.magics.session.running) and time.monotonic() < deadline:
         time.sleep(0.005)
-    time.sleep(0.3)
     shell.magics.session.running[-1].stop()
 
 
