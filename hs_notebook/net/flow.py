@@ -72,7 +72,8 @@ class Flow:
         Raises where the stream does not end well.
         """
         # This runs once for every token: what it does is spelled out, not called.
-        watchdog, ending, read, begun = self._watchdog, self.ending, self._next, False
+        watchdog, ending, read = self._watchdog, self.ending, self._next
+        begun = rested = False
         loop, current_task, pace = watchdog.loop, asyncio.current_task, self._pace
         while not (ending.done or self._failed):
             try:
@@ -93,8 +94,11 @@ class Flow:
                     watchdog.fed_at = now = loop.time()
                     if begun:
                         yield chunks
-                        if now - asked_at > CAUGHT_UP and not ending.done and (pause := pace.rest(now)):
-                            await asyncio.sleep(pause)
+                        if now - asked_at > CAUGHT_UP and not ending.done:
+                            # After a rest it waits for the others, who wake with it, not for its server.
+                            if pause := 0.0 if rested else pace.rest(now):
+                                await asyncio.sleep(pause)
+                            rested = pause > 0
                     elif self._has_begun(chunks):
                         begun = True
                         yield []
