@@ -17,7 +17,8 @@ import pytest
 from hostile.large import LARGE, Large
 from hostile.small import ESCAPES, HOSTILE
 
-from hs_notebook.display.static import answer_html
+from hs_notebook.answers import Answer, Receipt
+from hs_notebook.display.page import answer_bundle
 from hs_notebook.display.terminal import TerminalDisplay
 from hs_notebook.display.visible import visible
 
@@ -123,7 +124,7 @@ def drawing(large: Large, size: int) -> float:
     """Seconds of the processor for the final picture of an answer."""
     text = large.text(size)
     start = time.process_time()
-    html = answer_html(text, receipt="r", state="complete")
+    html = answer_bundle(Answer(text, Receipt(request_model="m")))["text/html"]
     taken = time.process_time() - start
     assert FORBIDDEN.findall(html) == []
     assert len(html) < 20_000_000

@@ -34,6 +34,20 @@ PAYLOADS = [
     f"$\\includegraphics{{{HOST}/tex.png}}$ \\(\\unicode{{x41}}\\) \\[\\class{{x}}{{<img src=x onerror=alert(1)>}}\\]",
     "${alert('template')} {{constructor.constructor('alert(1)')()}} <!--<img src=x onerror=alert('comment')>-->",
     "<a href=javascript:alert('anchor')>a</a> <jp-x onclick=alert(1)>x</jp-x>",
+    f"<a href='{HOST}/a' ping='{HOST}/ping'>x</a> <img srcset='{HOST}/set 1x'> <a href='//evil.invalid/y'>y</a>",
+    f"<link rel=prefetch href='{HOST}/p'><link rel=preconnect href='{HOST}'><link rel=dns-prefetch href='{HOST}'>",
+    f"<svg><use xlink:href='{HOST}/use#x'/><a xlink:href=javascript:alert(1)><animate attributeName=href to=x></a></svg>",
+    "<math href=javascript:alert('math')><mi>x</mi></math> <p id=hs name=hs style='position:fixed;inset:0'>x</p>",
+    f"<style>@import url({HOST}/import.css); * {{background: url({HOST}/css)}}</style>",
+    "$\\cssId{x}{y}$ $\\class{x}{y}$ $\\htmlData{x=1}{y}$ $\\style{position:fixed}{y}$ $\\href{javascript:alert(1)}{y}$",
+    "$\\require{html}x$ $\\unicode{x202e}$ $\\htmlId{x}{y}$ $\\htmlClass{x}{y}$ $\\htmlStyle{position:fixed}{y}$",
+    "[a](DaTa:text/html,x) [b](VbScRiPt:x) [c](java&Tab;script:alert(1)) [d](javascript&colon;alert(1)) [e](//evil.invalid/e)",
+    "[ref][j] ![ref][j] [ref][d]\n\n[j]: javascript:alert('reference')\n[d]: data:text/html,x 'title'",
+    "<https://example.com/auto> <JAVASCRIPT:alert(1)> <data:text/html,x> <mail@example.com>",
+    "[zero](java\u200bscript:alert(1)) [bidi](https://example.com/\u202egpj.x) [\u202etxt](https://example.com/z)",
+    "[t](https://example.com/t '\"><img src=x onerror=alert(1)>') ![\"><script>alert(1)</script>](https://example.com/i \"' onload='alert(1)\")",
+    "| <b onclick=alert(1)>h</b> |\n|:-:|\n| [c](javascript:alert(1)) <script>alert(1)</script> |",
+    '```x" onclick="alert(1)\nx\n```\n\n~~~<img/src=x/onerror=alert(1)>\nx\n~~~',
 ]
 
 #: All of them in one answer.
