@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from browser.lab import LabServer
 
 DRIVER = Path(__file__).with_name("driver.js")
+TIMERS = Path(__file__).with_name("timers.js")
 #: Seconds. A cell that streams for longer says so where it waits.
 TIMEOUT = 60.0
 
@@ -249,6 +250,14 @@ class Notebook:
         """
         found = self._call("longestTasks()")
         return float(found["live"]), float(found["final"])
+
+    def count_timers(self) -> None:
+        """Count what fires for our code, from the next loading of the page on."""
+        self.page.add_init_script(path=TIMERS)
+
+    def timers_fired(self) -> int:
+        """How many timers and animation frames of our code have fired since the page was loaded."""
+        return int(self.page.evaluate("window.hsTimers.fired"))
 
     # What is kept
 

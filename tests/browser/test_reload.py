@@ -34,3 +34,18 @@ def test_last_shows_an_answer_whose_cell_was_never_saved(open_asking, relay):
     notebook.run(2)
     assert spoken(notebook.text(2, BODY)) == spoken(WORDS)
     assert notebook.outputs(2)[0].metadata.holysheep["state"] == "complete"
+
+
+def test_a_view_whose_answer_is_over_costs_nothing(open_asking):
+    notebook = open_asking([asking(WORDS, "tps=90")])
+    notebook.count_timers()
+    notebook.start(1)
+    notebook.wait_for_text(1, "word30 ")
+    notebook.save()
+    notebook.reload()  # so the view stays when its answer is over
+    notebook.output(1).locator(".hs-live[data-state=complete]").wait_for()
+    notebook.page.wait_for_timeout(500)
+    fired = notebook.timers_fired()
+    assert fired > 0, "it was painted"
+    notebook.page.wait_for_timeout(2000)
+    assert notebook.timers_fired() == fired
