@@ -177,7 +177,7 @@ def test_what_the_peers_make_of_them(
     peer: str, read: Callable[[Sequence[bytes]], Iterable[Event]], publish: Callable[..., None]
 ) -> None:
     if find_spec(peer.replace("-", "_")) is None:
-        pytest.skip(f"{peer} is not installed (group peers)")
+        pytest.skip(f"{peer} is not installed (group dev)")
     found = verdicts(read)
     publish("conformance", **row(peer, version(peer), found))
     # Nothing is claimed about them but what is measured; a release that reads nothing is read wrongly here.
