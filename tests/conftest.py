@@ -33,17 +33,15 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser tests, and run them last: what is quick to fail comes first.
 
-    Browsers, kernels and a server's two ends on a shared machine are late at times: what fails there is tried
-    once more, and the report names it (R). What is wrong fails twice.
+    Real sockets, processes and browsers on a shared machine are late at times: what fails is tried once more,
+    and the report names it (R). What is wrong fails twice.
     """
     for item in items:
         if "browser" in item.path.parts:
             item.add_marker("browser")
         if "publish" in getattr(item, "fixturenames", ()):
             item.add_marker("reliability")
-        served = item.path.name.startswith(("test_server_", "test_resume"))
-        if served or item.get_closest_marker("browser") or item.get_closest_marker("kernels"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -78,12 +79,12 @@ def test_what_has_openai_s_names_is_recorded_too(client: HolySheep, ledger: Ledg
     with pytest.raises(HolySheepError):
         create(model=MODEL, messages=[{"role": "user", "content": "[simulate fault=400]"}])
     figures = ("state", "gen_ai_usage_output_tokens", "cost_known_usd", "simulated", "error_type")
-    assert [tuple(row[name] for name in figures) for row in rows(ledger)] == [
-        ("complete", 20, "0.00016", True, None),
-        ("complete", 20, "0.00016", True, None),
-        ("stopped", 1, "0.000008", True, None),
-        ("error", None, None, False, "BadRequestError"),
-    ]
+    whole, streamed, left, refused = (tuple(row[name] for name in figures) for row in rows(ledger))
+    assert whole == streamed == ("complete", 20, "0.00016", True, None)
+    assert refused == ("error", None, None, False, "BadRequestError")
+    arrived = left[1]  # one was read; others may have come before the loop was left
+    assert 1 <= arrived < 200
+    assert (left[0], Decimal(left[2]), *left[3:]) == ("stopped", arrived * Decimal("0.000008"), True, None)
 
 
 def test_an_answer_that_broke_off_says_of_what(client: HolySheep, ledger: Ledger) -> None:
