@@ -60,6 +60,7 @@ class Exchange:
         self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
         self.charge = Decimal(0)  # what the answer counts against a budget, in USD
+        self.unanswered: Receipt | None = None  # where no answer is left to keep, and one may be billed
         self._entry: Entry | None = None
         self._timed = _Timed(self._assembler, Screen())
         self._stream = True
@@ -71,15 +72,19 @@ class Exchange:
         """The text so far."""
         return self._scrub(self._assembler.text)
 
+    async def record(self) -> None:
+        """Write the call down, unless it is; `read` does, but for who wants several sent at one moment."""
+        if self._recorder is not None and self._entry is None:
+            worst = self._limit.worst if self._limit else None
+            self._entry = await self._recorder.begin(self.request, charge=worst)
+
     async def read(self, screen: Screen, *, stream: bool = True) -> HolySheepError | None:
         """Read the answer while `screen` watches; return the error that ended it, if any."""
         self._stream = stream
         try:
             if self._limit is not None:
                 self._limit.check(streaming=stream)
-            if self._recorder is not None:
-                worst = self._limit.worst if self._limit else None
-                self._entry = await self._recorder.begin(self.request, charge=worst)
+            await self.record()
             self._timed = _Timed(self._assembler, screen)
             if stream:
                 await self._read_stream(screen)
@@ -137,7 +142,7 @@ class Exchange:
             await self.finish(stopped=True)
 
     async def _settle_failed(self, failure: HolySheepError) -> None:
-        receipt = self._assembler.billed(failure)
+        receipt = self.unanswered = self._assembler.billed(failure)
         if receipt is not None:
             unknown = receipt.usage.estimated and self._limit is not None
             self.charge = self._limit.unanswered if unknown and self._limit else self._quotes.charge(receipt)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.benchmarking.benchmark import Benchmark
 from hs_notebook.benchmarking.job import Means, measure
+from hs_notebook.benchmarking.numbers import PARALLEL, REQUESTS, TOKENS, WARMUP
 from hs_notebook.benchmarking.plan import PROMPT, Plan
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.magics import loaded
@@ -23,10 +24,10 @@ __all__ = ["Benchmark", "bench"]
 def bench(
     models: str | Iterable[str] | None = None,
     *,
-    requests: int = 100,
-    tokens: int = 500,
-    parallel: int = 10,
-    warmup: int = 3,
+    requests: int = REQUESTS.default,
+    tokens: int = TOKENS.default,
+    parallel: int = PARALLEL.default,
+    warmup: int = WARMUP.default,
     prompt: str = PROMPT,
     max_cost: Decimal | float | str | None = None,
     client: HolySheep | AsyncHolySheep | None = None,
@@ -44,8 +45,9 @@ def bench(
     the notebook's budget, hold for all requests together. Times are counted since the attempt that succeeded
     was sent: no wait for the client's limits, and none between two attempts, is in them. A request that fails
     is counted, and the others go on; a mistake that all share (a refused key, an unknown model) ends the run,
-    as an interrupt does. What is measured by then is returned, and `.ended` says why; only where nothing was
-    is the reason raised: `HolySheepError` or `KeyboardInterrupt`.
+    as five requests in a row that do not reach the relay do, and an interrupt. What is measured by then is
+    returned, and `.ended` says why; only where nothing was is the reason raised: `HolySheepError` or
+    `KeyboardInterrupt`.
 
     `client` is by default the notebook's own, with its prices, ledger and limits, or else one made as
     `HolySheep()` is. Nothing comes from a file of answers.

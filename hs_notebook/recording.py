@@ -15,8 +15,7 @@ from hs_notebook.answers import Cost, Receipt
 from hs_notebook.ledger import Opening, Outcome
 from hs_notebook.pricing.quotes import Quotes
 from hs_notebook.pricing.tokens import as_usage, by_script, estimate_messages, estimate_tokens
-from hs_notebook.types import ChatCompletionChunk, Usage
-from hs_notebook.wire.assembler import SIMULATED
+from hs_notebook.types import SIMULATED, ChatCompletionChunk, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable

@@ -10,6 +10,8 @@ import msgspec
 
 from hs_notebook.errors import UsageError
 
+SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
+
 State: TypeAlias = Literal["complete", "truncated", "stopped", "error"]
 """How an answer ended: `truncated` keeps its text and more was coming, `error` has nothing to keep."""
 
@@ -195,11 +197,12 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model that the relay offers."""
+    """A model that the relay offers; `simulated` ones answer without one."""
 
     id: str
     owned_by: str = ""
     created: int = 0
+    simulated: bool = False
 
 
 def prompt_messages(prompt: str, system: str | None = None) -> list[Mapping[str, Any]]:

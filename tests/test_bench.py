@@ -6,9 +6,11 @@ import json
 import math
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -162,7 +164,7 @@ def test_all_is_asked_in_order_and_measured(client: HolySheep, relay: EmbeddedRe
         assert sample.ttft is not None
         assert sample.duration is not None
         assert 0 < sample.ttft <= sample.duration
-        assert sample.tries == 1
+        assert sample.attempts == 1
         assert sample.simulated
     of_gpt = [sample for sample in found.samples if sample.model == "gpt-4.1"]
     costs = [Decimal(2 * (one.input_tokens or 0) + 8 * 20) / 10**6 for one in of_gpt]
@@ -211,7 +213,7 @@ def test_errors_are_those_that_the_relay_made_and_end_nothing() -> None:
         wanted[turn.model] += random.random() < model.error_rate
     assert wanted.total() > 0
     assert Counter(one.model for one in found.samples if one.failed) == +wanted
-    assert {one.error for one in found.samples} == {"", "InternalServerError"}
+    assert {one.error_type for one in found.samples} == {"", "InternalServerError"}
     assert len(found.samples) == 400
     assert found.ended == ""
     failing = next(model for model, count in wanted.items() if count)
@@ -227,7 +229,7 @@ def test_errors_are_those_that_the_relay_made_and_end_nothing() -> None:
 )  # fmt: skip
 def test_each_failure_has_its_kind(fault: str, kind: str, client: HolySheep) -> None:
     found = bench(client=client, prompt=f"[simulate speed=inf tokens=20 fault={fault}]")
-    assert {one.error for one in found.samples} == {kind}
+    assert {one.error_type for one in found.samples} == {kind}
     assert all(one.failed and not one.whole for one in found.samples)
     assert found.ended == ""
     assert found.table.as_dicts()[0]["First token p50"] == "unknown"
@@ -241,13 +243,13 @@ def test_what_another_attempt_mends_is_counted_and_its_wait_is_no_latency() -> N
         found = bench("m", requests=3, parallel=0, warmup=0, client=client)
     first, second, third = found.samples
     for mended in (first, second):
-        assert (mended.tries, mended.mended, mended.error) == (2, ("InternalServerError",), "")
+        assert (mended.attempts, mended.mended, mended.error_type) == (2, ("InternalServerError",), "")
         assert mended.whole
         assert mended.failed
         assert mended.waited >= 0.4
         assert mended.duration is not None
         assert mended.duration < 0.4
-    assert (third.tries, third.failed) == (1, False)
+    assert (third.attempts, third.failed) == (1, False)
     assert found.table.as_dicts()[0]["Errors"].startswith("66.7 % (")
     assert any("2 of 2 mended by another attempt" in note for note in found.table.notes)
 
@@ -282,7 +284,7 @@ def test_what_all_share_is_raised_at_once(
 def test_a_run_that_ends_early_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     with Server([said("one"), said("two"), Reply(status=401, body="{}")]) as server:
         found = bench("m", requests=9, parallel=0, warmup=0, client=client_of(server.base_url))
-    assert [one.error for one in found.samples] == ["", "", "AuthenticationError"]
+    assert [one.error_type for one in found.samples] == ["", "", "AuthenticationError"]
     assert found.ended.startswith("Stopped after 3 of 9 requests: ")
     assert found.table.notes[0] == found.ended
     found.save(tmp_path / "run.json")
@@ -298,6 +300,114 @@ def test_max_cost_holds_for_all_together(client: HolySheep) -> None:
         bench(client=client, max_cost="0.0001")
     with pytest.raises(BudgetError, match=r"price of gpt-5\.5 .* is unknown"):
         bench("gpt-5.5", client=client, max_cost=1)
+
+
+UNANSWERED = Reply(kind="text/event-stream")  # the stream has begun, and nothing comes
+
+
+def test_what_broke_before_its_first_token_counts_as_the_most_it_can_be() -> None:
+    """An answer may cost (input + 2,000 tokens at 8 USD a million): three of them do not fit into 0.04."""
+    with Server([said("one"), UNANSWERED]) as server:
+        found = bench(
+            client=client_of(server.base_url), requests=9, tokens=2000, warmup=0, parallel=0, max_cost="0.04"
+        )
+        assert len(server.asked) == 3
+    assert [one.error_type for one in found.samples] == ["", "EmptyAnswerError", "EmptyAnswerError"]
+    assert found.ended.endswith("The max_cost of $0.04 is used up.")
+    assert found.cost is None
+    assert all((one.input_tokens or 0) > 0 and one.known_cost > 0 for one in found.samples[1:])
+    assert found.table.as_dicts()[0]["Cost"].startswith("≈at least $")
+
+
+def test_and_against_the_budget_of_the_notebook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run("%config HolySheepMagics.prices = [{'model': 'gpt-4.1', 'input': 2.0}]")
+    shell.run("%config HolySheepMagics.budget_usd = 0.04")
+    with Server([said("one"), UNANSWERED]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        ran = shell.run("b = %holysheep bench gpt-4.1 --requests 9 --tokens 2000 --warmup 0 --parallel 0")
+        assert ran.error is None, ran.out
+        assert len(server.asked) == 3
+    assert 0.032 < float(shell.magics.session.charged) <= 0.04
+
+
+@pytest.mark.parametrize("models", ["gpt-4.1", "gpt-4.1,deepseek-v3.2"])
+def test_a_run_ends_where_the_relay_is_out_of_reach(models: str) -> None:
+    relay = EmbeddedRelay(Simulation(speed=math.inf))
+
+    def stop() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < 8 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        relay.stop()
+
+    with relay:
+        client = client_of(relay.base_url)
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        found = bench(models, client=client, requests=400, prompt="[simulate ttft=5 tps=1000 tokens=3]")
+        stopper.join()
+    kinds = [one.error_type for one in found.samples]
+    assert kinds[-5:] == ["APIConnectionError"] * 5
+    assert kinds[:4] == [""] * 4
+    assert len(kinds) < 50
+    assert found.ended.startswith(f"Stopped after {len(kinds)} of ")
+    assert found.ended.endswith("So did 5 requests in a row; doctor tells why, then begin again.")
+
+
+def test_a_model_that_is_out_of_reach_alone_ends_nothing() -> None:
+    """The whole peak of the first of two models fails, and nothing else does."""
+    broken = Reply(headers={"content-length": "99"})  # less comes than was promised
+    with Server([said("whole")] * 2 + [broken] * 6 + [said("whole")]) as server:
+        found = bench("a,b", requests=1, parallel=6, warmup=0, client=client_of(server.base_url))
+    assert Counter(one.error_type for one in found.samples) == {"": 8, "APIConnectionError": 6}
+    assert found.ended == ""
+
+
+def test_a_run_of_a_simulated_relay_without_an_answer_is_called_simulated(client: HolySheep) -> None:
+    found = bench(client=client, prompt="[simulate fault=503]")
+    assert not any(one.whole for one in found.samples)
+    assert found.simulated
+    assert json.loads(found.to_json())["simulated"] is True
+    assert found.table.title.endswith("simulated")
+    assert any(note.startswith("Simulated answers") for note in found.table.notes)
+
+
+def test_and_one_of_a_real_relay_is_not() -> None:
+    with Server([Reply(status=503, body="{}")]) as server:
+        found = bench("m", client=client_of(server.base_url))
+    assert not found.simulated
+
+
+def test_a_peak_is_let_go_at_one_moment(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    """Ten calls are written down first, on a disk that others keep busy: that must not spread their start."""
+    ledger = Ledger(tmp_path / "busy.db")
+    ledger.check()
+    other = sqlite3.connect(tmp_path / "busy.db", check_same_thread=False, isolation_level=None)
+    over = threading.Event()
+
+    def keep_busy() -> None:
+        while not over.is_set():
+            other.execute("BEGIN IMMEDIATE")
+            time.sleep(0.02)
+            other.execute("COMMIT")
+            time.sleep(0.005)
+
+    busy = threading.Thread(target=keep_busy)
+    busy.start()
+    try:
+        found = bench(
+            client=client_of(relay.base_url, ledger=ledger),
+            requests=1,
+            parallel=10,
+            prompt="[simulate tokens=2]",
+        )
+    finally:
+        over.set()
+        busy.join()
+        other.close()
+    begun = [one.started.timestamp() for one in found.samples if one.phase == "parallel"]
+    assert len(begun) == 10
+    assert max(begun) - min(begun) < 0.02
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -316,7 +426,7 @@ def test_what_is_saved_can_be_loaded(measured: Benchmark, tmp_path: Path) -> Non
     fields = json.loads(written[0].read_text())
     assert fields["version"] == 1
     assert fields["simulated"] is True
-    assert fields["setup"]["host"] == "127.0.0.1"
+    assert fields["setup"]["server_address"] == "127.0.0.1"
     assert FAST not in written[0].read_text()
     assert [one["requests"] for one in fields["summary"]] == [3, 2, 3, 2]
     lines = written[1].read_text().splitlines()
@@ -427,7 +537,7 @@ def slower(benchmark: Benchmark, times: float, failed: int = 0) -> Benchmark:
     for number, one in enumerate(benchmark.samples):
         ttft = times * (one.ttft or 0)
         error = "InternalServerError" if one.phase == "sequential" and number < failed else ""
-        changed.append(msgspec.structs.replace(one, ttft=ttft, error=error))
+        changed.append(msgspec.structs.replace(one, ttft=ttft, error_type=error))
     return Benchmark(benchmark.setup, changed)
 
 
@@ -472,7 +582,8 @@ def test_runs_that_were_made_otherwise_are_told_apart(many: Benchmark) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"host": "other"}, {"tokens": 7}, {"parallel": 7}, {"prompt": "other"}, {"simulated": True}]
+    "change",
+    [{"server_address": "other"}, {"tokens": 7}, {"parallel": 7}, {"prompt": "other"}, {"simulated": True}],
 )
 def test_of_runs_made_otherwise_chance_is_not_asked(change: dict[str, Any], many: Benchmark) -> None:
     other = slower(many, 2.0, 40)
@@ -484,6 +595,28 @@ def test_of_runs_made_otherwise_chance_is_not_asked(change: dict[str, Any], many
         table = Benchmark(msgspec.structs.replace(many.setup, **change), other.samples).compare(many)
     assert {row["In words"] for row in table.as_dicts()} == {"made otherwise"}
     assert f"The runs differ in {next(iter(change))}" in table.notes[0]
+
+
+def test_of_a_burst_no_interval_is_drawn_and_no_verdict_given(many: Benchmark) -> None:
+    """Sixty at once, which all met one moment: however many, they are one observation."""
+    setup = msgspec.structs.replace(many.setup, parallel=60)
+    burst = Benchmark(setup, [msgspec.structs.replace(one, phase="parallel") for one in many.samples])
+    row = burst.table.as_dicts()[0]
+    assert (row["Asked"], row["Errors"]) == ("60 at once", "0 of 60")
+    assert "(" not in row["First token p50"] + row["Tokens/s p50"]
+    assert any("one burst" in note for note in burst.table.notes)
+    assert 'stroke-width="3"' not in burst.svg()
+    (summary,) = json.loads(burst.to_json())["summary"]
+    assert summary["error_rate"] == summary["ttft"]["p50_interval"] == {"low": None, "high": None}
+    worse = [
+        msgspec.structs.replace(one, ttft=3 * (one.ttft or 0), error_type="UpstreamError" * (one.index < 30))
+        for one in burst.samples
+    ]
+    table = Benchmark(setup, worse).compare(burst)
+    assert {row["In words"] for row in table.as_dicts()} == {"one burst each"}
+    assert table.as_dicts()[0]["Change (95 %)"].startswith("× ")
+    assert "(" not in "".join(row["Change (95 %)"] for row in table.as_dicts())
+    assert any("Two bursts are two observations" in note for note in table.notes)
 
 
 def test_of_few_requests_no_verdict_is_given(many: Benchmark) -> None:
@@ -618,6 +751,42 @@ def test_an_interrupt_or_stop_keeps_what_is_measured(how: str, shell: Shell, rel
     assert relay.stats.requests < 100
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_who_interrupts_again_while_it_settles_loses_nothing(
+    times: int, shell: Shell, relay: EmbeddedRelay, tmp_path: Path
+) -> None:
+    """What is under way is written down as stopped, which a busy ledger holds up for a second."""
+    shell.run("%holysheep version")
+    ledger = shell.magics.purse.ledger
+    assert ledger is not None
+    ledger.check()
+
+    def end() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)
+            other.execute("ROLLBACK")
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    ran = shell.run(
+        "b = %holysheep bench gpt-4.1 --requests 500 --warmup 1 --save kept.json "
+        "--prompt '[simulate ttft=100 tps=100 tokens=50]'"
+    )
+    thread.join()
+    assert ran.error is None, ran.out
+    found: Benchmark = shell.names["b"]
+    assert found.interrupted
+    assert found.ended.startswith("Stopped after ")
+    assert sum(one.whole for one in found.samples) >= 3
+    assert Benchmark.load("kept.json") == found
+
+
 @pytest.mark.kernels
 def test_a_page_sees_it_grow_and_keeps_one_picture(relay: EmbeddedRelay, tmp_path: Path) -> None:
     prompt = "[simulate ttft=60 tps=1000 tokens=5]"
@@ -657,14 +826,58 @@ def test_the_command_line_writes_a_table_or_json(
     assert "8 requests in all" in err
     assert f"Saved: {file}." in err
     assert main(["bench", "gpt-4.1", *given, "--json", "--compare", str(file)]) == 0
-    fields = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    fields = json.loads(out)
     assert len(fields["samples"]) == 4
+    compared = fields["comparison"]
+    assert [(one["phase"], one["figure"]) for one in compared["changes"]] == [
+        (phase, figure)
+        for phase in ("sequential", "parallel")
+        for figure in ("ttft", "tokens_per_second", "duration", "error_rate")
+    ]
+    assert {one["verdict"] for one in compared["changes"]} == {
+        "too few to tell",
+        "within chance",
+        "one burst each",
+    }
+    errors = compared["changes"][3]
+    assert (errors["before"], errors["now"], errors["change"]) == (0, 0, 0)
+    assert errors["interval"]["low"] < 0 < errors["interval"]["high"]
+    assert "Both were simulated" in " ".join(compared["notes"])
+    (tmp_path / "new.json").write_text(out)
+    assert len(Benchmark.load(tmp_path / "new.json").samples) == 4
+    assert main(["bench", "gpt-4.1", *given, "--csv", "--compare", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("model,phase,index,started,ttft")
+    assert out.count("\n") == 5
+    assert "Change (95 %)" in err
     assert main(["bench", "gpt-4.1", *given, "--compare", str(file)]) == 0
     assert "within chance" in capsys.readouterr().out
     assert main(["bench", "nonsense", *given]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("NotFoundError: ")
     assert main(["bench", "--requests", "0"]) == 1
     assert capsys.readouterr().err == "UsageError: requests is a whole number from 1, not 0.\n"
+
+
+def test_help_says_the_same_in_a_notebook_and_in_a_terminal(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rest(text: str, prog: str) -> str:
+        return text[text.index("what is measured") :].replace(prog, "bench")
+
+    in_notebook = shell.run("%holysheep bench --help").out
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--help"])
+    in_terminal = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert rest(in_notebook, "%holysheep bench") == rest(in_terminal, "hs-notebook bench")
+    assert "113 of 500" in in_notebook  # the answers of a run, and how long they are
+    for option in ("--requests", "--tokens", "--parallel", "--warmup", "--save", "--compare", "--max-cost"):
+        assert f"  {option} " in in_notebook
+        assert f"  {option} " in in_terminal
+    for word in ("USD", "seconds", "%", "130", "examples:", "one burst"):
+        assert word in rest(in_terminal, "hs-notebook bench")
+    assert max(map(len, in_terminal.splitlines())) <= 100
 
 
 @pytest.mark.parametrize(
@@ -751,11 +964,13 @@ def test_an_interrupt_has_its_status_in_a_terminal(
 
 @given(st.floats(1e-6, 1e9))
 def test_an_axis_has_few_round_ticks_within_it(most: float) -> None:
+    """Steps of 1, 2 or 5 times a power of ten, the last of them less than one from the end."""
     found = ticks(most)
-    assert 2 <= len(found) <= 7
-    assert found[0] == 0
-    assert found[-1] <= most * (1 + 1e-9)
-    assert all(f"{tick:.3g}".rstrip("0").count("e") <= 1 for tick in found)
+    step = found[1]
+    assert 3 <= len(found) <= 6
+    assert f"{step:e}".partition("e")[0] in {"1.000000", "2.000000", "5.000000"}
+    assert found == pytest.approx([number * step for number in range(len(found))])
+    assert most * (1 - 1e-9) - step <= found[-1] <= most * (1 + 1e-9)
 
 
 def test_a_sample_that_was_stopped_says_nothing(measured: Benchmark) -> None:

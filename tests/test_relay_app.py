@@ -49,7 +49,7 @@ def test_models_are_listed_as_openai_lists_them(client: httpx.Client) -> None:
         m["id"] for m in reply["data"]
     }
     for model in reply["data"]:
-        assert set(model) == {"id", "object", "created", "owned_by"}
+        assert set(model) == {"id", "object", "created", "owned_by", "system_fingerprint"}
         assert model["object"] == "model"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hs_notebook.benchmarking import files, pictures
-from hs_notebook.benchmarking.compare import check_common, differences
+from hs_notebook.benchmarking.compare import as_dict, check_common, differences
 from hs_notebook.benchmarking.sample import File, Sample, Setup
 from hs_notebook.benchmarking.summary import total_cost
 from hs_notebook.errors import UsageError
@@ -75,9 +75,13 @@ class Benchmark:
             raise UsageError("Nothing was measured that could be drawn.")
         return drawn
 
-    def to_json(self) -> str:
-        """Return all of it as JSON: seconds, tokens a second, USD as text, unknown as null."""
-        return files.as_json(self._file())
+    def to_json(self, before: Benchmark | None = None) -> str:
+        """Return all of it as JSON: seconds, tokens a second, USD as text, unknown as null.
+
+        With a run `before`, what differs from that is in it as ``comparison``; raises as `compare` does.
+        """
+        now = self._file()
+        return files.as_json(now, before and as_dict(now, before._file()))  # noqa: SLF001 - of its own class
 
     def to_csv(self) -> str:
         """Return the samples as CSV, the warm-up's too."""

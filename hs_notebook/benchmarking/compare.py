@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hs_notebook.benchmarking.pictures import asked, rate, share, title
-from hs_notebook.benchmarking.statistics import newcombe, ratio_of_medians
+from hs_notebook.benchmarking.statistics import UNKNOWN, Interval, newcombe, ratio_of_medians
 from hs_notebook.benchmarking.summary import Summary, summarize
 from hs_notebook.display.columns import Column
 from hs_notebook.display.receipt import seconds
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hs_notebook.benchmarking.sample import File
-    from hs_notebook.benchmarking.statistics import Interval
     from hs_notebook.benchmarking.summary import Spread
 
 _COLUMNS = (
@@ -31,10 +30,76 @@ _COLUMNS = (
 )
 _CHANCE = "within chance"
 _OTHERWISE = "made otherwise"  # what differs may be due to that
-_SETTINGS = ("host", "tokens", "parallel", "prompt")
+_BURST = "one burst each"  # two observations, whatever number of requests they have
+_TOO_FEW = "too few to tell"
+_SETTINGS = ("server_address", "tokens", "parallel", "prompt")
 
 
-def differences(now: File, before: File) -> Table:
+class _Figure(NamedTuple):
+    """What is compared: as it is called in files and in words, how it is shown, and less and more of it."""
+
+    name: str
+    heading: str
+    show: Callable[[float], str]
+    less: str
+    more: str
+
+
+_TIMES = (
+    _Figure("ttft", "First token p50", seconds, "sooner", "later"),
+    _Figure("tokens_per_second", "Tokens/s p50", rate, "slower", "faster"),
+    _Figure("duration", "Total p50", seconds, "shorter", "longer"),
+)
+_ERRORS = _Figure("error_rate", "Errors", share, "fewer", "more")
+
+
+class Change(NamedTuple):
+    """How a figure of one model and phase has changed.
+
+    `change` is the ratio of two medians, of the error rate the difference of two shares; NaN is unknown, and
+    the 95 % `interval` is open where there is none. `verdict` says in words what may be said of it.
+    """
+
+    now: Summary
+    figure: _Figure
+    values: tuple[float, float]  # before and now
+    change: float
+    interval: Interval
+    verdict: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        before, now = self.values
+        return {
+            "model": self.now.model,
+            "phase": self.now.phase,
+            "figure": self.figure.name,
+            "before": before,
+            "now": now,
+            "change": self.change,
+            "interval": self.interval,
+            "verdict": self.verdict,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """Return it as a table shows it."""
+        return (self.figure.heading, *map(self._shown, self.values), self._told(), self.verdict)
+
+    def _shown(self, value: float) -> str:
+        return "unknown" if math.isnan(value) else self.figure.show(value)
+
+    def _told(self) -> str:
+        if math.isnan(self.change):
+            return "unknown"
+        low, high = self.interval
+        if self.figure is _ERRORS:
+            told = f"{100 * self.change:+.1f} points"
+            return told if low is None or high is None else f"{told} ({100 * low:+.1f} to {100 * high:+.1f})"
+        told = f"× {self.change:.3f}"
+        return told if low is None or high is None else f"{told} ({low:.3f} to {high:.3f})"
+
+
+def changes(now: File, before: File) -> list[Change]:
     """Return what differs between two runs, for the models that both have measured."""
     old = {(one.model, one.phase): one for one in summarize(before.samples, before.setup.models)}
     pairs = [
@@ -44,17 +109,29 @@ def differences(now: File, before: File) -> Table:
     ]
     if not pairs:
         raise _nothing_in_common(before)
-    rows = [(one.model, asked(now.setup, one), *row) for one, other in pairs for row in _rows(one, other)]
-    changes = _changes(now, before)
-    if changes:
-        rows = [(*row[:-1], _OTHERWISE) for row in rows]
+    found = [change for one, other in pairs for change in _changes(one, other)]
+    return [one._replace(verdict=_OTHERWISE) for one in found] if _otherwise(now, before) else found
+
+
+def differences(now: File, before: File) -> Table:
+    """Return the same as a table."""
+    rows = [(one.now.model, asked(now.setup, one.now), *one.cells()) for one in changes(now, before)]
     return Table(
         title=f"{title(now.setup, now.samples)}, against {before.setup.started:%Y-%m-%d %H:%M} UTC",
         columns=_COLUMNS,
         rows=tuple(rows),
-        notes=(*changes, *_notes(now, before)),
+        notes=tuple(notes(now, before)),
         grouped=True,
     )
+
+
+def as_dict(now: File, before: File) -> dict[str, Any]:
+    """Return the same as plain values."""
+    return {
+        "before": before.setup.started.isoformat(),
+        "changes": [one.as_dict() for one in changes(now, before)],
+        "notes": notes(now, before),
+    }
 
 
 def check_common(models: Sequence[str], before: File) -> None:
@@ -70,62 +147,59 @@ def _nothing_in_common(before: File) -> UsageError:
     )
 
 
-def _rows(now: Summary, before: Summary) -> Iterator[tuple[str, ...]]:
-    yield _ratio("First token p50", now.ttft, before.ttft, seconds, ("sooner", "later"))
-    yield _ratio("Tokens/s p50", now.rate, before.rate, rate, ("slower", "faster"))
-    yield _ratio("Total p50", now.duration, before.duration, seconds, ("shorter", "longer"))
-    interval = newcombe(now.failed, now.requests, before.failed, before.requests)
-    known = [share(one.failed_share) if one.requests else "unknown" for one in (before, now)]
-    change = 100 * (now.failed_share - before.failed_share)
-    low, high = (100 * (end or 0) for end in interval)
-    told = "unknown" if math.isnan(change) else f"{change:+.1f} points ({low:+.1f} to {high:+.1f})"
-    yield ("Errors", *known, told, _words(interval, 0.0, ("fewer", "more")))
-
-
-def _ratio(
-    name: str, now: Spread, before: Spread, show: Callable[[float], str], words: tuple[str, str]
-) -> tuple[str, ...]:
-    interval = ratio_of_medians(_above_zero(now), _above_zero(before))
-    ratio = now.p50 / before.p50 if before.p50 else math.nan
-    told = "unknown" if math.isnan(ratio) else f"× {ratio:.3f}"
-    if None not in interval:
-        told += f" ({interval.low:.3f} to {interval.high:.3f})"
-    return (name, show(before.p50), show(now.p50), told, _words(interval, 1.0, words))
+def _changes(now: Summary, before: Summary) -> Iterator[Change]:
+    spreads = ((now.ttft, before.ttft), (now.rate, before.rate), (now.duration, before.duration))
+    for figure, (one, other) in zip(_TIMES, spreads, strict=True):
+        ratio = one.p50 / other.p50 if other.p50 else math.nan
+        interval = UNKNOWN if now.is_burst else ratio_of_medians(_above_zero(one), _above_zero(other))
+        verdict = _verdict(now, interval, 1.0, figure)
+        yield Change(now, figure, (other.p50, one.p50), ratio, interval, verdict)
+    interval = UNKNOWN
+    if now.requests and before.requests and not now.is_burst:
+        interval = newcombe(now.failed, now.requests, before.failed, before.requests)
+    shares = before.failed_share, now.failed_share
+    verdict = _verdict(now, interval, 0.0, _ERRORS)
+    yield Change(now, _ERRORS, shares, shares[1] - shares[0], interval, verdict)
 
 
 def _above_zero(spread: Spread) -> list[float]:
     return [value for value in spread.values if value > 0]
 
 
-def _words(interval: Interval, same: float, words: tuple[str, str]) -> str:
+def _verdict(now: Summary, interval: Interval, same: float, figure: _Figure) -> str:
     """Return whether a change is beyond chance, and in which direction."""
+    if now.is_burst:
+        return _BURST
     if interval.low is None or interval.high is None:
-        return "too few to tell"
+        return _TOO_FEW
     if interval.holds(same):
         return _CHANCE
-    return f"{words[interval.low > same]}, beyond chance"
+    return f"{figure.more if interval.low > same else figure.less}, beyond chance"
 
 
-def _changes(now: File, before: File) -> list[str]:
+def _otherwise(now: File, before: File) -> list[str]:
     pairs: list[tuple[str, Any, Any]] = [
         (name, getattr(before.setup, name), getattr(now.setup, name)) for name in _SETTINGS
     ]
     pairs.append(("simulated", before.simulated, now.simulated))
-    changes = [
+    told = [
         f"The runs differ in {name}." if name == "prompt" else f"The runs differ in {name}: {was}, now {is_}."
         for name, was, is_ in pairs
         if was != is_
     ]
-    return [*changes, "So chance is not asked: what differs may come from that."] if changes else []
+    return [*told, "So chance is not asked: what differs may come from that."] if told else []
 
 
-def _notes(now: File, before: File) -> list[str]:
-    notes = []
+def notes(now: File, before: File) -> list[str]:
+    """Return what a reader must know of two runs."""
+    told = _otherwise(now, before)
     if now.simulated and before.simulated:
-        notes.append("Both were simulated: no model was asked.")
-    notes += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
-    notes.append(
+        told.append("Both were simulated: no model was asked.")
+    told += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
+    if any(sample.phase == "parallel" for sample in now.samples):
+        told.append("Two bursts are two observations, whatever their size: of them chance is not asked.")
+    told.append(
         "Ratios of medians by the bootstrap, differences of error rates by Newcombe's score interval. "
         "Of figures that are the same, one in 20 seems to differ by chance alone."
     )
-    return notes
+    return told

@@ -95,12 +95,17 @@ def _write(file: Path, text: str) -> None:
         raise
 
 
-def as_json(file: File) -> str:
-    """Return a run with its samples, and for who reads it elsewhere what they come to."""
+def as_json(file: File, comparison: dict[str, Any] | None = None) -> str:
+    """Return a run with its samples, and for who reads it elsewhere what they come to.
+
+    `comparison` is what differs from another run.
+    """
     summaries = [_plain(one._asdict()) for one in summarize(file.samples, file.setup.models)]
     fields: dict[str, Any] = msgspec.to_builtins(file)
     fields["simulated"] = file.simulated
     fields["summary"] = summaries
+    if comparison is not None:
+        fields["comparison"] = _plain(comparison)
     return json.dumps(fields, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
@@ -110,6 +115,8 @@ def _plain(value: Any) -> Any:
         value = {name: each for name, each in value._asdict().items() if name != "values"}
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
     if isinstance(value, float):
         return None if value != value else round(value, 6)  # noqa: PLR0124 - NaN
     return value if isinstance(value, str | int | None) else format(value, "f")

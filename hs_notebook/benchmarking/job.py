@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
+import msgspec
+
 from hs_notebook import __version__
 from hs_notebook.benchmarking.benchmark import Benchmark
+from hs_notebook.benchmarking.measurement import Measurement
 from hs_notebook.benchmarking.place import Place
-from hs_notebook.benchmarking.run import Run
 from hs_notebook.benchmarking.sample import Setup
 from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.interrupts import uninterrupted
+from hs_notebook.interrupts import has_waited, uninterrupted
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import somebody_is_there
 from hs_notebook.runs.price import Pot, price_of
@@ -91,7 +93,7 @@ def measure(
     if dry_run:
         return None
     setup = setup_of(plan, client)
-    run = Run(client, plan, pot=_pot(usd, means), charge=means.charge)
+    run = Measurement(client, plan, pot=_pot(usd, means), charge=means.charge)
     place = Place(
         setup, plan.total, means.file if progress else None, watched=_watched(means), page=means.page
     )
@@ -102,11 +104,13 @@ def measure(
         finally:
             place.close(run.samples)
             means.warn()
+        setup = msgspec.structs.replace(setup, simulated=run.simulated)
         benchmark = Benchmark(setup, run.samples, _ended(run, plan, client))
-        benchmark.interrupted = isinstance(run.ended, KeyboardInterrupt)
         if run.ended is not None and not any(s.whole and s.phase != "warm-up" for s in run.samples):
             raise run.ended
         place.finish(benchmark)
+        # Who interrupts once more, or when all is over, loses nothing that is paid for.
+        benchmark.interrupted = has_waited() or isinstance(run.ended, KeyboardInterrupt)
     return benchmark
 
 
@@ -114,7 +118,7 @@ def _watched(means: Means) -> bool:
     return somebody_is_there() or means.file.isatty()
 
 
-def _ended(run: Run, plan: Plan, client: AsyncHolySheep) -> str:
+def _ended(run: Measurement, plan: Plan, client: AsyncHolySheep) -> str:
     if run.ended is None:
         return ""
     why = f": {run.ended}" if isinstance(run.ended, HolySheepError) else "."
@@ -138,7 +142,7 @@ def setup_of(plan: Plan, client: AsyncHolySheep) -> Setup:
         parallel=plan.parallel,
         warmup=plan.warmup,
         prompt=plan.digest,
-        host=urlsplit(client.base_url).hostname or "",
+        server_address=urlsplit(client.base_url).hostname or "",
         started=datetime.now(UTC).replace(microsecond=0),
         package=__version__,
         requests_per_minute=client.requests_per_minute,

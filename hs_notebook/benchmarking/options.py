@@ -2,37 +2,81 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hs_notebook.benchmarking.numbers import NUMBERS, OUT_OF_REACH, PARALLEL, REQUESTS, TOKENS, WARMUP
 from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.pricing.limit import amount
 
 if TYPE_CHECKING:
-    from decimal import Decimal
+    import argparse
 
     from hs_notebook.benchmarking.benchmark import Benchmark
     from hs_notebook.benchmarking.plan import Plan
     from hs_notebook.display.table import Table
 
-DESCRIPTION = (
-    "How fast models answer, how often they fail and what that costs: requests one at a time, the models by "
-    "turns, then a peak of several at once. The price is said before it starts, an interrupt keeps what is "
-    "measured."
-)
+DESCRIPTION = """\
+How fast models answer, how often they fail and what that costs: for each model
+some requests to warm up, then requests one at a time, the models by turns, and
+at the end a peak of several at once. The price is said before it starts."""
+
+_REST = """\
+what is measured, for each model, one at a time and at the peak:
+  First token  seconds from sending to the first word: median (p50) and p95
+  Tokens/s     output tokens after the first, over the time they took: median, p5
+  Total        seconds from sending to the end: median
+  Errors       requests that failed, also where another attempt mended that
+  Cost         USD, as the relay bills; "at least" where a part of it is unknown
+  In brackets are 95 % intervals. A peak is one burst, whatever its size, and has
+  none. Waits for the client's limits and between attempts are in no time.
+
+what it costs:
+  At most (warmup + requests + parallel) answers of so many tokens from each model:
+  unless said {answers} of {tokens}. --dry-run says the price, and asks nothing.
+  --max-cost, and the budget of a notebook, hold for the whole run; what may be
+  billed and brought no answer counts as the most that it can be.
+
+how it ends:
+  Ctrl-C, or Stop, asks no more and keeps what is measured; so do {row} requests in
+  a row, of all models, that do not reach the relay. A refused key or an unknown
+  model ends a run at once. Status in a terminal: 0 for a whole run, 1 for one that
+  ended early or could not be saved or compared, 2 for a mistaken option, 130 for
+  an interrupt.
+
+examples:
+  {prog} gpt-4.1 --dry-run
+  {prog} gpt-4.1,deepseek-v3.2 --requests 20 --tokens 150 --max-cost 0.50
+  {prog} gpt-4.1 --save monday.json
+  {prog} gpt-4.1 --save tuesday.json --compare monday.json
+"""
+
+
+def manual(prog: str) -> dict[str, Any]:
+    """Return what ``--help`` says beside the options, for a parser that leaves its lines as they are."""
+    answers = sum(number.default for number in (WARMUP, REQUESTS, PARALLEL))
+    rest = _REST.format(prog=prog, answers=answers, tokens=TOKENS.default, row=OUT_OF_REACH)
+    return {"description": DESCRIPTION, "epilog": rest}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what ``bench`` takes."""
     add = parser.add_argument
+
+    def add_number(name: str, meaning: str) -> None:
+        default = NUMBERS[name].default
+        add(f"--{name}", type=int, default=default, metavar="N", help=f"{meaning}; default: {default}")
+
     add("model", nargs="*", metavar="MODEL", help="the models, with spaces or commas between them")
-    add("--requests", type=int, default=100, metavar="N", help="one at a time to each model; default: 100")
-    add("--tokens", type=int, default=500, metavar="N", help="the longest answer, in tokens; default: 500")
-    add("--parallel", type=int, default=10, metavar="N", help="at once in the peak; default: 10, 0: no peak")
-    add("--warmup", type=int, default=3, metavar="N", help="before, which do not count; default: 3")
+    add_number("requests", "one at a time to each model")
+    add_number("tokens", "the longest answer, in tokens")
+    add_number("parallel", "at once in the peak, 0 for none")
+    add_number("warmup", "before, which do not count")
     add("--prompt", metavar="TEXT", help="what is asked; default: for a long essay")
-    add("--max-cost", type=_usd, metavar="USD", help="stop the run where all of it would cost more")
-    add("--save", metavar="FILE", help="write it to a .json, .csv, .md or .svg file, or all into a folder")
+    add("--max-cost", metavar="USD", help="stop the run where all of it would cost more")
+    add(
+        "--save",
+        metavar="FILE",
+        help="write it to a .json, .csv (the requests), .md (the table) or .svg file, or all into a folder",
+    )
     add("--compare", metavar="FILE", help="show what differs from a run that was saved as .json")
     add("--dry-run", action="store_true", help="only say what it may cost, and ask nothing")
 
@@ -99,13 +143,6 @@ def ending(benchmark: Benchmark, other: Benchmark | None, options: argparse.Name
 
 def _told(error: Exception) -> str:
     return str(error) if isinstance(error, HolySheepError) else f"{type(error).__name__}."
-
-
-def _usd(text: str) -> Decimal:
-    try:
-        return amount(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from None
 
 
 def keywords(options: argparse.Namespace) -> dict[str, Any]:

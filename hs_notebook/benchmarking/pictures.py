@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from hs_notebook.benchmarking.sample import is_simulated
 from hs_notebook.benchmarking.summary import FEWEST, Summary, spent, summarize
 from hs_notebook.display.columns import Column
 from hs_notebook.display.distributions import Panel, Strip, strips_svg, strips_text
@@ -48,10 +49,10 @@ def table(setup: Setup, samples: Sequence[Sample], ended: str) -> Table:
 
 def title(setup: Setup, samples: Sequence[Sample]) -> str:
     """Return in a line what was measured, where and when."""
-    simulated = ", simulated" if any(sample.simulated for sample in samples) else ""
+    simulated = ", simulated" if is_simulated(setup, samples) else ""
     number = len(setup.models)
     models = setup.models[0] if number == 1 else f"{number} models"
-    return f"Benchmark of {models} at {setup.host}, {setup.started:%Y-%m-%d %H:%M} UTC{simulated}"
+    return f"Benchmark of {models} at {setup.server_address}, {setup.started:%Y-%m-%d %H:%M} UTC{simulated}"
 
 
 def asked(setup: Setup, summary: Summary) -> str:
@@ -70,7 +71,7 @@ def _row(setup: Setup, one: Summary) -> tuple[Any, ...]:
         about + _spread(one.rate.p50, one.rate.p50_interval, rate),
         about + rate(one.rate.p5),
         seconds(one.duration.p50),
-        error_rate(one),
+        errors(one),
         about + (at_least(one.known_cost) if one.cost is None else money(one.cost)),
     )
 
@@ -87,10 +88,12 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %".replace(".0 %", " %")
 
 
-def error_rate(one: Summary) -> str:
-    """Return the share of requests that failed, with its interval."""
+def errors(one: Summary) -> str:
+    """Return the share of requests that failed, with its interval; of a burst how many did."""
     if not one.requests:
         return "unknown"
+    if one.is_burst:
+        return f"{one.failed:,} of {one.requests:,}"
     low, high = one.error_rate
     return f"{share(one.failed_share)} ({100 * (low or 0):.1f}–{100 * (high or 0):.1f})".replace(
         "(0.0–", "(0–"
@@ -114,7 +117,7 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
     notes = []
     if ended:
         notes.append(ended)
-    if any(sample.simulated for sample in samples):
+    if is_simulated(setup, samples):
         notes.append("Simulated answers: no model was asked, nothing was billed; costs are as if.")
     notes += [_failures(setup, one) for one in found if one.kinds]
     notes += _lengths(setup, found)
@@ -139,6 +142,8 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
     notes.append(
         "In brackets: 95 % intervals, of medians by order statistics, of error rates by Wilson's score."
     )
+    if any(one.is_burst for one in found):
+        notes.append("What is sent at once is one burst, whatever its size: it has no interval.")
     return notes
 
 

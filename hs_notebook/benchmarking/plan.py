@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from hs_notebook.benchmarking.numbers import NUMBERS, PARALLEL, REQUESTS, TOKENS, WARMUP
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing.quotes import today
 from hs_notebook.types import ChatRequest, prompt_messages
@@ -43,10 +44,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     models: tuple[str, ...]
-    requests: int = 100
-    tokens: int = 500
-    parallel: int = 10
-    warmup: int = 3
+    requests: int = REQUESTS.default
+    tokens: int = TOKENS.default
+    parallel: int = PARALLEL.default
+    warmup: int = WARMUP.default
     prompt: str = PROMPT
     params: dict[str, Any] = {}
 
@@ -54,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, models: str | Iterable[str], **settings: Any) -> Plan:
         """Check and freeze a plan; raises `UsageError` for what cannot be meant."""
         plan = cls(models=names(models), **settings)
-        for name, least in (("requests", 1), ("tokens", 1), ("parallel", 0), ("warmup", 0)):
+        for name, (_, least) in NUMBERS.items():
             value = getattr(plan, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UsageError(f"{name} is a whole number from {least}, not {value!r}.")

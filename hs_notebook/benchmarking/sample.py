@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from decimal import Decimal
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Phase: TypeAlias = Literal["warm-up", "sequential", "parallel"]
 FORMAT: Literal["hs-notebook benchmark"] = "hs-notebook benchmark"
@@ -22,8 +25,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     `ttft` is the time to the first token, `tokens_per_second` counts output tokens after the first over the
     time they took. `cost` is in USD and None where unknown; `known_cost` is the part of it that is known.
-    `error` names the error that it ended in, and `mended` those of attempts before that another one mended.
-    `waited` is what the limits of the client and waits between attempts took: no part of any other time.
+    Without an answer to keep, `input_tokens` is known where one may be billed all the same; such a cost is
+    unknown. `error_type` names the error that it ended in, and `mended` those of `attempts` before that
+    another one mended. `waited` is what the limits of the client and waits between attempts took: no part of
+    any other time.
     """
 
     model: _Name
@@ -40,9 +45,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     known_cost: Decimal = Decimal(0)
     state: str = "error"
     finish_reason: str | None = None
-    error: str = ""
+    error_type: str = ""
     mended: tuple[str, ...] = ()
-    tries: _Count = 1
+    attempts: _Count = 1
     waited: _Seconds = 0.0
     simulated: bool = False
     response_model: str = ""
@@ -55,7 +60,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole(self) -> bool:
         """Whether it is an answer as it was asked for: also one that is cut at the tokens asked for."""
-        return not self.error and (self.state == "complete" or self.finish_reason == "length")
+        return not self.error_type and (self.state == "complete" or self.finish_reason == "length")
 
     @property
     def over(self) -> bool:
@@ -69,7 +74,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run was made; `prompt` is the SHA-256 of the prompt, shortened."""
+    """How a run was made; `prompt` is the SHA-256 of the prompt, shortened.
+
+    `simulated` tells of a relay that gave no answer to tell it.
+    """
 
     models: tuple[_Name, ...]
     requests: _Count
@@ -77,11 +85,12 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     parallel: _Count
     warmup: _Count
     prompt: str
-    host: str
+    server_address: str
     started: datetime
     package: str
     requests_per_minute: _Count
     concurrent_streams: _Count
+    simulated: bool = False
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,5 +104,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def simulated(self) -> bool:
-        """Whether answers were simulated."""
-        return any(sample.simulated for sample in self.samples)
+        """Whether answers were simulated, or would have been."""
+        return is_simulated(self.setup, self.samples)
+
+
+def is_simulated(setup: Setup, samples: Iterable[Sample]) -> bool:
+    """Tell whether a run was of a simulated relay, also where none of it was answered."""
+    return setup.simulated or any(sample.simulated for sample in samples)

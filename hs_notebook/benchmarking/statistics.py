@@ -37,6 +37,9 @@ class Interval(NamedTuple):
         return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
 
 
+UNKNOWN = Interval(None, None)
+
+
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that a `share` of the values, 0 to 1, does not exceed; NaN of none."""
     if not values:
@@ -107,7 +110,7 @@ def newcombe(count: int, number: int, other_count: int, other_number: int) -> In
 def ratio_of_medians(values: Sequence[float], others: Sequence[float], *, seed: int = SEED) -> Interval:
     """Return the interval of the median of `values` over that of `others`, all above 0; open of too few."""
     if min(len(values), len(others)) < _FEWEST:
-        return Interval(None, None)
+        return UNKNOWN
     random = Random(seed)  # noqa: S311 - chosen for being repeatable
     above, below = sorted(values), sorted(others)
     ratios = [_resampled(above, random) / _resampled(below, random) for _ in range(DRAWS)]

@@ -7,7 +7,14 @@ from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from hs_notebook.benchmarking.statistics import Interval, median, quantile, quantile_interval, wilson
+from hs_notebook.benchmarking.statistics import (
+    UNKNOWN,
+    Interval,
+    median,
+    quantile,
+    quantile_interval,
+    wilson,
+)
 from hs_notebook.pricing.money import at_least, money
 
 if TYPE_CHECKING:
@@ -22,7 +29,8 @@ FEWEST = 20  # for a percentile at the edge
 class Spread(NamedTuple):
     """Values with their 5th, 50th and 95th percentile, each with its 95 % interval; NaN of none.
 
-    Of fewer than 20 values none lies beyond the 5th or the 95th: these are NaN, too.
+    Of fewer than 20 values none lies beyond the 5th or the 95th: these are NaN, too. The intervals of values
+    that are not independent are open: of one another's doing they say nothing of the next.
     """
 
     values: tuple[float, ...]
@@ -34,14 +42,14 @@ class Spread(NamedTuple):
     p95_interval: Interval
 
     @classmethod
-    def of(cls, values: Iterable[float | None]) -> Spread:
+    def of(cls, values: Iterable[float | None], *, independent: bool) -> Spread:
         """Sum up the values that are known."""
         known = tuple(value for value in values if value is not None)
         shares = (0.05, 0.5, 0.95)
         points = [
             math.nan if share != 0.5 and len(known) < FEWEST else quantile(known, share) for share in shares
         ]
-        intervals = [quantile_interval(known, share) for share in shares]
+        intervals = [quantile_interval(known, share) if independent else UNKNOWN for share in shares]
         return cls(known, points[0], points[1], points[2], intervals[0], intervals[1], intervals[2])
 
 
@@ -50,6 +58,9 @@ class Summary(NamedTuple):
 
     Times are those of whole answers. A request counts as `failed` where an attempt of it did, and as `mended`
     where another one brought the answer all the same. `cost` is None where a part of it is unknown.
+
+    The requests of a peak are one burst: they met the same moment, so of what they have in common they are
+    one observation, and no interval is drawn from them.
     """
 
     model: str
@@ -66,6 +77,11 @@ class Summary(NamedTuple):
     estimated: bool
     cost: Decimal | None
     known_cost: Decimal
+
+    @property
+    def is_burst(self) -> bool:
+        """Whether the requests were sent at once."""
+        return self.phase == "parallel"
 
     @property
     def failed_share(self) -> float:
@@ -88,7 +104,8 @@ def _summary(model: str, phase: Phase, samples: Sequence[Sample]) -> Summary:
     over = [sample for sample in samples if sample.over]
     whole = [sample for sample in over if sample.whole]
     failed = [sample for sample in over if sample.failed]
-    kinds = Counter(kind for sample in failed for kind in {*sample.mended, sample.error} if kind)
+    kinds = Counter(kind for sample in failed for kind in {*sample.mended, sample.error_type} if kind)
+    alone = phase != "parallel"
     return Summary(
         model=model,
         phase=phase,
@@ -96,10 +113,10 @@ def _summary(model: str, phase: Phase, samples: Sequence[Sample]) -> Summary:
         failed=len(failed),
         mended=sum(sample.whole for sample in failed),
         kinds=dict(kinds.most_common()),
-        error_rate=wilson(len(failed), len(over)),
-        ttft=Spread.of(sample.ttft for sample in whole),
-        rate=Spread.of(sample.tokens_per_second for sample in whole),
-        duration=Spread.of(sample.duration for sample in whole),
+        error_rate=wilson(len(failed), len(over)) if alone else UNKNOWN,
+        ttft=Spread.of((sample.ttft for sample in whole), independent=alone),
+        rate=Spread.of((sample.tokens_per_second for sample in whole), independent=alone),
+        duration=Spread.of((sample.duration for sample in whole), independent=alone),
         tokens=median([sample.output_tokens or 0 for sample in whole]),
         estimated=any(sample.estimated for sample in samples),
         cost=total_cost(samples),
@@ -108,8 +125,8 @@ def _summary(model: str, phase: Phase, samples: Sequence[Sample]) -> Summary:
 
 
 def total_cost(samples: Sequence[Sample]) -> Decimal | None:
-    """Return what samples cost in USD; None where that is unknown of one with an answer."""
-    costs = [sample.cost for sample in samples if sample.output_tokens is not None]
+    """Return what samples cost in USD; None where that is unknown of one that may be billed."""
+    costs = [sample.cost for sample in samples if sample.input_tokens is not None]
     known = [cost for cost in costs if cost is not None]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 

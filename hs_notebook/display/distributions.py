@@ -129,7 +129,7 @@ def ticks(most: float) -> list[float]:
         return [0.0]
     step = 10.0 ** math.floor(math.log10(most))
     for divided in (step / 5, step / 2, step, 2 * step, 5 * step):
-        if most / divided < 6:
+        if most / divided < 6 - 1e-9:
             step = divided
             break
     return [round(number * step, 12) for number in range(int(most / step + 1e-9) + 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hs_notebook.interrupts import has_waited, heard_once, uninterrupted
 from hs_notebook.magics.parser import Parser, read_words
 
 if TYPE_CHECKING:
@@ -22,23 +23,25 @@ def bench(magics: HolySheepMagics, words: list[str]) -> Benchmark | None:
     from hs_notebook.benchmarking import options as named
     from hs_notebook.benchmarking.job import measure
 
-    parser = Parser(
-        prog="%holysheep bench",
-        usage="%%holysheep bench [MODEL[,MODEL…]] [options]",
-        description=named.DESCRIPTION,
-    )
+    prog = "%holysheep bench"
+    parser = Parser(prog=prog, usage=f"%{prog} [MODEL[,MODEL…]] [options]", **named.manual(prog))
     named.add_options(parser)
     options = read_words(parser, words)
     plan = named.plan_of(options, magics.model)
     other = named.other_of(options, plan)
-    benchmark = measure(plan, means_of(magics), **named.keywords(options))
-    if benchmark is None:
-        return None
-    end = named.ending(benchmark, other, options)
-    for line in end.lines:
-        sys.stdout.write(f"{line}\n")
-    if end.difference is not None:
-        _show(magics, end.difference)
+    means = means_of(magics)
+    with uninterrupted():
+        benchmark = measure(plan, means, **named.keywords(options))
+        if benchmark is None:
+            return None
+        end = named.ending(benchmark, other, options)
+        for line in end.lines:
+            sys.stdout.write(f"{line}\n")
+        if end.difference is not None:
+            _show(magics, end.difference)
+        interrupted = has_waited() or benchmark.interrupted
+    if interrupted and hasattr(magics.shell, "kernel"):
+        heard_once()
     return benchmark
 
 

@@ -119,7 +119,8 @@ class Run:
         try:
             answer, error = await exchanged(exchange)
         finally:
-            self._pot.give_back(row, answer.receipt if answer is not None else None)
+            receipt = answer.receipt if answer is not None else None
+            self._pot.give_back(row, receipt, charge=exchange.charge)
             self._charge(exchange)
         await self._put(row, answer, error)
 

@@ -20,6 +20,8 @@ from hs_notebook.errors import (
 from hs_notebook.exchange import Screen
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hs_notebook.answers import Answer
     from hs_notebook.exchange import Exchange
 
@@ -31,12 +33,17 @@ _STOP_SECONDS = 5.0  # for what is under way to settle
 
 
 async def exchanged(
-    exchange: Exchange, screen: Screen | None = None
+    exchange: Exchange, screen: Screen | None = None, *, before: Callable[[], Awaitable[None]] | None = None
 ) -> tuple[Answer | None, HolySheepError | None]:
-    """Return the answer and what went wrong; one whose task is cancelled is stopped, priced and recorded."""
+    """Return the answer and what went wrong; one whose task is cancelled is stopped, priced and recorded.
+
+    `before` is awaited before it is sent.
+    """
     error: HolySheepError | None = None
     stopped = False
     try:
+        if before is not None:
+            await before()
         error = await exchange.read(screen or Screen())
     except asyncio.CancelledError:
         stopped = True

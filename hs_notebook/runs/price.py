@@ -125,13 +125,17 @@ class Pot:
             name = f"{name} of {exactly(self.usd)}, of which one row has a share"
         return limit_for(request, self._quotes, share, name=name, calibration=self._calibration)
 
-    def give_back(self, row: int, receipt: Receipt | None) -> None:
-        """Count what a row came to, and free the rest of its share."""
+    def give_back(self, row: int, receipt: Receipt | None, *, charge: Decimal = Decimal(0)) -> None:
+        """Count what a row came to, and free the rest of its share.
+
+        `charge` is what it counts at least, where nobody knows its cost.
+        """
         self._shares.pop(row, None)
         # A simulated answer counts as if it had been billed: a limit can be tried out.
         cost = (
             self._quotes.charge(msgspec.structs.replace(receipt, simulated=False)) if receipt else Decimal(0)
         )
+        cost = max(cost, charge)
         self.spent += cost
         if receipt is not None and not receipt.replayed:
             self._dearest = max(self._dearest or cost, cost)

@@ -19,6 +19,7 @@ from hs_notebook.errors import (
 )
 from hs_notebook.pricing.tokens import as_usage, estimate, estimate_messages
 from hs_notebook.types import (
+    SIMULATED,
     ChatCompletionChunk,
     ChatRequest,
     ChunkChoice,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     from hs_notebook.pricing.quotes import Quotes
     from hs_notebook.wire.ending import Ending
-
-SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
 
 
 class Assembler:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
-from hs_notebook.types import ChatCompletion, ChatCompletionChunk, Model
+from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {"response.output_text.delta": "content", "response.reasoning_text.delta": "reasoning_content"}
@@ -68,7 +68,15 @@ def decode_models(body: bytes) -> list[Model]:
     if not isinstance(rows, list):
         raise ProtocolError("The reply lists no models.", hint=_seen(frame))
     named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    return [Model(row["id"], str(row.get("owned_by") or ""), _whole(row.get("created"))) for row in named]
+    return [
+        Model(
+            row["id"],
+            str(row.get("owned_by") or ""),
+            _whole(row.get("created")),
+            simulated=str(row.get("system_fingerprint") or "").startswith(SIMULATED),
+        )
+        for row in named
+    ]
 
 
 def error_text(frame: Any) -> str:

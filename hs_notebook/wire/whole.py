@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hs_notebook.types import (
+    SIMULATED,
     ChatCompletion,
     ChatCompletionChunk,
     ChatCompletionMessage,
@@ -13,7 +14,7 @@ from hs_notebook.types import (
     ChoiceDelta,
     ChunkChoice,
 )
-from hs_notebook.wire.assembler import SIMULATED, Assembler
+from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import SSEDecoder

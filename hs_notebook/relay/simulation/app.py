@@ -20,7 +20,7 @@ from hs_notebook.relay.replies import CompactJSONResponse, error
 from hs_notebook.relay.simulation import models
 from hs_notebook.relay.simulation.answering import Answer, Simulation, Simulator
 from hs_notebook.relay.simulation.faults import FAULTS, NO_FAULT, Fault, Script
-from hs_notebook.relay.simulation.frames import Frames, ResponsesFrames, Writer
+from hs_notebook.relay.simulation.frames import FINGERPRINT, Frames, ResponsesFrames, Writer
 from hs_notebook.relay.simulation.requests import (
     BadRequestError,
     ChatBody,
@@ -172,7 +172,13 @@ def _models(request: Request) -> Response:
     if not _has_key(request):
         return _missing_key()
     data = [
-        {"id": model.id, "object": "model", "created": _LISTED_SINCE, "owned_by": model.owner}
+        {
+            "id": model.id,
+            "object": "model",
+            "created": _LISTED_SINCE,
+            "owned_by": model.owner,
+            "system_fingerprint": FINGERPRINT,
+        }
         for model in models.MODELS
     ]
     return CompactJSONResponse({"object": "list", "data": data})

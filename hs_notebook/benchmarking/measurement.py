@@ -5,29 +5,38 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from hs_notebook.benchmarking.numbers import OUT_OF_REACH
 from hs_notebook.benchmarking.sample import Sample
 from hs_notebook.call import suggest
-from hs_notebook.errors import BadRequestError, BudgetError, HolySheepError, NotFoundError
+from hs_notebook.errors import (
+    APIConnectionError,
+    BadRequestError,
+    BudgetError,
+    HolySheepError,
+    NotFoundError,
+)
 from hs_notebook.exchange import Screen
 from hs_notebook.interrupts import interruptible
 from hs_notebook.portal import POLL_SECONDS, portal
 from hs_notebook.runs.outcome import ends_all, exchanged, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from hs_notebook.answers import Answer
+    from hs_notebook.answers import Receipt
     from hs_notebook.benchmarking.plan import Plan, Turn
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.exchange import Exchange
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.runs.price import Pot
 
+_ASKING = 10.0  # seconds for the list of models
 _DRAWING = 1.0  # seconds that the next request waits for the screen, at most
 
 
@@ -42,11 +51,11 @@ class Watch(Protocol):
         """These are over; with `waiting` the limit of requests has the next one wait."""
 
 
-class Run:
+class Measurement:
     """Sends the requests of `plan`, and keeps what was measured in `samples`.
 
     `stop` may come from any thread: what is under way is stopped, what is measured is kept. `ended` is why
-    the run ended before its time.
+    the run ended before its time. `simulated` tells of a relay that gave no answer to tell it.
     """
 
     def __init__(
@@ -54,8 +63,10 @@ class Run:
     ) -> None:
         self.samples: list[Sample] = []
         self.ended: HolySheepError | KeyboardInterrupt | None = None
+        self.simulated = False
         self._client, self._plan, self._pot, self._charge = client, plan, pot, charge
         self._tasks: list[asyncio.Task[None]] = []
+        self._out_of_reach: list[str] = []  # the models of the last requests, where none reached the relay
         self._loop = portal().loop
         self._task: asyncio.Task[None] | None = None
         self._news = threading.Event()
@@ -110,6 +121,7 @@ class Run:
                 await self._send(turns)
                 if watch.due:
                     await self._let_draw()
+            await self._ask_whether_simulated()
         except asyncio.CancelledError:
             if self.ended is None:
                 raise
@@ -134,8 +146,9 @@ class Run:
             self._news.set()
             await self._client.room_for(len(turns))
             self._waiting = False
+        start = Start(len(turns))
         self._tasks = [
-            asyncio.ensure_future(self._measure(*each)) for each in zip(turns, limits, strict=True)
+            asyncio.ensure_future(self._measure(*each, start)) for each in zip(turns, limits, strict=True)
         ]
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
@@ -155,33 +168,71 @@ class Run:
                 return None
         return limits
 
-    async def _measure(self, turn: Turn, limit: Limit | None) -> None:
+    async def _measure(self, turn: Turn, limit: Limit | None, start: Start) -> None:
         failures: list[str] = []
         client = self._client.beside(lambda failure: failures.append(type(failure).__name__))
         clock = Clock()
         exchange = client.exchange(self._plan.request(turn), limit=limit)
-        answer: Answer | None = None
+        receipt: Receipt | None = None
         try:
-            answer, error = await exchanged(exchange, clock)
+            answer, error = await exchanged(exchange, clock, before=lambda: start.wait_for(exchange.record()))
+            receipt = exchange.unanswered if answer is None else answer.receipt
         finally:
-            self._pot.give_back(turn.number, answer.receipt if answer is not None else None)
+            self._pot.give_back(turn.number, receipt, charge=exchange.charge)
             self._charge(exchange)
-        if answer is None and self.ended is not None:
+        if receipt is None and self.ended is not None:
             return  # it was stopped before it began
-        self.samples.append(sample_of(turn, answer, error, failures, clock))
-        if error is not None:
-            await self._consider(turn, error)
+        self.samples.append(sample_of(turn, receipt, error, failures, clock))
+        await self._consider(turn, error)
 
-    async def _consider(self, turn: Turn, error: HolySheepError) -> None:
+    async def _consider(self, turn: Turn, error: HolySheepError | None) -> None:
+        if not isinstance(error, APIConnectionError):
+            self._out_of_reach.clear()
+        if error is None:
+            return
         if isinstance(error, NotFoundError):
             await suggest(self._client, turn.model, error)
         # All requests of a model are alike: where one is at fault, all are.
         if ends_all(error) or isinstance(error, BadRequestError):
             self._end(error)
+        elif isinstance(error, APIConnectionError):
+            self._out_of_reach.append(turn.model)
+            self._end_out_of_reach(error)
+
+    def _end_out_of_reach(self, error: APIConnectionError) -> None:
+        number = len(self._out_of_reach)
+        if number >= OUT_OF_REACH and {*self._out_of_reach} >= {*self._plan.models}:
+            error.hint = f"So did {number} requests in a row; doctor tells why, then begin again."
+            self._end(error)
+
+    async def _ask_whether_simulated(self) -> None:
+        if any(sample.response_model for sample in self.samples):
+            return  # answers tell
+        with suppress(HolySheepError, TimeoutError):
+            async with asyncio.timeout(_ASKING):
+                self.simulated = any(model.simulated for model in await self._client.models.list())
 
     def _end(self, error: HolySheepError) -> None:
         if self.ended is None:
             self.ended = error
+
+
+class Start:
+    """Where `number` requests wait for each other, to be sent at one moment."""
+
+    def __init__(self, number: int) -> None:
+        self._missing = number
+        self._all_are_ready = asyncio.Event()
+
+    async def wait_for(self, preparing: Awaitable[None]) -> None:
+        """Prepare one, and wait until all are ready or have given up."""
+        try:
+            await preparing
+        finally:
+            self._missing -= 1
+            if not self._missing:
+                self._all_are_ready.set()
+        await self._all_are_ready.wait()
 
 
 class Clock(Screen):
@@ -189,23 +240,23 @@ class Clock(Screen):
 
     def __init__(self) -> None:
         self.started = datetime.now(UTC)
-        self.tries = 0
+        self.attempts = 0
         self.waited = 0.0
         self._begun = time.perf_counter()
 
     def sending(self) -> None:
-        self.tries += 1
+        self.attempts += 1
         self.started = datetime.now(UTC)
         self.waited = time.perf_counter() - self._begun
 
 
 def sample_of(
-    turn: Turn, answer: Answer | None, error: HolySheepError | None, failures: Sequence[str], clock: Clock
+    turn: Turn, receipt: Receipt | None, error: HolySheepError | None, failures: Sequence[str], clock: Clock
 ) -> Sample:
-    """Return what was measured of one request."""
+    """Return what was measured of one request; without a `receipt` nobody bills it."""
     kind = "" if error is None else type(error).__name__
-    if answer is not None and not kind and answer.state in {"error", "truncated"}:
-        reason = answer.receipt.finish_reason or "truncated"
+    if receipt is not None and not kind and receipt.state in {"error", "truncated"}:
+        reason = receipt.finish_reason or "truncated"
         kind = "" if reason == "length" else reason[:50]
     mended = tuple(failures[:-1] if kind and failures[-1:] == [kind] else failures)
     base = Sample(
@@ -213,16 +264,15 @@ def sample_of(
         phase=turn.phase,
         index=turn.place,
         started=clock.started,
-        error=kind,
+        error_type=kind,
         mended=mended,
-        tries=clock.tries,
+        attempts=clock.attempts,
         waited=round(clock.waited, 6),
     )
-    return base if answer is None else _with(base, answer)
+    return base if receipt is None else _with(base, receipt)
 
 
-def _with(sample: Sample, answer: Answer) -> Sample:
-    receipt = answer.receipt
+def _with(sample: Sample, receipt: Receipt) -> Sample:
     return msgspec.structs.replace(
         sample,
         ttft=_known(receipt.ttft),
