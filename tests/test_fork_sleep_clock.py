@@ -34,18 +34,19 @@ PATIENCE = 30.0  # seconds for what takes a fraction of one
 # --- fork ----------------------------------------------------------------------------------------
 
 FORKS = '''
-import asyncio, gc, json, multiprocessing, os, sys, threading, time
+import asyncio, gc, json, multiprocessing, os, sqlite3, subprocess, sys, threading, time
 from pathlib import Path
 from hs_notebook import AsyncHolySheep, HolySheep, HolySheepError
 from hs_notebook import portal as portals
 from hs_notebook.background import Background
-from hs_notebook.ledger import Ledger
+from hs_notebook.ledger import Ledger, Opening
 from hs_notebook.replay import Replay
 
 base_url, folder = sys.argv[1], Path(sys.argv[2])
 ledger = Ledger(folder / "ledger.db")
 usual = {"base_url": base_url, "ledger": ledger, "requests_per_minute": 6000}
 HELD = [{"role": "user", "content": "held"}]
+forked = []  # how many seconds each took
 
 def ask(client):
     return str(client.ask("child", model="m")) == "Hello"
@@ -70,9 +71,11 @@ def work_in_child(work):
         return 2
 
 def fork(work, leave=os._exit):
+    began = time.monotonic()
     child = os.fork()
     if child == 0:
         leave(work_in_child(work))
+    forked.append(time.monotonic() - began)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         gone, status = os.waitpid(child, os.WNOHANG)
@@ -173,6 +176,60 @@ def beginning():
     held.wait()
     return mid_stream(fork, lambda client, *_: ask(client))
 
+def with_the_ledger(held, work):
+    """Fork while another thread is busy with it."""
+    with HolySheep("cr_test_0123456789", **usual) as client:
+        client.ask("parent", model="m")
+        known = len(list(ledger.rows()))
+        thread = threading.Thread(target=held)
+        thread.start()
+        busy.acquire()
+        code = fork(lambda: work(client))
+        text = str(client.ask("parent", model="m"))
+        thread.join()
+    rows = list(ledger.rows())
+    with sqlite3.connect(ledger.path) as connection:
+        (sound,), = connection.execute("PRAGMA integrity_check")
+    if sound != "ok" or len(rows) != known + 3 or any(row["seller"] != "held" for row in rows[:known]):
+        code = f"{sound}, {len(rows) - known} rows, {[row['seller'] for row in rows]}"
+    return code, text
+
+def midst():
+    """It holds the file in the midst of a change, which must neither be seen nor undone by the child."""
+    def hold():
+        with ledger._file.writing() as connection:
+            connection.execute("UPDATE calls SET seller = 'held'")
+            ledger._insert(connection, Opening(model="m"))
+            connection.execute("UPDATE calls SET state = 'error' WHERE state = 'pending'")
+            busy.release()
+            time.sleep(2)
+    def work(client):
+        began = time.monotonic()
+        waited = sum(row["seller"] == "held" for row in ledger.rows()) > 0
+        return waited and time.monotonic() - began > 1 and ask(client) and not ledger.warning()
+    return with_the_ledger(hold, work)
+
+HOLDER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN EXCLUSIVE")
+connection.execute("UPDATE calls SET seller = 'held'")
+print("held", flush=True)
+time.sleep(2)
+connection.execute("COMMIT")
+"""
+
+def waiting():
+    """It waits for another process."""
+    def wait():
+        other = subprocess.Popen([sys.executable, "-c", HOLDER, ledger.path], stdout=subprocess.PIPE)
+        other.stdout.readline()
+        threading.Timer(0.3, busy.release).start()
+        ledger.fail(ledger.begin(Opening(model="m")), "Held")
+        other.wait()
+    return with_the_ledger(wait, lambda client: ask(client) and not ledger.warning())
+
+busy = threading.Semaphore(0)
 CASES = {
     "os.fork, left by os._exit": lambda: mid_stream(fork, lambda client, *_: ask(client)),
     "os.fork, left by the interpreter's own end":
@@ -186,6 +243,8 @@ CASES = {
     "the child closes the client": lambda: mid_stream(fork, closed),
     "the child waits for the parent's --bg": in_background,
     "with a file of answers": with_replay,
+    "while another thread is in the midst of the ledger for 2 s": midst,
+    "while another thread waits for the ledger for 2 s": waiting,
     "asyncio, os.fork":
         lambda: asyncio.run(mid_stream_async(fork, lambda *_: asyncio.run(ask_async()))),
     "asyncio, multiprocessing":
@@ -201,6 +260,8 @@ for name, case in CASES.items():
         break
     pending = ledger.spent().pending
     print(json.dumps([name, code, text, pending, time.monotonic() - began]), flush=True)
+if os.getpid() == me:
+    print(json.dumps(max(forked)))
 '''
 
 
@@ -242,11 +303,13 @@ def test_a_forked_child_leaves_the_parent_s_answer_alone(
     publish: Callable[..., None], tmp_path: Path
 ) -> None:
     with Loopback(partial(hold_until_told, threading.Event())) as server:
-        rows = [json.loads(line) for line in script(FORKS, server.base_url, tmp_path).splitlines()]
-    assert len(rows) == 14
+        told = [json.loads(line) for line in script(FORKS, server.base_url, tmp_path).splitlines()]
+    *rows, longest = told
+    assert len(rows) == 16
     for name, code, text, pending, took in rows:
         assert (name, code, text, pending) == (name, 0, "Hello", 0)
         publish(TABLE, what=f"fork: {name}", outcome="both have their answer", took=f"{took:.2f} s")
+    assert longest < 1, "a fork waits for the ledger"
     said = {}
     for request in server.requests:
         said.setdefault(request.connection, set()).add(request.json["messages"][-1]["content"])

@@ -8,17 +8,17 @@ survive a power cut, too, and this costs a fraction of a millisecond.
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from hs_notebook.errors import ConfigurationError
 from hs_notebook.ledger.schema import STEPS, is_empty, upgrade, version_of
+from hs_notebook.ledger.turns import LOCKED, Turn, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from sqlite3 import Connection
 
@@ -29,15 +29,7 @@ class LedgerFile:
     def __init__(self, path: Path, *, timeout: float) -> None:
         self.path = path
         self.timeout = timeout
-        self._lock = threading.RLock()
-        # SQLite notes for the whole process which locks it holds. A child that is forked in the middle of
-        # another thread's work would believe those to be its own, and write where it may not.
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self._lock.acquire,
-                after_in_parent=self._lock.release,
-                after_in_child=self._lock.release,
-            )
+        self._turn = Turn()
 
     @contextmanager
     def writing(self, timeout: float | None = None) -> Iterator[Connection]:
@@ -45,11 +37,12 @@ class LedgerFile:
 
         Makes the file where there is none. Raises `ConfigurationError` for all that can be wrong with it.
         """
-        with self._lock, self._in_words("cannot be written"):
+        patience = self.timeout if timeout is None else timeout
+        with self._turn, self._in_words("cannot be written"):
             # The folder is the user's alone: notebooks' names are nobody else's business.
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(self._connect("rwc", _TURN_SECONDS)) as connection:
-                _begin(connection, self.timeout if timeout is None else timeout)
+            with self._alone(patience), closing(self._connect("rwc", _TURN_SECONDS)) as connection:
+                _begin(connection, patience)
                 upgrade(connection)
                 yield connection
                 connection.execute("COMMIT")
@@ -60,9 +53,14 @@ class LedgerFile:
 
         Raises `ConfigurationError` for all that can be wrong with it.
         """
-        with self._lock, self._in_words("cannot be read"), closing(self._open()) as connection:
-            connection.execute("BEGIN")
-            yield connection
+        with self._turn, self._in_words("cannot be read"):
+            alone = self._alone(self.timeout) if self.path.exists() else nullcontext()
+            with alone, closing(self._open()) as connection:
+                connection.execute("BEGIN")
+                yield connection
+
+    def _alone(self, timeout: float) -> AbstractContextManager[None]:
+        return held(self.path, timeout) if self._turn.astray else nullcontext()
 
     def _open(self) -> Connection:
         if not self.path.exists():
@@ -85,7 +83,8 @@ class LedgerFile:
     def _connect(self, mode: str, timeout: float) -> Connection:
         import sqlite3
 
-        address = f"{self.path.absolute().as_uri()}?mode={mode}"
+        locks = "&vfs=unix-none" if self._turn.astray else ""
+        address = f"{self.path.absolute().as_uri()}?mode={mode}{locks}"
         return sqlite3.connect(address, uri=True, timeout=timeout, isolation_level=None)
 
     @contextmanager
@@ -114,10 +113,9 @@ class LedgerFile:
 _TURN_SECONDS = 0.015
 _ELSEWHERE = "Name a file in a folder that can be written."
 _DAMAGED = ("is damaged or no ledger", "Move it away: the next call begins a new one.")
-_LOCKED = ("is locked by another program", "Close the one that holds it.")
 _FAULTS = {  # by SQLite's primary result code
-    5: _LOCKED,
-    6: _LOCKED,
+    5: LOCKED,
+    6: LOCKED,
     8: ("is read-only", _ELSEWHERE),
     11: _DAMAGED,
     13: ("has no room on its disk", "Make room, or name a file on another disk."),
