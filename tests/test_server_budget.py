@@ -329,6 +329,7 @@ def test_an_answer_in_one_piece_may_take_its_time(tmp_path: Path, upstream: Upst
         upstream.go.clear()
         reply = office.ask(key, "wait 1", max_tokens=4, stream=True)
         assert refusal(reply) == (504, "upstream_timeout")
+        assert reply.headers["x-should-retry"] == "false"
         assert office.charged("ann") == 5 * CENT
     finally:
         upstream.go.set()

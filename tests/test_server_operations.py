@@ -532,18 +532,21 @@ def test_models_come_with_what_may_come_with_them(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "status", "code"),
+    ("reply", "code", "again"),
     [
-        (too_large, 502, "upstream_too_large"),
-        (lambda: Response("no", 403), 502, "upstream_auth"),
-        (lambda: Response("<html>", media_type="text/html"), 502, "upstream_kind"),
+        (too_large, "upstream_too_large", None),
+        (lambda: Response("no", 403), "upstream_auth", "false"),
+        (lambda: Response("<html>", media_type="text/html"), "upstream_kind", None),
+        (lambda: Response("{}", headers={"content-encoding": "br"}), "upstream_encoding", None),
     ],
 )
 def test_models_that_do_not_come_are_one_clear_error(
-    asking: Asking, reply: Callable[[], Response], status: int, code: str
+    asking: Asking, reply: Callable[[], Response], code: str, again: str | None
 ) -> None:
+    """To ask for them again costs nothing: that is of no use only where it comes to the same."""
     (found,), _ = asking(reply, "/v1/models")
-    assert (found.status_code, found.json()["error"]["code"]) == (status, code)
+    assert (found.status_code, found.json()["error"]["code"]) == (502, code)
+    assert found.headers.get("x-should-retry") == again
 
 
 def test_a_page_of_the_upstream_is_no_page_of_the_relay(asking: Asking) -> None:

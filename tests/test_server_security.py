@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from chaos import refusing
 from edge import UPSTREAM_KEY, Edge, edge, read_all, replies, request, within
 from loopback import END, FINISH, SSE, Loopback, frame, hello_page, page
 
@@ -509,10 +510,18 @@ def test_what_an_upstream_may_not_say(odd: Edge, number: int, code: str, path: s
     (reply,) = replies(odd.exchange(odd.chat(str(number), "Connection: close", path=path)))
     if path == ENDPOINTS[0]:
         assert (reply.status, reply.code) == (502, code)
+        assert reply.header("x-should-retry") == "false"  # it may be billed once more, or comes to the same
     else:  # the article's client looks for errors in the frames alone
         assert reply.status == 200
         assert code.encode() in reply.body
     assert UPSTREAM_KEY.encode() not in reply.body
+
+
+def test_what_never_reached_the_upstream_may_be_tried_again(tmp_path: Path) -> None:
+    with refusing() as nobody, edge(tmp_path, nobody.base_url) as running:
+        (reply,) = replies(running.exchange(running.chat("hi", "Connection: close")))
+    assert (reply.status, reply.code) == (502, "upstream_unreachable")
+    assert reply.header("x-should-retry") is None
 
 
 SAID = json.dumps({"error": {"message": f"no such key as {UPSTREAM_KEY}: ask again"}})

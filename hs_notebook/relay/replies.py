@@ -74,7 +74,13 @@ def error_object(
 
 
 class Refused(Exception):  # noqa: N818 - it is no error of ours
-    """A request that is answered with an error; the arguments are those of `error`."""
+    """A request that is answered with an error; the arguments are those of `error`.
+
+    A class of them is `final` where another attempt may be billed once more, or comes to the same: then the
+    reply says so, as OpenAI's do. Of the others the client decides by their status.
+    """
+
+    final = False
 
     def __init__(self, status: int, message: str, **shape: Any) -> None:
         super().__init__(message)
@@ -89,4 +95,7 @@ class Refused(Exception):  # noqa: N818 - it is no error of ours
 
     def reply(self) -> Response:
         """Return the reply."""
-        return error(self.status, self.message, **self.shape)
+        reply = error(self.status, self.message, **self.shape)
+        if self.final:
+            reply.headers["x-should-retry"] = "false"
+        return reply

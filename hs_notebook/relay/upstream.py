@@ -65,11 +65,11 @@ class UpstreamReply:
                 async for data in self.chunks:
                     body += data
                     if len(body) > largest:
-                        raise _of_no_use("The upstream's reply is too large.", "upstream_too_large")
+                        raise _bad_gateway("The upstream's reply is too large.", "upstream_too_large")
         except TimeoutError:
             raise _late() from None
         except self.failures:
-            raise _of_no_use("The upstream's reply broke off.", "upstream_broke_off") from None
+            raise _bad_gateway("The upstream's reply broke off.", "upstream_broke_off") from None
         finally:
             await self.close()
         return bytes(body)
@@ -136,26 +136,26 @@ class Upstream:
             async with within(patience):
                 response = await send(self._http, request)
         except (TimeoutError, httpx.TimeoutException):
-            raise _late(body) from None
+            raise _late(_failed(body)) from None
         except httpx.HTTPError as error:
             said = f"The upstream cannot be reached: {type(error).__name__}."
-            raise _bad_gateway(said, "upstream_unreachable", body) from None
-        return await self._judged(response)
-
-    async def _judged(self, response: httpx.Response) -> UpstreamReply:
-        import httpx
-
+            raise _bad_gateway(said, "upstream_unreachable", _failed(body)) from None
         if not response.is_success:
             raise await self._refusal(response)
+        return await self._judged(response, _failed(body))
+
+    async def _judged(self, response: httpx.Response, failed: type[Refused]) -> UpstreamReply:
+        import httpx
+
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             await undisturbed(response.aclose())
             said = "The upstream's reply has an encoding that was not asked for."
-            raise _of_no_use(said, "upstream_encoding", Unanswered)
+            raise _bad_gateway(said, "upstream_encoding", failed)
         reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key)
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
             said = f"The upstream answered with {reply.kind or 'no content type'}."
-            raise _of_no_use(said, "upstream_kind", Unanswered)
+            raise _bad_gateway(said, "upstream_kind", failed)
         return reply
 
     async def _refusal(self, response: httpx.Response) -> Refused:
@@ -165,11 +165,13 @@ class Upstream:
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.
             said = "The upstream refuses the relay's own key: tell who runs the relay."
-            return _of_no_use(said, "upstream_auth")
+            return _bad_gateway(said, "upstream_auth", Lasting)
         if status < 400:
-            return _of_no_use("The upstream redirects, which is never followed.", "upstream_redirect")
+            said = "The upstream redirects, which is never followed."
+            return _bad_gateway(said, "upstream_redirect", Lasting)
         if status > 599:
-            return _of_no_use(f"The upstream answered {status}, which is no status.", "upstream_status")
+            said = f"The upstream answered {status}, which is no status."
+            return _bad_gateway(said, "upstream_status", Lasting)
         headers = _passed_on(response)
         if not is_json:
             # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
@@ -191,7 +193,15 @@ class Upstream:
 
 
 class Unanswered(Refused):
-    """A request that was sent, and brought nothing that can be handed on: it may be billed all the same."""
+    """A call that was sent, and brought nothing that can be handed on: it may be billed all the same."""
+
+    final = True
+
+
+class Lasting(Refused):
+    """A request that the upstream will not serve: no other attempt comes to anything else."""
+
+    final = True
 
 
 class _Body:
@@ -251,16 +261,14 @@ def _as_error(status: int, page: bytes) -> bytes:
     return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
 
 
-def _of_no_use(message: str, code: str, refused: type[Refused] = Refused) -> Refused:
-    """Return the error for what comes again with another attempt, and may be billed again."""
-    return refused(502, message, kind="server_error", code=code, headers={"x-should-retry": "false"})
+def _failed(body: _Body | None) -> type[Refused]:
+    """Return the class of a failure; a request without a body is never billed."""
+    return Unanswered if body and body.sent else Refused
 
 
-def _late(body: _Body | None = None) -> Refused:
-    refused = Unanswered if body and body.sent else Refused
+def _late(refused: type[Refused] = Refused) -> Refused:
     return refused(504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout")
 
 
-def _bad_gateway(message: str, code: str, body: _Body | None = None) -> Refused:
-    refused = Unanswered if body and body.sent else Refused
+def _bad_gateway(message: str, code: str, refused: type[Refused] = Refused) -> Refused:
     return refused(502, message, kind="server_error", code=code)
