@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hs_notebook.errors import HolySheepError
-from hs_notebook.exchange import Screen
+from hs_notebook.net.progress import Attempts
 from hs_notebook.portal import portal
 from hs_notebook.streams import AsyncStream, Stream
 from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
@@ -57,19 +57,20 @@ class AsyncCompletions:
         request = ChatRequest.of(model, messages, params)
         assembler = Assembler(request, quotes=self._account.quotes)
         entry = await self._account.record(request)
+        attempts = Attempts()
         try:
             if stream:
-                return self._recorded(await self._calls.stream(request, Screen()), entry)
-            completion = read_completion(assembler, *await self._calls.post(request, Screen()))
+                return self._recorded(await self._calls.stream(request, attempts), entry)
+            completion = read_completion(assembler, *await self._calls.post(request, attempts))
         except asyncio.CancelledError:
             if entry:
-                await entry.settle_unknown()
+                await (entry.settle_unknown() if attempts.may_be_billed else entry.withdraw())
             raise
         except Exception as error:
             if isinstance(error, HolySheepError):
                 error.scrub(self._account.key.scrub)
             if entry:
-                await entry.settle_failed(error, assembler.billed(error))
+                await entry.settle_failed(error, assembler.billed(error, sent=attempts.may_be_billed))
             raise
         if entry:
             await entry.settle(as_answer(request, completion, self._account.quotes))
@@ -90,7 +91,7 @@ class AsyncModels:
 
     async def list(self) -> list[Model]:
         """Return the models that the relay offers; 200 also means that the key is valid."""
-        return decode_models(await self._calls.get("/models", Screen()))
+        return decode_models(await self._calls.get("/models", Attempts()))
 
 
 class Chat:

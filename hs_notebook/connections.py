@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     import httpx
 
@@ -31,13 +31,19 @@ async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
     task.result()
 
 
-async def send(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """Send a request and return its reply, whose body is still to be read; raises as the library does."""
-    return await _Sending(http, request).reply()
+async def send(
+    http: httpx.AsyncClient, request: httpx.Request, sent: Callable[[], None] = lambda: None
+) -> httpx.Response:
+    """Send a request and return its reply, whose body is still to be read; raises as the library does.
+
+    `sent` is called when there is a connection and the request goes out.
+    """
+    return await _Sending(http, request, sent).reply()
 
 
 class _Sending:
-    def __init__(self, http: httpx.AsyncClient, request: httpx.Request) -> None:
+    def __init__(self, http: httpx.AsyncClient, request: httpx.Request, sent: Callable[[], None]) -> None:
+        self._tell = sent
         self._fragile = self._sent = self._unwanted = False
         request.extensions = {**request.extensions, "trace": self._trace}
         self._task = asyncio.ensure_future(http.send(request, stream=True))
@@ -49,6 +55,7 @@ class _Sending:
             self._fragile, self._sent = False, True
             if self._unwanted:
                 raise asyncio.CancelledError  # the library closes the connection; nothing was sent
+            self._tell()
 
     async def reply(self) -> httpx.Response:
         try:

@@ -9,7 +9,7 @@ import msgspec
 
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import HolySheepError
-from hs_notebook.net.calls import Progress
+from hs_notebook.net.progress import Attempts, Progress
 from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
 from hs_notebook.secret import Scrubber
@@ -33,7 +33,13 @@ class Screen(Progress):
     gone = False  # nobody reads what is shown any more: the answer is stopped
 
     def sending(self) -> None:
-        """An attempt is being sent now."""
+        """An attempt begins now."""
+
+    def sent(self) -> None:
+        """It goes out."""
+
+    def refused(self) -> None:
+        """It was answered with an error."""
 
     def notice(self, text: str) -> None:
         """One line about a wait; empty when it is over."""
@@ -130,7 +136,7 @@ class Exchange:
         notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), self._of_resuming(), note)))
         answer.receipt = msgspec.structs.replace(receipt, note=notes)
         self.charge = self._quotes.charge(receipt)
-        if stopped and self._timed.sent and self._limit is not None and not self._stream:
+        if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
@@ -142,7 +148,7 @@ class Exchange:
             await self.finish(stopped=True)
 
     async def _settle_failed(self, failure: HolySheepError) -> None:
-        receipt = self.unanswered = self._assembler.billed(failure)
+        receipt = self.unanswered = self._assembler.billed(failure, sent=self._timed.may_be_billed)
         if receipt is not None:
             unknown = receipt.usage.estimated and self._limit is not None
             self.charge = self._limit.unanswered if unknown and self._limit else self._quotes.charge(receipt)
@@ -151,10 +157,9 @@ class Exchange:
 
     def _as_sent(self, receipt: Receipt) -> Receipt:
         """Return the receipt of a stopped answer without figures for what nobody can know."""
-        if not self._timed.sent:
-            return msgspec.structs.replace(
-                receipt, usage=Usage(), costs=Cost.nothing(), note="stopped before it was sent"
-            )
+        if not self._timed.may_be_billed:
+            note = f"stopped before it was sent{' again' if self._timed.were_refused else ''}"
+            return msgspec.structs.replace(receipt, usage=Usage(), costs=Cost.nothing(), note=note)
         if self._stream:
             return receipt
         costs = msgspec.structs.replace(receipt.costs, output=None, low=None, high=None)
@@ -230,16 +235,16 @@ class Replaying(Exchange):
         return answer
 
 
-class _Timed(Screen):
+class _Timed(Attempts):
     """Passes on to a screen, and starts the assembler's clock at each attempt."""
 
     def __init__(self, assembler: Assembler, screen: Screen) -> None:
-        self.sent = False
+        super().__init__()
         self._assembler = assembler
         self._screen = screen
 
     def sending(self) -> None:
-        self.sent = True
+        super().sending()
         self._assembler.restart_clock()
         self._screen.sending()
 

@@ -200,6 +200,10 @@ class Entry:
         await self._settle(receipt, charge=charge, error=ending.error)
         return charge
 
+    async def withdraw(self) -> None:
+        """Write down that it was stopped before it was sent."""
+        await self._write(_UNSENT)
+
     async def settle_unknown(self, error_type: str = "", *, charge: Decimal | None = None) -> None:
         """Write down that nobody saw the answer: what it came to is unknown; `charge` as in `settle`."""
         await self._write(Outcome(state="stopped", error_type=error_type, charge=charge))

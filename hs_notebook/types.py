@@ -50,6 +50,12 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         request.body(stream=False, usage=False)
         return request
 
+    @property
+    def alternatives(self) -> int:
+        """How many are asked for."""
+        n = self.params.get("n")
+        return max(1, n) if isinstance(n, int) else 1
+
     def body(self, *, stream: bool, usage: bool) -> bytes:
         """Return the JSON that is sent; `usage` asks for a frame with the token counts."""
         fields = {"model": self.model, "messages": self.messages, **self.params, "stream": stream}

@@ -309,8 +309,8 @@ class Fault:
 
     `state` is that of the answer, or "error". `error` is the class that is raised; `says` stands in its
     words, or in the receipt's note, which else is empty. `waits` are the least and the most seconds from
-    each request to the next, `seconds` the most for all of it, `peak` the most memory in MiB. `server`
-    replaces the scripts where the fault is in the connection itself. `relayed` is what a user of our own
+    each request to the next, `least` and `seconds` those for all of it, `peak` is the most memory in MiB;
+    what a busy machine adds is not in them. `params` are asked for with the question. `server` replaces the scripts where the fault is in the connection itself. `relayed` is what a user of our own
     relay sees where that differs: the error's class, and why.
     """
 
@@ -325,8 +325,10 @@ class Fault:
     estimated: bool | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = POLICY
+    least: float = 0.0
     seconds: float = 4.0
     peak: int = 0
+    params: dict[str, int] = field(default_factory=dict)
     server: Callable[[], Any] | None = None
     relayed: tuple[type[HolySheepError], str] | None = None
 
@@ -360,6 +362,10 @@ def broken(name: str, error: type[HolySheepError], *steps: Any, says: str, **mor
 
 
 BEGUN = (SSE, frames(HEL, LO))
+# What `IMPATIENT` allows, and the last look at what lies in the socket; twice with a wait between.
+SILENT: dict[str, Any] = {"least": 0.25, "seconds": 0.35}
+SILENT_TWICE: dict[str, Any] = {"least": 0.5, "seconds": 0.7, "waits": ((0.25, 0.35),)}
+TWO: dict[str, Any] = {"params": {"n": 2}}
 RELAY_REPLIES = "the relay answers 502 in its place"
 AS_502 = (InternalServerError, RELAY_REPLIES)
 AS_EMPTY = (EmptyAnswerError, "the relay's own headers are sent by then")
@@ -373,6 +379,7 @@ CONNECTIONS = (
     failed(
         "no room in the listener's queue", APITimeoutError, says="did not answer in time. Tried 2 times",
         server=queue_full, timeouts=Timeouts(connect=0.2, idle=5, total=5), retry=TWICE, relayed=AS_504,
+        least=0.4, seconds=0.5,
     ),
     failed(
         "name cannot be looked up now", APIConnectionError, requests=5, server=unresolved(socket.EAI_AGAIN),
@@ -402,24 +409,24 @@ CONNECTIONS = (
         "FIN after the headers", APIConnectionError, script(SSE), requests=5, relayed=AS_EMPTY,
         says="broke the connection. Tried 5 times",
     ),
-    complete("reset before the headers, twice", script(reset), script(reset), HELLO, requests=3),
+    complete("reset before the headers, twice", script(reset), script(reset), HELLO, requests=3, relayed=AS_502),
     failed(
         "silence", APITimeoutError, script(silence), requests=2, timeouts=IMPATIENT, retry=TWICE,
-        says="was silent for 0.25 s. Tried 2 times", waits=((0.2, 2),), relayed=AS_504,
+        says="was silent for 0.25 s. Tried 2 times", relayed=AS_504, **SILENT_TWICE,
     ),
     failed(
         "silence after the headers", APITimeoutError, script(SSE, silence), requests=2, timeouts=IMPATIENT,
-        retry=TWICE, says="was silent for 0.25 s. Tried 2 times", waits=((0.2, 2),), relayed=AS_EMPTY,
+        retry=TWICE, says="was silent for 0.25 s. Tried 2 times", relayed=AS_EMPTY, **SILENT_TWICE,
     ),
     failed(
         "headers that come by the byte", APITimeoutError, script(b"HTTP/1.1 200 OK\r\nx: ", forever(b"x", 0.02)),
         requests=2, timeouts=IMPATIENT, retry=TWICE, says="was silent for 0.25 s. Tried 2 times",
-        relayed=AS_504,
+        relayed=AS_504, **SILENT_TWICE,
     ),
     failed(
         "only keep-alives", APITimeoutError, script(SSE, forever(chunked(b": keep-alive\n\n"), 0.02)),
         requests=2, timeouts=IMPATIENT, retry=TWICE, says="was silent for 0.25 s. Tried 2 times",
-        relayed=AS_EMPTY,
+        relayed=AS_EMPTY, **SILENT_TWICE,
     ),
 )  # fmt: skip
 
@@ -484,22 +491,22 @@ SEEN_IN_MID_STREAM = (
     truncated("an empty finish reason in every frame, reset", SSE, frames(said("Hel", finish_reason=""), said("lo", finish_reason="")),
               reset, says="broke the connection", estimated=True),
     truncated("an empty finish reason in every frame, silence", SSE, frames(said("Hel", finish_reason=""), said("lo", finish_reason="")),
-              silence, says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT),
+              silence, says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT, **SILENT),
     truncated(
         "JSON cut at the end", *BEGUN, chunked(b'data: {"choices": [{"del'), END,
         says="broke off before its end", estimated=True,
     ),
     truncated(
         "silence in mid-stream", *BEGUN, silence, says="was silent for 0.25 s", estimated=True,
-        timeouts=IMPATIENT,
+        timeouts=IMPATIENT, **SILENT,
     ),
     truncated(
         "only keep-alives in mid-stream", *BEGUN, forever(chunked(b": keep-alive\n\n"), 0.02),
-        says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT,
+        says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT, **SILENT,
     ),
     truncated(
         "dribble past the total time", SSE, forever(frames(said("x")), 0.1), says="was not done after 0.9 s",
-        estimated=True, timeouts=IMPATIENT, text="x*",
+        estimated=True, timeouts=IMPATIENT, text="x*", least=0.9, seconds=1.0,
     ),
     complete("an empty finish reason in every frame", stream(said("Hel", finish_reason=""), said("lo", finish_reason=""), STOP, USAGE, DONE),
              estimated=False),
@@ -512,8 +519,13 @@ SEEN_IN_MID_STREAM = (
              says="the stream had no [DONE]"),
     complete(
         "silence after the finish reason", script(*BEGUN, frames(STOP), silence), estimated=True,
-        says="the stream had no [DONE]", seconds=4.5,
+        says="the stream had no [DONE]", least=3.0, seconds=3.1,
     ),
+    truncated("one of two alternatives, and no [DONE]", *BEGUN, frames(STOP, USAGE), END, says="broke off before its end",
+              estimated=False, **TWO),
+    complete("[DONE] after one of two alternatives", stream(HEL, LO, STOP, USAGE, DONE), says="1 of 2 alternatives came", **TWO),
+    complete("a pause between two alternatives", script(*BEGUN, frames(STOP), pause(3.3), frames(said("Two", index=1), said(None, index=1, finish_reason="stop"), USAGE, DONE), END, kept=True),
+             least=3.3, seconds=4.1, **TWO),
     complete("endless after [DONE]", script(*BEGUN, frames(STOP, USAGE, DONE), forever(frames("x"))), peak=4),
     Fault(
         name="finish reason length", scripts=(stream(HEL, LO, said(None, finish_reason="length"), USAGE, DONE),),

@@ -6,14 +6,15 @@ import asyncio
 import math
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from hs_notebook.errors import APIConnectionError, APIError, BadRequestError
+from hs_notebook.errors import APIConnectionError, APIError, APIStatusError, BadRequestError
 from hs_notebook.net.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from hs_notebook.net.progress import Progress
     from hs_notebook.net.reader import Reader
     from hs_notebook.net.transport import Transport
     from hs_notebook.types import ChatRequest
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOTICED_WAIT = 1.0  # seconds; a shorter wait is not worth a line
-
-
-class Progress(Protocol):
-    """Who wants to know how a call gets on."""
-
-    def sending(self) -> None:
-        """An attempt is being sent now."""
-
-    def notice(self, text: str) -> None:
-        """One line for the user, about a wait; empty when it is over."""
 
 
 class Calls:
@@ -76,8 +67,7 @@ class Calls:
 
     async def post(self, request: ChatRequest, progress: Progress) -> tuple[str, bytes]:
         """Send a request without a stream and return content type and body of the reply."""
-        body = request.body(stream=False, usage=False)
-        return await self._whole(lambda: self._transport.post(body), progress)
+        return await self._whole(lambda: self._transport.post(request, progress), progress)
 
     async def get(self, path: str, progress: Progress) -> bytes:
         """Return the body of a reply to GET."""
@@ -114,6 +104,8 @@ class Calls:
                 return await attempt()
             except APIError as error:
                 failure = error.with_traceback(None)
+            if isinstance(failure, APIStatusError):
+                progress.refused()
             self._failed(failure)
             wait = self._retry.wait(failure, attempt=number, waited=waited)
             if wait is None:
@@ -133,15 +125,16 @@ class Calls:
         return failure
 
     async def _open(self, request: ChatRequest, once: str, gate: Gate, progress: Progress) -> Reader:
-        stream = partial(self._transport.stream, policy=self._retry, notice=progress.notice)
+        stream = partial(self._transport.stream, request, once=once, policy=self._retry, progress=progress)
         try:
-            return await stream(request.body(stream=True, usage=True), once=once)
+            return await stream(usage=True)
         except BadRequestError as error:
             refused = "stream_options" in f"{error.param} {error.message}"
             if not refused or "stream_options" in request.params:
                 raise
+        progress.refused()
         await gate.count(lambda wait: _tell_wait(progress, wait))
-        return await stream(request.body(stream=True, usage=False), once=once)
+        return await stream(usage=False)
 
 
 def _tell_wait(progress: Progress, wait: float) -> None:

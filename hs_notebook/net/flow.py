@@ -37,7 +37,8 @@ class Flow:
     """What is read of one answer. It owns no connection, and nothing that owns one owns it back.
 
     `translate` makes an error of the HTTP library, or a `TimeoutError` with its reason, one of ours. Where
-    there is a `resumption`, a broken connection is followed by another.
+    there is a `resumption`, a broken connection is followed by another. `alternatives` is how many were asked
+    for.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Flow:
         pace: Pace,
         translate: Callable[[Exception], HolySheepError],
         resumption: Resumption | None = None,
+        alternatives: int = 1,
     ) -> None:
-        self.ending = Ending()
+        self.ending = Ending(alternatives)
         self._at_end = False  # of the bytes
         self._next = source.__anext__
         self._watchdog = watchdog

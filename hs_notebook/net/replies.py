@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from hs_notebook.connections import undisturbed
+from hs_notebook.wire.pages import without_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import httpx
 
+_LONGEST_PAGE = 64 * 1024  # bytes read of an error page
 _LONGEST_LINE = 500  # characters of a server's message
 DECODED = frozenset({"identity", "gzip", "deflate"})
 _STEP = 64 * 1024  # bytes unpacked at a time: what arrives may hold a thousand times its own size
@@ -86,6 +90,17 @@ async def collect(response: httpx.Response, body: bytearray, limit: int) -> None
                 break
     finally:
         await undisturbed(response.aclose())
+
+
+async def page_of(response: httpx.Response, patience: float, scrub: Callable[[str], str]) -> bytes:
+    """Return what comes of an error page within `patience` (seconds), without a key, and close the reply."""
+    body = bytearray()
+    with suppress(Exception):  # part of a page is better than none
+        async with asyncio.timeout(patience):
+            await collect(response, body, _LONGEST_PAGE)
+    if encoding(response) not in DECODED:
+        return b""
+    return without_key(bytes(body[:_LONGEST_PAGE]), scrub, kind(response))
 
 
 def one_line(text: str) -> str:

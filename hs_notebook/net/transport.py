@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -26,7 +25,7 @@ from hs_notebook.net.farewells import Farewells
 from hs_notebook.net.flow import LONGEST_ANSWER, Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
-from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, source
+from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, page_of, source
 from hs_notebook.net.resumption import Resumption, can_resume
 from hs_notebook.net.unreachable import broken, unreachable
 from hs_notebook.settings import Credentials, is_loopback
@@ -42,12 +41,11 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from hs_notebook.types import ChatCompletionChunk
+    from hs_notebook.net.progress import Progress
+    from hs_notebook.types import ChatCompletionChunk, ChatRequest
     from hs_notebook.wire.retry import RetryPolicy
 
 Auth = Literal["bearer", "x-api-key"]
-
-_LONGEST_PAGE = 64 * 1024  # bytes read of an error page
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,24 +100,29 @@ class Transport:
         self._loop = loop
 
     async def stream(
-        self, body: bytes, *, once: str, policy: RetryPolicy, notice: Callable[[str], None]
+        self, request: ChatRequest, *, usage: bool, once: str, policy: RetryPolicy, progress: Progress
     ) -> Reader:
         """Post a request for a stream and return its reader when the answer has begun.
 
-        `once` names the call, over all its attempts. Where the relay offers it, the stream is resumed as
-        the policy says, and `notice` hears of it.
+        `usage` asks for the token counts, `once` names the call, over all its attempts. Where the relay
+        offers it, the stream is resumed as the policy says.
         """
         offer = {"X-Stream-Resume": "1", "Idempotency-Key": once}
-        response = await self._send("POST", "/chat/completions", body, self._patience, offer)
+        body = request.body(stream=True, usage=usage)
+        response = await self._send(
+            "POST", "/chat/completions", body, self._patience, offer, sent=progress.sent
+        )
         said = kind(response)
         if said == "application/json":
-            reader = await self._read_whole(response)
+            # Seen in production: a whole completion in answer to `stream: true`.
+            completion = decode_completion(await self._body(response, self._timeouts.total))
+            reader = self._reader(response, as_chunk(completion))
         elif said == "text/event-stream":
             resumption = None
             if can_resume(response):
                 self._resumes = True
-                resumption = Resumption(response, ask=self._ask, policy=policy, notice=notice)
-            reader = self._reader(response, resumption=resumption)
+                resumption = Resumption(response, ask=self._ask, policy=policy, notice=progress.notice)
+            reader = self._reader(response, resumption=resumption, alternatives=request.alternatives)
         else:
             raise await self._wrong_kind(said, response)
         try:
@@ -143,6 +146,7 @@ class Transport:
         response: httpx.Response,
         whole: ChatCompletionChunk | None = None,
         resumption: Resumption | None = None,
+        alternatives: int = 1,
     ) -> Reader:
         watchdog = Watchdog(self._timeouts.idle, self._timeouts.total)
         flow = Flow(
@@ -151,6 +155,7 @@ class Transport:
             pace=self._pace,
             translate=self._translate,
             resumption=resumption,
+            alternatives=alternatives,
         )
         if whole is not None:
             flow.take(whole)
@@ -160,19 +165,17 @@ class Transport:
     async def _ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
         return await self._send(method, path, None, self._patience, headers)
 
-    async def _read_whole(self, response: httpx.Response) -> Reader:
-        """Seen in production: a whole completion in answer to `stream: true`."""
-        completion = decode_completion(await self._body(response, self._timeouts.total))
-        return self._reader(response, as_chunk(completion))
-
-    async def post(self, body: bytes) -> tuple[str, bytes]:
+    async def post(self, request: ChatRequest, progress: Progress) -> tuple[str, bytes]:
         """Post a request and return content type and body of the reply."""
         # Nothing is heard before the whole answer is there: here silence is no sign of trouble.
-        return await self._fetch("POST", "/chat/completions", body, self._timeouts.total)
+        body, patience = request.body(stream=False, usage=False), self._timeouts.total
+        response = await self._send("POST", "/chat/completions", body, patience, sent=progress.sent)
+        return await self._whole(response, patience)
 
     async def get(self, path: str) -> tuple[str, bytes]:
         """Return content type and body of a reply to GET."""
-        return await self._fetch("GET", path, None, self._timeouts.idle)
+        patience = self._timeouts.idle
+        return await self._whole(await self._send("GET", path, None, patience), patience)
 
     async def close(self) -> None:
         """Close all connections of this loop."""
@@ -180,17 +183,6 @@ class Transport:
             self._loop = None
             await self._farewells.said()
             await self._http.aclose()
-
-    # --- one request -----------------------------------------------------------------------------
-
-    async def _fetch(
-        self, method: str, path: str, content: bytes | None, patience: float
-    ) -> tuple[str, bytes]:
-        response = await self._send(method, path, content, patience)
-        said = kind(response)
-        if said not in {"application/json", "text/event-stream"}:
-            raise await self._wrong_kind(said, response)
-        return said, await self._body(response, patience)
 
     async def _send(
         self,
@@ -205,7 +197,9 @@ class Transport:
         try:
             request = self._http.build_request(method, url, content=content, headers=headers)
             async with within(patience):
-                response = await send(self._http, request)
+                response = await send(self._http, request, sent)
+        *,
+        sent: Callable[[], None] = lambda: None,
         except TimeoutError:
             failure = self._translate(TimeoutError(f"was silent for {patience:g} s"))
         except Exception as error:  # noqa: BLE001 - raised again below, as ours
@@ -218,7 +212,7 @@ class Transport:
         raise failure
 
     async def _refusal(self, response: httpx.Response) -> APIError:
-        page = await self._page(response)
+        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub)
         source, base_url = self.credentials.source, self.credentials.base_url
         failure = status_failure(
             response.status_code, response.headers, page, key_source=source, base_url=base_url
@@ -226,12 +220,18 @@ class Transport:
         return self._translate(failure)
 
     async def _wrong_kind(self, said: str, response: httpx.Response) -> APIError:
-        page = await self._page(response)
+        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub)
         if (used := encoding(response)) not in DECODED:
             failure = ProtocolError(
                 f"The reply of {self._host} has the encoding {used}, which was not asked for."
             )
             return self._translate(failure)
+    async def _whole(self, response: httpx.Response, patience: float) -> tuple[str, bytes]:
+        said = kind(response)
+        if said not in {"application/json", "text/event-stream"}:
+            raise await self._wrong_kind(said, response)
+        return said, await self._body(response, patience)
+
         return self._translate(kind_failure(said, page))
 
     def _headers(self) -> dict[str, str]:
@@ -242,16 +242,6 @@ class Transport:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         }
-
-    async def _page(self, response: httpx.Response) -> bytes:
-        """Return what there is of an error page."""
-        body = bytearray()
-        with suppress(Exception):  # part of a page is better than none
-            async with asyncio.timeout(self._timeouts.idle):
-                await collect(response, body, _LONGEST_PAGE)
-        if encoding(response) not in DECODED:
-            return b""
-        return without_key(bytes(body[:_LONGEST_PAGE]), self.credentials.key.scrub, kind(response))
 
     async def _body(self, response: httpx.Response, patience: float) -> bytes:
         body = bytearray()
@@ -268,8 +258,6 @@ class Transport:
             raise StreamTruncatedError(f"The reply broke off: {failure.message}", hint=failure.hint)
         raise failure
 
-    # --- the HTTP library ------------------------------------------------------------------------
-
     @property
     def _host(self) -> str:
         return self.credentials.base_url.split("/")[2]
@@ -285,10 +273,9 @@ class Transport:
         import httpx
 
         again = "Try again, or allow it more time."
-        if isinstance(error, TimeoutError):
-            return APITimeoutError(f"{self._host} {str(error) or 'did not answer in time'}.", hint=again)
-        if isinstance(error, httpx.TimeoutException):
-            return APITimeoutError(f"{self._host} did not answer in time.", hint=again)
+        if isinstance(error, TimeoutError | httpx.TimeoutException):
+            said = str(error) if isinstance(error, TimeoutError) else ""
+            return APITimeoutError(f"{self._host} {said or 'did not answer in time'}.", hint=again)
         if isinstance(error, zlib.error):
             return ProtocolError(f"The reply of {self._host} is compressed and broken.")
         if isinstance(error, httpx.ConnectError):

@@ -141,9 +141,15 @@ def limit_for(
             hint=f"Name it in %config HolySheepMagics.prices with seller {quotes.seller!r}, or lift it.",
         )
     longest = longest_answer(request)
-    several = _several(request)
     return Limit(
-        usd, price, sent=sent, longest=longest, several=several, name=name, of=of, otherwise=otherwise
+        usd,
+        price,
+        sent=sent,
+        longest=longest,
+        several=request.alternatives,
+        name=name,
+        of=of,
+        otherwise=otherwise,
     )
 
 
@@ -168,12 +174,7 @@ def longest_answer(request: ChatRequest) -> int | None:
         for name in ("max_completion_tokens", "max_tokens")
         if isinstance(value := request.params.get(name), int) and value > 0
     ]
-    return _several(request) * max(asked) if asked else None
-
-
-def _several(request: ChatRequest) -> int:
-    several = request.params.get("n", 1)
-    return max(1, several) if isinstance(several, int) else 1
+    return request.alternatives * max(asked) if asked else None
 
 
 def amount(value: Decimal | float | str) -> Decimal:

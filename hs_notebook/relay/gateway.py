@@ -81,7 +81,8 @@ class Gateway:
         except BaseException:
             await self.state.leave(client, lease, Decimal(0))
             raise
-        return Admission(self, client, lease, Meter(entry, limit))
+        meter = Meter(entry, limit, asked.request.alternatives)
+        return Admission(self, client, lease, meter)
 
     async def _limit(self, client: Client, asked: Asked) -> Limit | None:
         left = await self.state.left(client)

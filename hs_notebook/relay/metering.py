@@ -25,10 +25,13 @@ _LARGEST_BODY = 16 * 1024 * 1024  # bytes of a whole reply that are looked at
 
 
 class Meter:
-    """Counts one answer. `entry` is its row in the ledger, `limit` what it may cost, where there are any."""
+    """Counts one answer of so many `alternatives`.
 
-    def __init__(self, entry: Entry | None, limit: Limit | None) -> None:
-        self.ending = Ending()
+    `entry` is its row in the ledger, `limit` what it may cost, where there are any.
+    """
+
+    def __init__(self, entry: Entry | None, limit: Limit | None, alternatives: int = 1) -> None:
+        self.ending = Ending(alternatives)
         self.bytes = 0
         self.unread = False  # it is no stream, and nobody knows what it came to
         self.first: float | None = None  # when the answer began, `time.perf_counter()`

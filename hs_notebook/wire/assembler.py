@@ -11,6 +11,8 @@ import msgspec
 
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.errors import (
+    APIConnectionError,
+    APIStatusError,
     EmptyAnswerError,
     HolySheepError,
     ProtocolError,
@@ -61,6 +63,7 @@ class Assembler:
         self._model = self._id = self._fingerprint = ""
         self._reason: str | None = None
         self._whole = False
+        self._finished: set[int] = set()  # alternatives
         self.done = False
 
     def restart_clock(self) -> None:
@@ -111,8 +114,10 @@ class Assembler:
 
     def _add_choice(self, choice: ChunkChoice) -> str:
         delta = choice.delta
-        if choice.finish_reason and choice.index == 0:
-            self._reason = choice.finish_reason
+        if choice.finish_reason:
+            self._finished.add(choice.index)
+            if choice.index == 0:
+                self._reason = choice.finish_reason
         if delta.reasoning_content or delta.tool_calls:
             self._tick()
             self._add_other(choice)
@@ -159,12 +164,14 @@ class Assembler:
             alternatives=[self._texts[index].getvalue() for index in sorted(self._texts)],
         )
 
-    def billed(self, error: Exception) -> Receipt | None:
+    def billed(self, error: Exception, *, sent: bool) -> Receipt | None:
         """Return what an answer came to that ended in `error` and left nothing to keep.
 
-        None where nobody bills it. What it cost is unknown where one was made and the relay told no figures.
+        None where nobody bills it. What it cost is unknown where one was made, or may have been as an attempt
+        was `sent` and brought no reply, and the relay told no figures.
         """
         made = isinstance(error, EmptyAnswerError | StreamTruncatedError)
+        made = made or (sent and isinstance(error, APIConnectionError | APIStatusError))
         if self._usage is None and not made:
             return None
         receipt = self._receipt("error", "", "")
@@ -182,7 +189,11 @@ class Assembler:
             return "truncated", error.message
         if self._reason in CUT:
             return "truncated", CUT[self._reason]
-        return "complete", "" if self.done else "the stream had no [DONE]"
+        if not self.done:
+            return "complete", "the stream had no [DONE]"
+        came = self._finished | {index for index, said in self._texts.items() if said.tell()}
+        asked = self.request.alternatives
+        return "complete", "" if len(came) >= asked else f"{len(came)} of {asked} alternatives came"
 
     def _receipt(self, state: State, note: str, text: str) -> Receipt:
         usage = self._usage or self._estimate(text)

@@ -24,16 +24,16 @@ CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut b
 
 
 class Ending:
-    """Watches a stream for its end, and keeps none of its text."""
+    """Watches a stream for its end, of as many `alternatives` as were asked for; keeps one chunk at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, alternatives: int = 1) -> None:
         self.begun = False  # something to keep has come: sending again would bill twice
         self.finish_reason: str | None = None
         self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
         self.done = False  # [DONE] was seen
         self.broken = False  # it ended by itself, and not well
         self.error: HolySheepError | None = None  # that ended it
-        self._last = 0  # the highest number of an alternative
+        self._last = alternatives - 1  # the highest number of an alternative, asked for or seen
         self._finished: set[int] = set()
 
     def see(self, chunk: ChatCompletionChunk) -> None:

@@ -34,7 +34,7 @@ def fill(assembler: Assembler, content_type: str, body: bytes) -> str:
     """
     if content_type != _STREAM:
         return _add(assembler, decode_completion(body))
-    ending = Ending()
+    ending = Ending(assembler.request.alternatives)
     return assembler.add_whole(ending.read(SSEDecoder().feed(body)), ending)
 
 
