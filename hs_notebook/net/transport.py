@@ -191,6 +191,8 @@ class Transport:
         content: bytes | None,
         patience: float,
         extra: dict[str, str] | None = None,
+        *,
+        sent: Callable[[], None] = lambda: None,
     ) -> httpx.Response:
         url = self.credentials.base_url + path
         headers = self._headers() | (extra or {})
@@ -198,8 +200,6 @@ class Transport:
             request = self._http.build_request(method, url, content=content, headers=headers)
             async with within(patience):
                 response = await send(self._http, request, sent)
-        *,
-        sent: Callable[[], None] = lambda: None,
         except TimeoutError:
             failure = self._translate(TimeoutError(f"was silent for {patience:g} s"))
         except Exception as error:  # noqa: BLE001 - raised again below, as ours
@@ -219,6 +219,12 @@ class Transport:
         )
         return self._translate(failure)
 
+    async def _whole(self, response: httpx.Response, patience: float) -> tuple[str, bytes]:
+        said = kind(response)
+        if said not in {"application/json", "text/event-stream"}:
+            raise await self._wrong_kind(said, response)
+        return said, await self._body(response, patience)
+
     async def _wrong_kind(self, said: str, response: httpx.Response) -> APIError:
         page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub)
         if (used := encoding(response)) not in DECODED:
@@ -226,12 +232,6 @@ class Transport:
                 f"The reply of {self._host} has the encoding {used}, which was not asked for."
             )
             return self._translate(failure)
-    async def _whole(self, response: httpx.Response, patience: float) -> tuple[str, bytes]:
-        said = kind(response)
-        if said not in {"application/json", "text/event-stream"}:
-            raise await self._wrong_kind(said, response)
-        return said, await self._body(response, patience)
-
         return self._translate(kind_failure(said, page))
 
     def _headers(self) -> dict[str, str]:
