@@ -12,7 +12,6 @@ from hs_notebook.errors import HolySheepError
 from hs_notebook.net.progress import Attempts, Progress
 from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
-from hs_notebook.secret import Scrubber
 from hs_notebook.types import FunctionCall, ToolCall, Usage
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.whole import fill
@@ -61,7 +60,6 @@ class Exchange:
         self._calls = calls
         self._recorder = account.recorder
         self._scrub = account.key.scrub
-        self._scrubber = Scrubber(account.key)  # of the text that is on its way
         self._limit = limit
         self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
@@ -107,7 +105,7 @@ class Exchange:
         reader = await self._calls.stream(self.request, self._timed)
         try:
             async for batch in reader.batches:
-                if new := self._scrubber.feed("".join([assembler.add(chunk) for chunk in batch])):
+                if new := "".join([assembler.add(chunk) for chunk in batch]):
                     screen.text(new)
                 if limit is not None and limit.reached(batch) and not reader.ending.whole:
                     self._over_limit = True
@@ -118,7 +116,7 @@ class Exchange:
             assembler.done = reader.ending.done
         finally:
             self._resumed = reader.resumed
-            if rest := self._scrubber.rest():
+            if rest := "".join(map(assembler.add, reader.rest())):
                 screen.text(rest)
             await reader.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -9,6 +11,20 @@ if TYPE_CHECKING:
 
 _SHORTEST = 8
 _MARK = "[key]"
+
+# A character of a key as it is, or as JSON, a URL, HTML or Markdown write it; one of them may quote another.
+_CHARACTER = re.compile(
+    r"(?:&|\\{1,8}u0026)(?:amp;){0,2}(?P<html>#x0{0,6}[2-7][\da-f];?|#0{0,6}\d{2,3};?|[a-z]{2,6};)"
+    r"|\\{1,8}u00(?P<json>[2-7][\da-f])"
+    r"|%(?:25){0,2}(?P<url>[2-7][\da-f])"
+    r"|\\{0,8}(?P<plain>[!-~])",
+    re.IGNORECASE,
+)
+_ODD = "\\%&"  # what such a way begins with
+# What may become one of these with the next piece of a text.
+_BEGUN = re.compile(
+    r"(?:\\{1,8}(?:u[\da-f]{0,4})?|%[\da-f]{0,6}|(?:&|\\{1,8}u0026)[#;\da-z]{0,20})\Z", re.IGNORECASE
+)
 
 
 class Secret:
@@ -25,7 +41,11 @@ class Secret:
         return self._reveal()
 
     def scrub(self, text: str) -> str:
-        """Return `text` without the key, nor with most of it at its end; under 8 characters are no secret."""
+        """Return `text` without the key, nor with most of it at its end; under 8 characters are no secret.
+
+        The key is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its
+        characters in their way.
+        """
         scrubber = Scrubber(self)
         return scrubber.feed(text) + scrubber.rest()
 
@@ -39,35 +59,89 @@ class Secret:
 class Scrubber:
     """Takes a key out of a text that comes in pieces, cut anywhere.
 
-    What may be the beginning of the key is held back until the next piece; no other text is ever late. All
-    pieces together are what `Secret.scrub` makes of the whole text.
+    What may be the beginning of the key is held back until the next piece, once `least` characters of it
+    have come; no other text is ever late. With none, all pieces together are what `Secret.scrub` makes of
+    the whole text.
     """
 
-    def __init__(self, key: Secret) -> None:
-        guarded = len(key.reveal()) >= _SHORTEST
+    def __init__(self, key: Secret, *, least: int = 0) -> None:
+        # No more than a character of the key is bound to a name here: a verbose traceback would print it.
         self._key = key
-        self._longest = len(key.reveal()) - 1  # characters that are held back
-        self._first = key.reveal()[:1] if guarded else ""
-        self._held = ""
+        self._size = len(key.reveal())
+        self._least = least
+        guarded = self._size >= _SHORTEST
+        self._start = re.compile(_start(*key.reveal()[:2]) if guarded else r"(?!)")
+        self._begun = ""  # the beginning of the key, perhaps
+        self._shown = 0  # characters of it that are not held back
+
+    @property
+    def waits(self) -> bool:
+        """Whether the text so far ends in what may begin the key."""
+        return bool(self._begun)
+
+    def may_begin(self, text: str) -> bool:
+        """Tell quickly where no key begins in a text that stands alone."""
+        return self._start.search(text) is not None
 
     def feed(self, new: str) -> str:
         """Take a piece, and return what may be shown now."""
-        if not self._held and (not self._first or self._first not in new):
+        if not self._begun and not self._start.search(new):
             return new
-        # The key is never bound to a name here: a verbose traceback would print it.
-        *parts, last = (self._held + new).split(self._key.reveal())
-        start = self._beginning(last)
-        self._held = last[start:]
-        return _MARK.join([*parts, last[:start]])
+        text, at, over = self._begun + new, self._shown, 0
+        self._begun, self._shown, parts = "", 0, list[str]()
+        for found in self._start.finditer(text):
+            start = found.start()
+            if start < over or (end := self._end(text, start)) is None:
+                continue
+            parts.append(text[at:start])
+            if end < 0:
+                held = start if ~end >= self._least else len(text)
+                parts.append(text[max(at, start) : held])
+                self._begun, self._shown = text[start:], max(at, held) - start
+                return "".join(parts)
+            parts.append(_MARK)
+            at = over = end
+        return "".join([*parts, text[at:]])
 
     def rest(self) -> str:
         """Return what is held back, at the end of the text; of a key that was cut off its mark alone."""
-        held, self._held = self._held, ""
-        return _MARK if len(held) >= _SHORTEST else held
+        begun, held = self._begun, self._begun[self._shown :]
+        self._begun, self._shown = "", 0
+        return _MARK if held and len(list(_CHARACTER.finditer(begun))) >= _SHORTEST else held
 
-    def _beginning(self, text: str) -> int:
-        """Return where the text's end may begin the key."""
-        start = text.find(self._first, max(0, len(text) - self._longest))
-        while start >= 0 and not self._key.reveal().startswith(text[start:]):
-            start = text.find(self._first, start + 1)
-        return start if start >= 0 else len(text)
+    def _end(self, text: str, start: int) -> int | None:
+        """Return where the key ends that begins here; None where none does.
+
+        Where the text ends before it, that is -1, less the number of characters that have come.
+        """
+        same = text[start : start + self._size]
+        if self._key.reveal().startswith(same):
+            return start + self._size if len(same) == self._size else ~len(same)
+        at = start
+        for number in range(self._size):
+            wanted, plain = self._key.reveal()[number].lower(), text[at : at + 1].lower()
+            if plain == wanted and plain not in _ODD:
+                at += 1
+            elif not plain or (plain in _ODD and _BEGUN.match(text, at)):
+                return ~number
+            elif (found := _CHARACTER.match(text, at)) is not None and _read(found) == wanted:
+                at = found.end()
+            else:
+                return None
+        return at
+
+
+def _start(first: str, second: str) -> str:
+    """Return the pattern of what may begin a key: it sees quickly that most text does not."""
+    first, second = (re.escape(char.lower() + char.upper()) for char in (first, second))
+    return (
+        rf"[{first}\\%&](?:(?<=[{first}])(?=[{second}\\%&]|\Z)|(?<=\\)(?<!\\\\)(?=[{first}u\\]|\Z)"
+        r"|(?<=%)(?=[2-7]|\Z)|(?<=&)(?=[#a-zA-Z]|\Z))"
+    )
+
+
+def _read(found: re.Match[str]) -> str:
+    """Return the character that one of the ways to write it means, as a small letter."""
+    if code := found["json"] or found["url"]:
+        return chr(int(code, 16)).lower()
+    return (unescape(f"&{found['html']}") if found["html"] else found["plain"]).lower()

@@ -66,11 +66,13 @@ class Edge:
 
 
 @contextmanager
-def edge(folder: Path, upstream: str, *, concurrent: int = 50, **settings: Any) -> Iterator[Edge]:
+def edge(
+    folder: Path, upstream: str, *, upstream_key: str = UPSTREAM_KEY, concurrent: int = 50, **settings: Any
+) -> Iterator[Edge]:
     """A relay server in front of `upstream`."""
     keys, ledger = folder / "keys", Ledger(folder / "ledger.db")
     key = KeyFile(keys).add("laptop", per_minute=1_000_000, concurrent=concurrent)
-    told = RelaySettings(upstream=upstream, key=UPSTREAM_KEY, keys=keys, **settings)
+    told = RelaySettings(upstream=upstream, key=upstream_key, keys=keys, **settings)
     with RelayServer(told, ledger=ledger, prices=load_book()) as server:
         yield Edge(server, key, ledger)
 

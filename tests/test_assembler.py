@@ -27,6 +27,7 @@ from hs_notebook.errors import (
 from hs_notebook.net.flow import Flow
 from hs_notebook.net.pace import Pace
 from hs_notebook.net.reader import Reader
+from hs_notebook.secret import Secret
 from hs_notebook.types import ChatRequest, Usage
 from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire.assembler import Assembler
@@ -99,7 +100,7 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
     watchdog = Watchdog(60, 60)
     pace = Pace()
     flow = Flow(source(), watchdog=watchdog, pace=pace, translate=translate)
-    reader = Reader(flow, close=close, watchdog=watchdog, pace=pace)
+    reader = Reader(flow, key=Secret(""), close=close, watchdog=watchdog, pace=pace)
     assembler = Assembler(REQUEST, clock=Clock())
     error = None
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
+from canary import WRITTEN
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -52,6 +54,45 @@ def test_every_cut(cut: int) -> None:
 def test_a_key_that_is_cut_off(length: int, shown: str) -> None:
     assert "".join(in_pieces(PLAIN, ["So: ", PLAIN[:length]])) == f"So: {shown}"
     assert Secret(PLAIN).scrub(f"So: {PLAIN[:length]}") == f"So: {shown}"
+
+
+ODD = "cr_Canary_7f3d+5A91/c2e84b60"
+
+
+@pytest.mark.parametrize("way", WRITTEN)
+@pytest.mark.parametrize("key", [ODD, PLAIN])
+def test_a_key_that_others_write_in_their_way(key: str, way: str) -> None:
+    """At once, and cut at every place."""
+    said = WRITTEN[way](key)
+    assert Secret(key).scrub(f"So: {said}, or {said}!") == "So: [key], or [key]!"
+    for cut in range(len(said)):
+        assert "".join(in_pieces(key, [f"a {said[:cut]}", f"{said[cut:]} b"])) == "a [key] b"
+    assert "".join(in_pieces(key, list(f"a {said} b"))) == "a [key] b"
+
+
+def test_what_only_begins_like_a_way_to_write_it_stays() -> None:
+    text = r"C:\cr 50% & R&D; a=1&b=2 \u0063 %63 &#99; cr_ \n%2500 &lt;cr&gt; 100%"
+    assert Secret(PLAIN).scrub(text) == text
+    assert "".join(in_pieces(PLAIN, list(text))) == text
+
+
+@given(PIECES, st.integers(1, 8))
+@example(list(TANGLED), 4)
+@example([TANGLED[:3], TANGLED], 4)
+def test_only_the_first_characters_may_pass(pieces: list[str], least: int) -> None:
+    """Nothing is late before they have come, and what has passed is not taken back."""
+    scrubber = Scrubber(Secret(TANGLED), least=least)
+    shown = ""
+    for piece in pieces:
+        shown += scrubber.feed(piece)
+    shown += scrubber.rest()
+    scrubbed = Secret(TANGLED).scrub("".join(pieces))
+    assert without_beginnings(shown) == without_beginnings(scrubbed)
+    assert len(shown) <= len(scrubbed) + (least - 1) * scrubbed.count("[key]")
+
+
+def without_beginnings(text: str) -> str:
+    return re.sub(r"[cr_0]*\[key\]", "[key]", text)
 
 
 def test_what_is_too_short_to_be_a_secret_stays() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from hs_notebook.relay.authority import authorise
 from hs_notebook.relay.replies import request_id
+from hs_notebook.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -88,7 +89,7 @@ class Access:
 
     def __init__(self, app: ASGIApp, key: str, metrics: Metrics) -> None:
         self._app = app
-        self._key = key
+        self._key = Secret(key)
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +111,7 @@ class Access:
         duration = time.perf_counter() - request.began
         self._metrics.request(route, request.status, duration, request.code)
         if log.isEnabledFor(logging.INFO):
-            hide = scrubber([self._key, *_presented(scope)])
+            hide = scrubber(self._key, _presented(scope))
             log.info("request", extra={"fields": _fields(scope, request, route, duration, hide)})
 
 
@@ -180,13 +181,14 @@ def _presented(scope: Scope) -> list[str]:
     return [*given, *(value.partition(" ")[2].strip() for value in given)]
 
 
-def scrubber(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that takes these secrets out of a text, and whatever else looks like a key."""
-    known = sorted({secret for secret in secrets if len(secret) >= 4}, key=len, reverse=True)
+def scrubber(key: Secret, others: Iterable[str] = ()) -> Callable[[str], str]:
+    """Return a function that takes a key and others out of a text, and whatever else looks like one."""
+    known = sorted({other for other in others if len(other) >= 4}, key=len, reverse=True)
 
     def scrub(text: str) -> str:
-        for secret in known:
-            text = text.replace(secret, "[key]")
+        text = key.scrub(text)
+        for other in known:
+            text = text.replace(other, "[key]")
         return _KEY_SHAPED.sub("[key]", text)
 
     return scrub
@@ -197,7 +199,7 @@ class JSONLines(logging.Formatter):
 
     def __init__(self, key: str) -> None:
         super().__init__()
-        self._scrub = scrubber([key])
+        self._scrub = scrubber(Secret(key))
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hs_notebook.relay.pieces import WithoutPieces
 from hs_notebook.relay.replies import Refused, compact, error_object
 from hs_notebook.relay.upstream import STREAM, RefusedUpstream, Unanswered
 from hs_notebook.relay.usage import WithoutUsage
@@ -33,8 +34,8 @@ async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Si
     failure: Refused | None = None
     try:
         reply, counted = await _ask(gateway, asked)
-        if counted and reply.kind == STREAM:
-            sink = WithoutUsage(sink)
+        if reply.kind == STREAM:
+            sink = WithoutPieces(WithoutUsage(sink) if counted else sink, reply.key)
         try:
             await _hand_on(gateway, admission, reply, sink)
         finally:

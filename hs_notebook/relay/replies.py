@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from hs_notebook.relay.keys import without_keys
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -69,8 +71,8 @@ def request_id() -> str:
 def error_object(
     message: str, *, kind: str = "invalid_request_error", code: str | None = None, param: str | None = None
 ) -> dict[str, object]:
-    """Return the JSON object of an error."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    """Return the JSON object of an error; a client may have put his own key anywhere, and is not told it."""
+    return {"error": {"message": without_keys(message), "type": kind, "param": param, "code": code}}
 
 
 class Refused(Exception):  # noqa: N818 - it is no error of ours

@@ -15,6 +15,7 @@ from hs_notebook.relay.serving import Embedded
 from hs_notebook.relay.settings import MEMORY
 from hs_notebook.relay.state.memory import MemoryState
 from hs_notebook.relay.upstream import Upstream
+from hs_notebook.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +41,10 @@ def application(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -
 def build(settings: RelaySettings, *, ledger: Ledger, prices: PriceBook) -> Gateway:
     """Return a gateway that prices by `prices` and writes each call into `ledger`."""
     host = urlsplit(settings.upstream).hostname or ""
+    key = Secret(settings.key)
 
     def scrub(text: str) -> str:
-        return without_keys(text.replace(settings.key, "[key]") if len(settings.key) >= 8 else text)
+        return without_keys(key.scrub(text))
 
     def spent(user: str, since: datetime) -> Decimal:
         return ledger.spent(since=since, user=user).charged

@@ -49,6 +49,7 @@ class UpstreamReply:
 
     def __init__(self, response: httpx.Response, failures: tuple[type[Exception], ...], key: Secret) -> None:
         self.failures = failures
+        self.key = key
         self._response = response
         self.status = response.status_code
         self.kind = _kind(response)
@@ -135,6 +136,7 @@ class Upstream:
         try:
             async with within(patience):
                 response = await send(self._http, request)
+                response.headers = self._without_key(response.headers)
         except (TimeoutError, httpx.TimeoutException):
             raise _late(_failed(body)) from None
         except httpx.HTTPError as error:
@@ -179,6 +181,11 @@ class Upstream:
             headers = [header for header in headers if header[0] != b"content-type"]
             headers.append((b"content-type", b"application/json"))
         return RefusedUpstream(status, page, headers)
+
+    def _without_key(self, headers: httpx.Headers) -> httpx.Headers:
+        """Return headers that may be passed on, or quoted."""
+        scrub, code = self._key.scrub, "latin-1"
+        return type(headers)([(name, scrub(value.decode(code)).encode(code)) for name, value in headers.raw])
 
     async def _page(self, response: httpx.Response) -> bytes:
         page = bytearray()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from hs_notebook.relay.resume.following import Source
 
 _NUMBER = re.compile(r"\d{1,15}", re.ASCII)
-_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+_ID_BYTES = 24
+_ID = re.compile(r"[\w-]{32}", re.ASCII)  # in Base64; a key that was put in its place never gets to the Redis
 _LONGEST_KEY = 255
 
 
@@ -246,7 +247,7 @@ def _unknown() -> Refused:
 def _name(client: Client, asked: Asked, key: str | None) -> Name:
     once = "" if key is None else _once(client, key)
     digest = hashlib.sha256(asked.body).hexdigest()
-    return Name(id=secrets.token_urlsafe(24), owner=client.sha256, once=once, digest=digest)
+    return Name(id=secrets.token_urlsafe(_ID_BYTES), owner=client.sha256, once=once, digest=digest)
 
 
 def _once(client: Client, key: str) -> str:

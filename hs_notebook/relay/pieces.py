@@ -1,0 +1,59 @@
+"""The upstream's own key, where a stream brings it in pieces: each in an event of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hs_notebook.errors import HolySheepError
+from hs_notebook.relay.events import WholeEvents, events_of
+from hs_notebook.wire import sse
+from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.ending import DONE
+from hs_notebook.wire.scrubbing import ChunkScrubber
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hs_notebook.relay.sinks import Sink
+    from hs_notebook.secret import Secret
+    from hs_notebook.types import ChatCompletionChunk
+
+_LEAST = 4  # characters of the key; fewer may pass, or every answer that ends so would be written anew
+
+
+class WithoutPieces(WholeEvents):
+    """Takes a key out of the texts of a stream; only events that bring more than its start are changed."""
+
+    def __init__(self, sink: Sink, key: Secret) -> None:
+        super().__init__(sink)
+        self._scrubber = ChunkScrubber(key, least=_LEAST)
+        self._feed = sse.SSEDecoder().feed
+
+    def edited(self, data: bytes) -> bytes:
+        """Return some events without the key."""
+        return b"".join(self._event(event) for event in events_of(data))
+
+    async def end(self, *, whole: bool) -> None:
+        """Hand on what is left, and end."""
+        if not self._held and (rest := _written(self._scrubber.rest())):
+            await self._sink.write(rest)
+        await super().end(whole=whole)
+
+    def _event(self, event: bytes) -> bytes:
+        try:
+            read = self._feed(event)
+            if len(read) != 1:
+                return event
+            if read[0].data == DONE:
+                return _written(self._scrubber.rest()) + event
+            chunk = decode_chunk(read[0].data)
+        except HolySheepError:  # it is not read either by who asks
+            return event
+        (clean,) = self._scrubber.feed([chunk])
+        return event if clean is chunk else _written([clean])
+
+
+def _written(chunks: Iterable[ChatCompletionChunk]) -> bytes:
+    return b"".join(sse.encode(msgspec.json.encode(chunk).decode()) for chunk in chunks)

@@ -1,0 +1,136 @@
+"""The key out of the chunks of a stream, also where they bring it in pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from hs_notebook.secret import Scrubber
+from hs_notebook.types import ChatCompletionChunk, ChoiceDelta, ChunkChoice, FunctionCall, ToolCall
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from hs_notebook.secret import Secret
+
+T = TypeVar("T")
+
+
+class ChunkScrubber:
+    """Takes a key out of the chunks of one stream; a chunk without any of it stays the same object.
+
+    The end of a text that may begin the key, once `least` characters of it have come, is held back until
+    the next chunk for that text, or the last of its alternative. What is said and what is refused are one
+    text, as they are shown as one.
+    """
+
+    def __init__(self, key: Secret, *, least: int = 0) -> None:
+        self._key = key
+        self._least = least
+        self._names: tuple[str | None, ...] = ()  # of the last chunk, that do not say the key
+        self._may_begin = Scrubber(key).may_begin
+        self._waiting = False
+        self._said: dict[int, Scrubber] = {}
+        self._thought: dict[int, Scrubber] = {}
+        self._called: dict[tuple[int, int], Scrubber] = {}
+
+    def feed(self, chunks: list[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
+        """Take the next chunks, and return what may be shown of them now."""
+        return [chunk if self._is_free(chunk) else self._cleaned(chunk) for chunk in chunks]
+
+    def rest(self) -> list[ChatCompletionChunk]:
+        """Return what is held back, at the end of the stream."""
+        indices = {*self._said, *self._thought, *(index for index, _ in self._called)}
+        deltas = [(index, self._ended(index, ChoiceDelta())) for index in sorted(indices)]
+        choices = [ChunkChoice(delta, index) for index, delta in deltas if delta != ChoiceDelta()]
+        return [ChatCompletionChunk(choices)] if choices else []
+
+    def _is_free(self, chunk: ChatCompletionChunk) -> bool:
+        """Tell quickly, as of nearly all chunks, that there is nothing to do."""
+        if self._waiting or (chunk.id, chunk.model, chunk.system_fingerprint) != self._names:
+            return False
+        for choice in chunk.choices:
+            delta = choice.delta
+            if choice.finish_reason or delta.tool_calls or delta.refusal:
+                return False
+            if (text := delta.content or delta.reasoning_content) and self._may_begin(text):
+                return False
+        return True
+
+    def _cleaned(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
+        names = (chunk.id, chunk.model, chunk.system_fingerprint)
+        clean = tuple(self._name(name) for name in names)
+        choices = [self._choice(choice) for choice in chunk.choices]
+        scrubbers = (*self._said.values(), *self._thought.values(), *self._called.values())
+        self._waiting = any(scrubber.waits for scrubber in scrubbers)
+        if clean == names:
+            self._names = names
+            if choices == chunk.choices:
+                return chunk
+        id_, model, fingerprint = clean
+        return replace(chunk, choices=choices, id=id_, model=model, system_fingerprint=fingerprint)
+
+    def _choice(self, choice: ChunkChoice) -> ChunkChoice:
+        index, delta = choice.index, choice.delta
+        delta = replace(
+            delta,
+            content=self._text(self._said, index, delta.content),
+            refusal=self._text(self._said, index, delta.refusal),
+            reasoning_content=self._text(self._thought, index, delta.reasoning_content),
+            tool_calls=delta.tool_calls and [self._call(index, call) for call in delta.tool_calls],
+        )
+        if choice.finish_reason:
+            delta = self._ended(index, delta)
+        return replace(choice, delta=delta, finish_reason=self._name(choice.finish_reason))
+
+    def _call(self, index: int, call: ToolCall) -> ToolCall:
+        place, function = (index, call.index), call.function
+        arguments = self._text(self._called, place, function.arguments)
+        function = FunctionCall(self._name(function.name), arguments)
+        return replace(call, id=self._name(call.id), type=self._name(call.type), function=function)
+
+    def _ended(self, index: int, delta: ChoiceDelta) -> ChoiceDelta:
+        """Return the last delta of an alternative, with what was held back of it."""
+        said, thought = _rest(self._said, index), _rest(self._thought, index)
+        if said:
+            name = "refusal" if delta.refusal else "content"
+            delta = replace(delta, **{name: f"{getattr(delta, name) or ''}{said}"})
+        if thought:
+            delta = replace(delta, reasoning_content=f"{delta.reasoning_content or ''}{thought}")
+        calls = [
+            ToolCall(index=place[1], function=FunctionCall(arguments=rest))
+            for place in self._called
+            if place[0] == index and (rest := _rest(self._called, place))
+        ]
+        return replace(delta, tool_calls=[*(delta.tool_calls or ()), *calls]) if calls else delta
+
+    def _text(self, texts: dict[T, Scrubber], place: T, new: str | None) -> str | None:
+        if not new:
+            return new
+        if place not in texts:
+            texts[place] = Scrubber(self._key, least=self._least)
+        return texts[place].feed(new)
+
+    def _name(self, name: str | None) -> str | None:
+        return name and self._key.scrub(name)
+
+
+def _rest(texts: dict[T, Scrubber], place: T) -> str:
+    return texts[place].rest() if place in texts else ""
+
+
+async def scrubbed(
+    batches: AsyncIterator[list[ChatCompletionChunk]], scrubber: ChunkScrubber
+) -> AsyncGenerator[list[ChatCompletionChunk], None]:
+    """Pass on the batches of a stream without the key; at its end, however it ends, what was held back."""
+    feed = scrubber.feed
+    try:
+        async for batch in batches:
+            yield feed(batch)
+    except Exception:
+        if rest := scrubber.rest():
+            yield rest
+        raise
+    if rest := scrubber.rest():
+        yield rest
