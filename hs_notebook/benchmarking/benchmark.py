@@ -81,7 +81,8 @@ class Benchmark:
         With a run `before`, what differs from that is in it as ``comparison``; raises as `compare` does.
         """
         now = self._file()
-        return files.as_json(now, before and as_dict(now, before._file()))  # noqa: SLF001 - of its own class
+        comparison = None if before is None else as_dict(now, before._file())  # noqa: SLF001 - its own class's
+        return files.as_json(now, comparison)
 
     def to_csv(self) -> str:
         """Return the samples as CSV, the warm-up's too."""

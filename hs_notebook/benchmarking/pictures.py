@@ -61,19 +61,27 @@ def asked(setup: Setup, summary: Summary) -> str:
 
 
 def _row(setup: Setup, one: Summary) -> tuple[Any, ...]:
-    about = "≈" * one.estimated
+    cost = at_least(one.known_cost) if one.cost is None else money(one.cost)
     return (
         one.model,
         asked(setup, one),
         one.requests,
         _spread(one.ttft.p50, one.ttft.p50_interval, seconds),
         seconds(one.ttft.p95),
-        about + _spread(one.rate.p50, one.rate.p50_interval, rate),
-        about + rate(one.rate.p5),
+        _about(_spread(one.rate.p50, one.rate.p50_interval, rate), estimated=one.estimated),
+        _about(rate(one.rate.p5), estimated=one.estimated),
         seconds(one.duration.p50),
         errors(one),
-        about + (at_least(one.known_cost) if one.cost is None else money(one.cost)),
+        _about(cost, estimated=one.cost_estimated),
     )
+
+
+def _about(told: str, *, estimated: bool) -> str:
+    """Return a figure with a sign where it is an estimate."""
+    if not estimated or told == "unknown":
+        return told
+    least, word, value = told.rpartition("at least ")
+    return f"{least}{word}≈{value}"
 
 
 def rate(value: float) -> str:
@@ -121,10 +129,12 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
         notes.append("Simulated answers: no model was asked, nothing was billed; costs are as if.")
     notes += [_failures(setup, one) for one in found if one.kinds]
     notes += _lengths(setup, found)
-    if any(one.estimated for one in found):
+    if any(one.cost_estimated for one in found):
         notes.append("≈: some tokens are estimated, as the relay sent no figures.")
     if any(one.cost is None for one in found):
-        notes.append("A price is unknown. %config HolySheepMagics.prices takes prices of your own.")
+        notes.append(
+            "A price is unknown; one of your own goes into a price file or %config HolySheepMagics.prices."
+        )
     if waited := sum(sample.waited for sample in samples if sample.waited > _WAITED):
         notes.append(
             f"Limits and waits before another attempt took {waited:,.0f} s "

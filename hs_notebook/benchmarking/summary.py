@@ -57,7 +57,8 @@ class Summary(NamedTuple):
     """What the samples of one model and phase come to; times in seconds, cost in USD.
 
     Times are those of whole answers. A request counts as `failed` where an attempt of it did, and as `mended`
-    where another one brought the answer all the same. `cost` is None where a part of it is unknown.
+    where another one brought the answer all the same. `cost` is None where a part of it is unknown. Tokens,
+    and with them the rate, or the cost may be `estimated` in part.
 
     The requests of a peak are one burst: they met the same moment, so of what they have in common they are
     one observation, and no interval is drawn from them.
@@ -76,6 +77,7 @@ class Summary(NamedTuple):
     tokens: float
     estimated: bool
     cost: Decimal | None
+    cost_estimated: bool
     known_cost: Decimal
 
     @property
@@ -118,8 +120,9 @@ def _summary(model: str, phase: Phase, samples: Sequence[Sample]) -> Summary:
         rate=Spread.of((sample.tokens_per_second for sample in whole), independent=alone),
         duration=Spread.of((sample.duration for sample in whole), independent=alone),
         tokens=median([sample.output_tokens or 0 for sample in whole]),
-        estimated=any(sample.estimated for sample in samples),
+        estimated=any(sample.estimated for sample in whole),
         cost=total_cost(samples),
+        cost_estimated=any(sample.estimated for sample in samples),
         known_cost=sum((sample.known_cost for sample in samples), Decimal(0)),
     )
 
