@@ -506,7 +506,7 @@ SEEN_IN_MID_STREAM = (
     ),
     truncated(
         "dribble past the total time", SSE, forever(frames(said("x")), 0.1), says="was not done after 0.9 s",
-        estimated=True, timeouts=IMPATIENT, text="x*", least=0.9, seconds=1.0,
+        estimated=True, timeouts=Timeouts(idle=0.7, total=0.9), text="x*", least=0.9, seconds=1.0,
     ),
     complete("an empty finish reason in every frame", stream(said("Hel", finish_reason=""), said("lo", finish_reason=""), STOP, USAGE, DONE),
              estimated=False),
