@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.answers import Answer, together
 from hs_notebook.call import Call, Interrupted, OnLoop
+from hs_notebook.display.notes import foreign, note
 from hs_notebook.errors import HolySheepError, SchemaError
 from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
 from hs_notebook.portal import portal, wait
@@ -150,11 +151,11 @@ class Asking:
     def say(self, text: str) -> None:
         """Show something between two rounds, as Markdown; it stays."""
         self._said.append(text)
-        self._picture.append(text)
+        self._picture.append(note(text))
         portal().run(self._show(text))
 
     async def _show(self, text: str) -> None:
-        self._screen.text(text)
+        self._screen.note(text)
         self._screen.done()  # at once: somebody may be asked about it
 
     def _start(self, request: ChatRequest, limit: Limit | None) -> Call:
@@ -173,7 +174,7 @@ class Asking:
             self._charged += call.charge
             self._rounds.append(answer)
             self._said.append(answer.text)
-            self._picture.append(self._present(answer))
+            self._picture.append(self._present(_foreign(answer)))
             if interrupted or self._stopped or answer.state != "complete":
                 return interrupted
             try:
@@ -187,3 +188,9 @@ class Asking:
                 return False
             limit = self._limits(request, self._charged) if request else None
         return False
+
+
+def _foreign(answer: Answer) -> Answer:
+    """Return an answer whose text cannot pass for a note of ours."""
+    text = foreign(answer.text)
+    return answer if text == answer.text else answer.saying(text)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from hs_notebook.answers import Answer
+from hs_notebook.display.notes import foreign, note
 from hs_notebook.errors import HolySheepError, NotFoundError, StreamTruncatedError
 from hs_notebook.exchange import Screen
 from hs_notebook.interrupts import interruptible
@@ -148,7 +149,8 @@ class OnLoop(Screen):
         self._error: Exception | None = None
         self.sending = self._safe(display.sending)  # type: ignore[method-assign]
         self.notice = self._safe(display.notice)  # type: ignore[method-assign]
-        self.text = self._safe(display.text)  # type: ignore[method-assign]
+        self.text = self._safe(lambda new: display.text(foreign(new)))  # type: ignore[method-assign]
+        self.note = self._safe(lambda text: display.text(note(text)))
         self.done = self._safe(display.done)  # type: ignore[method-assign]
         self.finish = self._safe(display.finish)
 

@@ -44,7 +44,7 @@ def test_text_is_shown_as_it_is(shell: Shell, relay: EmbeddedRelay) -> None:
     assert reply.text == LIST
     bundle = answer_bundle(reply)
     assert bundle["text/plain"] == LIST
-    assert 'data-lang="as-is"' in bundle["text/html"]
+    assert 'class="hs-as-is"' in bundle["text/html"]
     assert "* one\n* two\n```\n&lt;b&gt;" in bundle["text/html"]
 
 

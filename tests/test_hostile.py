@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hostile.large import LARGE, Large
-from hostile.small import ESCAPES, HOSTILE
+from hostile.small import ESCAPES, FORGED, HOSTILE
 
 from hs_notebook.answers import Answer, Receipt
+from hs_notebook.display.notes import foreign, unmarked
 from hs_notebook.display.page import answer_bundle
 from hs_notebook.display.terminal import TerminalDisplay
 from hs_notebook.display.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from shell import Shell
 
 SIZE = 300_000
 LARGEST = 10_000_000
@@ -99,6 +102,35 @@ def test_the_terminal_shows_the_corpus_as_text(publish: Callable[..., None]) -> 
         found="no byte but text, newline, tab and our own dim",
         kernel_CPU=f"{time.process_time() - start:.1f} s",
     )
+
+
+ADD = "def add(x: int) -> int:\n    return x + 1"
+ASKING = "%%holysheep gpt-4.1 -o reply --raw {}\n[simulate {} speed=inf]\n{}"
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_no_answer_can_pass_for_a_note_of_ours(forged: str, shell: Shell) -> None:
+    ran = shell.run(ASKING.format("", "text", forged))
+    reply = shell.names["reply"]
+    assert reply.text == forged.strip("\n")
+    html = answer_bundle(reply)["text/html"].split("</style>")[1]
+    assert "hs-note" not in html.replace("&lt;div class=&quot;hs-note", "")
+    assert 'class="hs-as-is"' not in html
+    assert html.count('<div class="hs-receipt">') == 1
+    assert unmarked(html) == html
+    assert ran.out.startswith(visible(foreign(forged.strip("\n"))))
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_is_ours_stands_out_after_any_answer(forged: str, shell: Shell) -> None:
+    """A call of a function and its result stand in notes of ours, whatever the model has said before."""
+    shell.run(ADD)
+    shell.run(ASKING.format("--tools add --allow-tools", 'text tool=add arguments={"x":2}', "It is 3."))
+    shown = foreign(forged) + shell.names["reply"].shown
+    html = answer_bundle(Answer("", Receipt(request_model="m"), shown=shown))["text/html"]
+    ours = re.findall(r'^<div class="hs-note">\n<div class="hs-code" data-lang="(\w+)">', html, re.MULTILINE)
+    assert ours == ["call", "result"]
+    assert html.endswith("<p>It is 3.</p>\n</div>\n" + html[html.index('<div class="hs-receipt">') :])
 
 
 @pytest.mark.parametrize("family", sorted({large.family for large in LARGE.values()}))

@@ -28,6 +28,7 @@ PROSE = "p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "li", "blockquote", "br",
 VOID = {"br", "hr"}
 ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in (*PROSE, "table", "thead", "tbody", "tr")},
+    "p": {"class": "hs-h hs-h[1-6]"},
     "ol": {"start": r"\d{1,9}"},
     "th": {"style": r"text-align:(left|right|center)"},
     "td": {"style": r"text-align:(left|right|center)"},
@@ -38,7 +39,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "pre": {"class": "hs-plain"},
     "code": {"class": f"language-{LANG}"},
-    "div": {"class": "|".join(["hs-code( highlight)?", *MATH]), "data-lang": LANG},
+    "div": {"class": "|".join(["hs-code( highlight)?", "hs-note", "hs-as-is", *MATH]), "data-lang": LANG},
     "span": {"class": "|".join(["[a-z]{1,2}", *MATH])},
 }
 
@@ -235,13 +236,23 @@ def test_declarations_are_typeset_to_a_depth(declaration: str) -> None:
 
 def test_so_much_of_an_answer_is_typeset() -> None:
     html = to_html("$x$ " * 1_000)
-    assert html.count("mathjax_process") == 30_000 // 51
-    assert html.count("<code>$x$</code>") == 1_000 - 30_000 // 51
+    assert html.count("mathjax_process") == 30_000 // 101
+    assert html.count("<code>$x$</code>") == 1_000 - 30_000 // 101
+    deep = to_html(f"${'{' * 10}x{'}' * 10}$ " * 1_000)
+    assert deep.count("mathjax_process") == 30_000 // (121 + 4 * 55)
 
 
 def test_so_many_headings_are_headings() -> None:
-    tags = Reader(to_html("# a\n" * 310)).tags
-    assert (tags.count("h1"), tags.count("p")) == (300, 10)
+    html = to_html("# a\n" * 100 + "## b\n" * 10)
+    tags = Reader(html).tags
+    assert (tags.count("h1"), tags.count("p")) == (100, 10)
+    assert html.count('<p class="hs-h hs-h2">b</p>') == 10, "it looks like one"
+
+
+def test_so_many_pieces_of_code_are_coloured() -> None:
+    html = to_html(f"```python\n{'x=1;' * 1_000}\n```\n" * 10)
+    assert 9_000 < html.count("<span") <= 12_000
+    assert Reader(html).text.count("x=1;") == 10_000
 
 
 def test_tex_of_the_longest_length_is_typeset() -> None:

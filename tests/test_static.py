@@ -70,10 +70,10 @@ def test_a_long_answer_is_drawn_to_a_point_and_one_line_tells_it() -> None:
     text = "x" * 600_000 + "The end."
     bundle = picture(text, receipt=RECEIPT, state="complete")
     assert bundle["text/plain"] == text
-    said = "Only the first 500,000 of 600,008 characters are drawn; the answer's text holds all of them."
+    said = "Only the first 300,000 of 600,008 characters are drawn; the answer's text holds all of them."
     assert f'<div class="hs-notice hs-fold">{said}</div>' in bundle["text/html"]
     assert "The end." not in bundle["text/html"]
-    assert "hs-fold" not in body_of(picture("x" * 500_000, receipt=RECEIPT, state="complete"))
+    assert "hs-fold" not in body_of(picture("x" * 300_000, receipt=RECEIPT, state="complete"))
 
 
 @pytest.mark.parametrize("state", ["stopped", "truncated", "error"])

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from shell import KEY, Reply, Server, Shell, said, settings, sse
 
+from hs_notebook.display.notes import unmarked
 from hs_notebook.errors import BadRequestError, ToolError, UsageError
 from hs_notebook.tools import Tool, shown_call
 
@@ -261,7 +262,7 @@ def test_allowed_tools_run_and_their_results_go_back(shell: Shell, relay: Embedd
     reply = shell.names["reply"]
     assert reply.text == "It is 3."
     assert "2 rounds" in reply.receipt.note
-    assert reply.shown == (
+    assert unmarked(reply.shown) == (
         "```call\nadd(x=2)\n```\n\n```result\n3\n```\n\n"
         "```call\nfails(x=2)\n```\n\n```result\nValueError: no 2\n```\n\nIt is 3."
     )

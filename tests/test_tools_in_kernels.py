@@ -12,6 +12,7 @@ from kernels import DEFAULT_KERNEL, KERNEL_NAMES
 from nbclient import NotebookClient
 from shell import Cell, Kernel, kernel, manager, settings
 
+from hs_notebook.display.notes import AS_IS, unmarked
 from hs_notebook.relay import EmbeddedRelay, Simulation
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def test_a_click_runs_the_function_in_the_cell(running: Kernel, relay: EmbeddedR
     cell = start(running)
     (asked,) = questions(cell)
     assert asked["question"] == "Run add(x=2)? The cell waits for your click, or an interrupt."
-    assert cell.painted == "```call\nadd(x=2)\n```\n\n", "what is asked about is on the screen"
+    assert unmarked(cell.painted) == "```call\nadd(x=2)\n```\n\n", "what is asked about is on the screen"
     running.page_says(f"run {asked['number'] + 1}", cell.stream_id)  # of another question
     running.page_says("run", cell.stream_id)
     running.page_says("stop please", cell.stream_id)
@@ -168,7 +169,7 @@ def test_code_is_offered_below_and_not_run(running: Kernel) -> None:
 def test_text_and_json_arrive_in_a_fence_and_end_as_they_are(running: Kernel) -> None:
     cell = running.start(CODE.format("text", "* a\n```\nb"), allow_stdin=True)
     running.wait(cell)
-    assert cell.painted == f"{'`' * 40}as-is\n* a\n```\nb\n{'`' * 40}\n"
+    assert cell.painted == f"{'`' * 40}{AS_IS}\n* a\n```\nb\n{'`' * 40}\n"
     assert cell.shown[-1]["data"]["text/plain"] == "* a\n```\nb"
     cell = running.start(CODE.format("json", '{"a":[1]}'), allow_stdin=True)
     running.wait(cell)

@@ -27,13 +27,14 @@ LANGUAGES = frozenset(
 )
 
 
-def highlight(code: str, language: str) -> str | None:
-    """``code`` as escaped HTML with spans, or None when the language is unknown or the code too long."""
+def highlight(code: str, language: str, most: int = LARGEST) -> str | None:
+    """``code`` as escaped HTML with spans; None where it has no lexer, is too long or has more than ``most``."""
     name = language.lower()
-    if name not in LANGUAGES or len(code) > LARGEST:
+    if name not in LANGUAGES or len(code) > LARGEST or most <= 0:
         return None
     lexer = _lexer(name)
-    return None if lexer is None else _spans(code, lexer)
+    html = None if lexer is None else _spans(code, lexer)
+    return None if html is None or html.count("<span") > most else html
 
 
 @cache

@@ -11,6 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from .notes import AS_IS, MARK
 from .visible import escape, visible
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 _DEEPEST = 16
 _EMPTY_CELLS = 10_000
-_HEADINGS = 300
+_HEADINGS = 100
+_SPANS = 12_000  # coloured pieces of code
 _LABEL = 80
 
 
@@ -35,7 +37,11 @@ def to_html(source: str, *, colour: bool = True) -> str:
     ``colour`` gives code its pygments spans; without, the result is the live view's. Time is linear in
     the text.
     """
-    return visible(str(_parser().render(visible(source), {"colour": colour})))
+    env = {"colour": colour}
+    parts = [str(_parser().render(part, env)) for part in visible(source).split(MARK)]
+    # A note ends what is open before it: else a fence that the model leaves open would hide it.
+    parts[1::2] = [f'<div class="hs-note">\n{part}</div>\n' for part in parts[1::2]]
+    return visible("".join(parts))
 
 
 @cache
@@ -115,11 +121,13 @@ def _filter_links(state: StateCore) -> None:
 
 
 def _few_headings(state: StateCore) -> None:
-    """Make paragraphs of headings that are too many: JupyterLab takes seconds over the contents of 1,000."""
+    """Let headings that are too many only look so: JupyterLab's table of contents takes 1 ms over each."""
     for token in state.tokens:
         if token.type == "heading_open":
             state.env["hs_headings"] = state.env.get("hs_headings", 0) + 1
         if token.type in ("heading_open", "heading_close") and state.env["hs_headings"] > _HEADINGS:
+            if token.nesting > 0:
+                token.attrSet("class", f"hs-h hs-{token.tag}")
             token.tag = "p"
 
 
@@ -184,6 +192,8 @@ def _image(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, _
 
 def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, env: dict[str, Any]) -> str:
     token = tokens[index]
+    if token.info == AS_IS:
+        return f'<div class="hs-as-is"><pre><code>{escape(token.content)}</code></pre></div>\n'
     found = re.search(r"[A-Za-z0-9][A-Za-z0-9_+#.-]{0,31}", token.info)
     if not found:
         return f'<div class="hs-code"><pre><code>{escape(token.content)}</code></pre></div>\n'
@@ -191,7 +201,8 @@ def _code(_renderer: Any, tokens: Sequence[Token], index: int, _options: Any, en
     if env.get("colour"):
         from .highlight import highlight
 
-        inside = highlight(token.content, found[0])
+        inside = highlight(token.content, found[0], most=_SPANS - env.get("hs_spans", 0))
+        env["hs_spans"] = env.get("hs_spans", 0) + (inside or "").count("<span")
     kind = "hs-code" if inside is None else "hs-code highlight"
     return (
         f'<div class="{kind}" data-lang="{found[0]}"><pre><code class="language-{found[0]}">'

@@ -23,7 +23,8 @@ LONGEST_TEX = 5000
 
 _DEEPEST = 16  # fractions 400 deep end the process of JupyterLab's page
 _MOST = 30_000  # what is typeset of one answer: each formula costs its length and
-_EACH = 50
+_EACH = 100
+_GROUP = 4  # for each group or declaration, so often as it is deep
 
 # Commands that load, link, define, style or attach behaviour. Whatever begins with "html" is refused too.
 DENIED = frozenset(
@@ -62,41 +63,45 @@ _DECLARATIONS = frozenset(
 )
 
 
-def refused(tex: str) -> bool:
-    """Whether ``tex`` is shown as code rather than typeset."""
+def cost(tex: str) -> int | None:
+    """What it costs to typeset ``tex``; None where it is shown as code."""
     if len(tex) > LONGEST_TEX:
-        return True
+        return None
     depth = _Depth()
     for found in _command().finditer(tex):
         name = found[1] or ""
         depth.see(found[0])
         # A comment could hide from this count what closes a group.
         if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or found[0] == "%":
-            return True
-    return False
+            return None
+    return len(tex) + _EACH + _GROUP * depth.all
 
 
 class _Depth:
     """How deep a formula nests: its groups, and the declarations in force in each."""
 
     def __init__(self) -> None:
-        self.now = 0
+        self.now = self.all = 0
         self._groups = [("", 0)]  # what opened each, and the declarations in it
 
     def see(self, piece: str) -> None:
         opener, declared = self._groups[-1]
         if piece in _OPENERS:
             self._groups.append((piece, 0))
-            self.now += 1
+            self._deeper()
         elif opener and _ENDS.get(piece) == opener:
             self._groups.pop()
             self.now -= 1 + declared
         elif piece[1:] in _DECLARATIONS:
             self._groups[-1] = (opener, declared + 1)
-            self.now += 1
+            self._deeper()
         elif piece in _CELL_ENDS and opener == r"\begin":
             self._groups[-1] = (opener, 0)
             self.now -= declared
+
+    def _deeper(self) -> None:
+        self.now += 1
+        self.all += self.now
 
 
 def tex_of(source: str, markup: str) -> str:
@@ -121,10 +126,10 @@ def _choose(state: StateCore) -> None:
 
 
 def _may_be_typeset(token: Token, env: MutableMapping[str, Any]) -> bool:
-    tex = tex_of(token.content, token.markup)
-    if refused(tex):
+    costs = cost(tex_of(token.content, token.markup))
+    if costs is None:
         return False
-    env["hs_tex"] = env.get("hs_tex", 0) + len(tex) + _EACH
+    env["hs_tex"] = env.get("hs_tex", 0) + costs
     return bool(env["hs_tex"] <= _MOST)
 
 

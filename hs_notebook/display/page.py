@@ -8,6 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.gather import Pace
+from hs_notebook.display.notes import foreign
 from hs_notebook.display.receipt import line
 from hs_notebook.display.static import picture
 from hs_notebook.display.visible import visible
@@ -26,7 +27,7 @@ _INTERVAL = 0.25  # seconds between two pictures, at least
 
 def answer_bundle(answer: Answer) -> dict[str, str]:
     """Return an answer's final picture: `text/html`, and `text/plain` with its own Markdown."""
-    receipt, shown = answer.receipt, answer.shown or answer.text
+    receipt, shown = answer.receipt, answer.shown or foreign(answer.text)
     bundle = picture(shown, receipt=line(receipt), state=receipt.state, note=receipt.note or None)
     if unfenced(shown).rstrip("\n") == answer.text.rstrip("\n"):  # it is only shown in a fence
         bundle["text/plain"] = visible(answer.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .fold import fold, fold_line
 from .markdown import to_html
+from .notes import unmarked
 from .style import stylesheet
 from .visible import escape, visible
 
@@ -19,7 +20,7 @@ def picture(markdown: str, *, receipt: str, state: str, note: str | None = None)
     body = answer_html(markdown, receipt=receipt, state=state, note=note)
     return {
         "text/html": f"<style>{stylesheet('answer.css')}</style>\n{body}",
-        "text/plain": visible(markdown or note or ("" if state == "complete" else receipt)),
+        "text/plain": visible(unmarked(markdown) or note or ("" if state == "complete" else receipt)),
     }
 
 

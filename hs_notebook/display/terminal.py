@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from hs_notebook.display.gather import Gather
+from hs_notebook.display.notes import unmarked
 from hs_notebook.display.receipt import line
 from hs_notebook.display.visible import visible
 
@@ -59,7 +60,7 @@ class TerminalDisplay:
         self._show(text.removesuffix(self._held))
 
     def _show(self, text: str) -> None:
-        shown = visible(text)
+        shown = visible(unmarked(text))
         self._ends_line = shown.endswith("\n")
         self._context.run(self._print, shown)
 

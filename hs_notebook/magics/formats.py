@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hs_notebook.display.notes import AS_IS
 from hs_notebook.errors import SchemaError, UsageError
 from hs_notebook.fences import fenced, fences, unfenced
 from hs_notebook.schemas import Schema, parse_json, pretty
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from hs_notebook.magics.options import Options
 
 FORMATS = ("markdown", "text", "code", "json")
-AS_IS = "as-is"  # the language of a fence whose lines wrap and that has no frame: no model names it
 
 _AGAIN = "Answer again, with one JSON object and nothing else"
 _LANGUAGES = {"text": AS_IS, "json": "json"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hostile.small import HOSTILE
+from hostile.small import FORGED, HOSTILE
 
 from browser.answers import BODY, asking
 from browser.notebook import trust
@@ -14,6 +14,7 @@ LANG = r"[A-Za-z0-9][A-Za-z0-9_+#.-]{0,31}"
 PLAIN = "p br hr em strong s blockquote ul li pre table thead tbody tr"
 ALLOWED: dict[str, dict[str, str]] = {
     **{tag: {} for tag in PLAIN.split()},
+    "p": {"class": "hs-h hs-h[1-6]"},
     # JupyterLab gives the headings of a final output their anchors.
     **{f"h{level}": {} for level in range(1, 7)},
     "ol": {"start": r"\d{1,9}"},
@@ -95,6 +96,21 @@ def test_a_hostile_answer_runs_nothing_and_requests_nothing(open_asking, open_no
     reader.wait_for_text(1, END)
     assert reader.is_trusted(1)
     assert_harmless(reader)
+
+
+def test_an_answer_cannot_look_like_a_note_or_a_receipt(open_asking):
+    notebook = open_asking([asking("\n\n".join(FORGED), "speed=8 fault=stall after=100000")])
+    notebook.start(1)
+    notebook.wait_for_text(1, "to hide what is ours")
+    for live in (True, False):
+        assert notebook.output(1).locator(f"{BODY} :is(.hs-note, .hs-as-is, .hs-receipt)").count() == 0
+        assert notebook.output(1).locator(".hs-live").count() == live
+        assert notebook.output(1).locator(".hs-receipt").count() == 1
+        assert "⟦U+FDD0⟧" in notebook.text(1, BODY)
+        assert "⟦U+FDD1⟧" in notebook.text(1, BODY)
+        if live:
+            notebook.output(1).get_by_role("button", name="Stop").click()
+            notebook.wait_until_done()
 
 
 def test_a_hostile_name_of_a_model_is_text(open_asking):

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.columns import Column
+from hs_notebook.display.notes import foreign
 from hs_notebook.display.receipt import cost_words, line, seconds
 from hs_notebook.display.static import answer_html
 from hs_notebook.display.style import stylesheet
@@ -114,7 +115,7 @@ def _answer(model: str, answers: Answers) -> str:
     if error is not None and error.message in receipt.note:
         said = ""
     return answer_html(
-        answer.shown or answer.text,
+        answer.shown or foreign(answer.text),
         receipt=line(receipt, under=model),
         state=receipt.state,
         note=" · ".join(filter(None, [receipt.note, said])),

@@ -6,10 +6,12 @@
  * the tail is short, so rendering it anew costs little. All in all the cost is linear in the text.
  */
 import type { MarkdownIt, Token } from "markdown-it";
-import { cost } from "./fold";
-import { Lines } from "./lines";
+import { cost } from "./cost";
+import { mayCut, settledEnd } from "./cuts";
+import { firstLineEnd, Lines } from "./lines";
+import { MARK } from "./notes";
 import {
-  type Block, blocksOf, type Counts, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
+  blocksOf, type Counts, firstEnd, isList, isLoose, itemStarts, itemTokens, listHead, Pieces, rowTokens,
 } from "./pieces";
 import { escape } from "./visible";
 
@@ -25,6 +27,8 @@ export interface Sink {
   regrow(html: string): void;
   /** The open block is settled; `html` stands in its place where it is given. */
   close(html?: string): void;
+  /** A note of ours begins, or ends; no block is open. */
+  turn(): void;
 }
 
 /** HTML of what is not settled yet: the part within the open block, and the part after it. */
@@ -50,10 +54,6 @@ const DEAREST_BLOCK = 100_000;
 /** The parser ends a table that has too many; here it comes in pieces, of which none has too many. */
 const MOST_EMPTY_CELLS = 5_000;
 
-/** A line that may, with a line that is yet to come, swallow all lines between as a formula. */
-const MAY_SWALLOW = /^ {0,3}(?:\$\$|\\\[)/;
-const ENDED_BY_BLANK = new Set(["paragraph_open", "heading_open", "hr", "hs_math_block", "blockquote_open"]);
-
 export class BlockSplitter {
   readonly #sink: Sink;
   readonly #pieces: Pieces;
@@ -72,7 +72,17 @@ export class BlockSplitter {
     return this.#pieces.hasDefinitions;
   }
 
+  /** A note of ours ends what is open before it: else a fence that the model leaves open would hide it. */
   push(text: string): void {
+    const [first, ...rest] = text.split(MARK);
+    if (first) this.#push(first);
+    for (const part of rest) {
+      this.#end();
+      if (part) this.#push(part);
+    }
+  }
+
+  #push(text: string): void {
     const cut = text.lastIndexOf("\n") + 1;
     if (cut > 0) {
       this.#complete += this.#partial + text.slice(0, cut);
@@ -91,6 +101,23 @@ export class BlockSplitter {
     else if (open?.kind === "fence") this.#finishFence(open, text);
     else this.#pieces.define(text);
     if (open?.kind === "list") this.#loosen(open, this.#pieces.scan(open.head + text));
+  }
+
+  #end(): void {
+    this.finish();
+    const { inner, outer } = this.tail();
+    const open = this.#open;
+    const text = this.#complete + this.#partial;
+    if (open?.kind === "table") this.#pieces.settledRows(open.head + text, open.cost);
+    else this.#pieces.settled(open?.kind === "list" ? open.head + text : text);
+    if (open) {
+      this.#sink.grow(inner);
+      this.#close();
+    }
+    if (outer) this.#sink.block(outer);
+    this.#complete = this.#partial = "";
+    this.#nextTry = 0;
+    this.#sink.turn();
   }
 
   tail(): Tail {
@@ -272,25 +299,4 @@ export class BlockSplitter {
 /** Whether a fence's last line, without its newline, shows: the closing one does not, nor does white space alone. */
 function isCode(line: string, closer: RegExp): boolean {
   return !closer.test(line) && /[^ \t]/.test(line);
-}
-
-function firstLineEnd(text: string): number {
-  return text.indexOf("\n") + 1;
-}
-
-/** The line up to which the blocks cannot change any more, as far as they themselves tell. */
-function settledEnd(blocks: Block[], lines: Lines): number {
-  const last = blocks.at(-1);
-  if (!last) return 0;
-  if (ENDED_BY_BLANK.has(last.token.type) && lines.isBlank(last.end)) return lines.skipBlank(last.end);
-  const before = blocks.at(-2);
-  return before ? lines.skipBlank(before.end) : 0;
-}
-
-/** `line`, or 0 where a formula that is perhaps open there forbids the cut; no formula goes over a blank line. */
-function mayCut(lines: Lines, line: number): number {
-  for (let at = line - 1; at >= 0 && !lines.isBlank(at); at--) {
-    if (MAY_SWALLOW.test(lines.get(at))) return 0;
-  }
-  return line;
 }

@@ -1,16 +1,30 @@
-/** Cost of what is drawn: 1 for each code unit, 20 for each character that may be a mark of Markdown or stands above or below another. The final picture ends at the same character. */
-const MOST = 500_000;
-const MARK = 19; // more than another character costs
-const MARKS = /[\n!#$&()*+<>[\\\]_`|~\-\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/g;
+/** Of each kind so much is drawn; the final picture ends at the same character. */
+const MOST = {
+  size: 300_000, // code units; a pair of them counts twice, a combining mark twenty times
+  line: 12_000,
+  blank: 4_000, // lines with nothing in them, which part blocks
+  start: 2_500, // marks of lists, quotes, headings and rules at the start of a line
+  fence: 2_100, // backticks and tildes there
+  bar: 6_000, // between the cells of tables
+  mark: 20_000, // other marks of Markdown
+};
 
-/** What it costs to draw a text. */
-export function cost(text: string): number {
-  return text.length + MARK * (text.match(MARKS)?.length ?? 0);
+type Kind = keyof typeof MOST;
+
+const PAIR = 4;
+const COMBINING = 20;
+const IS_COMBINING = /[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/;
+const KINDS = new Map<string, Kind>();
+for (const kind of ["line \n", "bar |", "fence `~", "start >#*+-.)", "mark !$&(<[\\]_"]) {
+  const [name, marks] = kind.split(" ") as [Kind, string];
+  for (const mark of marks) KINDS.set(mark, name);
 }
 
 /** Lets through as much of an answer as is drawn: a page that must lay out ten megabytes, or a million marks, stands still. */
 export class Fold {
-  #left = MOST;
+  readonly #left = { ...MOST };
+  #blank = true; // nothing stands in the line yet
+  #start = true; // nothing but marks
   #shown = 0;
   #whole = 0;
   #full = false;
@@ -32,18 +46,26 @@ export class Fold {
   }
 
   #fitting(text: string): string {
-    const all = cost(text);
-    if (all <= this.#left) {
-      this.#left -= all;
-      return text;
-    }
     let end = 0;
     for (const character of text) {
-      this.#left -= cost(character);
-      if (this.#left < 0) break;
+      if (!this.#pay(character)) break;
       end += character.length;
     }
     return text.slice(0, end);
+  }
+
+  /** Whether there is room for a character. */
+  #pay(character: string): boolean {
+    const left = this.#left;
+    const kind = KINDS.get(character);
+    const size = character.length > 1 ? PAIR : character >= "\u0300" && IS_COMBINING.test(character) ? COMBINING : 1;
+    let room = (left.size -= size) >= 0;
+    if (kind === "line") room &&= --left.line >= 0 && (!this.#blank || --left.blank >= 0);
+    else if (kind) room &&= --left[(kind === "start" || kind === "fence") && !this.#start ? "mark" : kind] >= 0;
+    const space = character === " " || character === "\t";
+    this.#blank = kind === "line" || (this.#blank && space);
+    this.#start = kind === "line" || (this.#start && (space || kind === "start" || kind === "fence" || /[0-9]/.test(character)));
+    return room;
   }
 }
 

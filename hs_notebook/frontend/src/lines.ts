@@ -40,3 +40,8 @@ export class Lines {
     return this.text.slice(this.start(line));
   }
 }
+
+/** Offset after the first newline; 0 where there is none. */
+export function firstLineEnd(text: string): number {
+  return text.indexOf("\n") + 1;
+}

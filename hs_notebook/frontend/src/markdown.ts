@@ -12,11 +12,12 @@ import Factory, {
 } from "markdown-it";
 import { filterLinks } from "./links";
 import { useMathematics } from "./math";
+import { AS_IS, MARK } from "./notes";
 import { escape, visible } from "./visible";
 
 const DEEPEST = 16;
 const MOST_EMPTY_CELLS = 10_000;
-const MOST_HEADINGS = 300;
+const MOST_HEADINGS = 100;
 const LONGEST_LABEL = 80;
 /** What is escaped in an address: all but these characters, and what is escaped already. */
 const TO_ESCAPE = /%[0-9A-Fa-f]{2}|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()#[\]]/gu;
@@ -52,7 +53,9 @@ export interface Env extends MarkdownEnv {
 
 /** The whole of `source` as HTML, in one go. */
 export function render(md: MarkdownIt, source: string): string {
-  return visible(md.render(visible(source)));
+  const env: Env = {};
+  const parts = visible(source).split(MARK).map((part) => md.render(part, env));
+  return visible(parts.map((html, at) => (at % 2 ? `<div class="hs-note">\n${html}</div>\n` : html)).join(""));
 }
 
 /** markdown-it 15 leaves the wide spaces at a paragraph's ends; the final picture's parser does not. */
@@ -62,12 +65,14 @@ function trimInline(state: StateCore): void {
   }
 }
 
-/** Makes paragraphs of headings that are too many: JupyterLab takes seconds over the contents of 1,000. */
+/** Lets headings that are too many only look so: JupyterLab's table of contents takes 1 ms over each. */
 function fewHeadings(state: StateCore): void {
   const env: Env = state.env;
   for (const token of state.tokens) {
     if (token.type === "heading_open") env.headings = (env.headings ?? 0) + 1;
-    if (token.type.startsWith("heading_") && env.headings! > MOST_HEADINGS) token.tag = "p";
+    if (!token.type.startsWith("heading_") || env.headings! <= MOST_HEADINGS) continue;
+    if (token.nesting > 0) token.attrSet("class", `hs-h hs-${token.tag}`);
+    token.tag = "p";
   }
 }
 
@@ -95,6 +100,7 @@ function stopNesting(state: StateBlock, start: number, end: number, silent: bool
 
 const code: RendererRule = (tokens, index) => {
   const { content, info } = tokens[index]!;
+  if (info === AS_IS) return `<div class="hs-as-is"><pre><code>${escape(content)}</code></pre></div>\n`;
   const lang = /[A-Za-z0-9][A-Za-z0-9_+#.-]{0,31}/.exec(info)?.[0];
   if (!lang) return `<div class="hs-code"><pre><code>${escape(content)}</code></pre></div>\n`;
   return `<div class="hs-code" data-lang="${lang}"><pre><code class="language-${lang}">${escape(content)}</code></pre></div>\n`;

@@ -11,7 +11,8 @@ const LONGEST_TEX = 5000;
 
 const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
 const MOST = 30_000; // what is typeset of one answer: each formula costs its length and
-const EACH = 50;
+const EACH = 100;
+const GROUP = 4; // for each group or declaration, so often as it is deep
 /** In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts. */
 const ENDS = new Map([["}", "{"], ["\\right", "\\left"], ["\\end", "\\begin"]]);
 const OPENERS = new Set(ENDS.values());
@@ -56,43 +57,51 @@ function choose(state: StateCore): void {
 }
 
 function mayBeTypeset({ content, markup }: Token, env: Env): boolean {
-  const tex = texOf(content, markup);
-  if (refused(tex)) return false;
-  env.tex = (env.tex ?? 0) + [...tex].length + EACH;
+  const costs = cost(texOf(content, markup));
+  if (costs === null) return false;
+  env.tex = (env.tex ?? 0) + costs;
   return env.tex <= MOST;
 }
 
-function refused(tex: string): boolean {
-  if (tex.length > LONGEST_TEX && [...tex].length > LONGEST_TEX) return true;
+/** What it costs to typeset a formula; null where it is shown as code. */
+function cost(tex: string): number | null {
+  const { length } = [...tex];
+  if (length > LONGEST_TEX) return null;
   const depth = new Depth();
   for (const [piece, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[{}%&]/g)) {
-    if (name && (DENIED.has(name) || name.startsWith("html"))) return true;
+    if (name && (DENIED.has(name) || name.startsWith("html"))) return null;
     depth.see(piece);
-    if (depth.now > DEEPEST || piece === "%") return true; // a comment could hide from this count what closes a group
+    if (depth.now > DEEPEST || piece === "%") return null; // a comment could hide from this count what closes a group
   }
-  return false;
+  return length + EACH + GROUP * depth.all;
 }
 
 /** How deep a formula nests: its groups, and the declarations in force in each. */
 class Depth {
   now = 0;
+  all = 0;
   readonly #groups = [{ opener: "", declared: 0 }];
 
   see(piece: string): void {
     const group = this.#groups.at(-1)!;
     if (OPENERS.has(piece)) {
       this.#groups.push({ opener: piece, declared: 0 });
-      this.now += 1;
+      this.#deeper();
     } else if (group.opener && ENDS.get(piece) === group.opener) {
       this.#groups.pop();
       this.now -= 1 + group.declared;
     } else if (DECLARATIONS.has(piece.slice(1))) {
       group.declared += 1;
-      this.now += 1;
+      this.#deeper();
     } else if (CELL_ENDS.has(piece) && group.opener === "\\begin") {
       this.now -= group.declared;
       group.declared = 0;
     }
+  }
+
+  #deeper(): void {
+    this.now += 1;
+    this.all += this.now;
   }
 }
 

@@ -11,6 +11,7 @@ const LONGEST_LINE = 16_000;
 /** The blocks on the page: settled ones, at most one that is still growing, and the tail. HTML comes from our renderer alone. */
 export class Page implements Sink {
   readonly #body: HTMLElement;
+  #place: Element; // the body, or the note of ours in it that is being written
   readonly #note = element("div", "hs-notice hs-fold");
   #block: Element | null = null;
   #slot: Element | null = null;
@@ -20,14 +21,21 @@ export class Page implements Sink {
   #tail: ChildNode[] = [];
 
   constructor(body: HTMLElement) {
-    this.#body = body;
+    this.#place = this.#body = body;
     this.#note.hidden = true;
   }
 
   clear(): void {
     this.#body.replaceChildren();
+    this.#place = this.#body;
     this.#block = this.#slot = this.#box = null;
     this.#tail = [];
+  }
+
+  turn(): void {
+    this.#dropTail();
+    const note = this.#place === this.#body ? put(this.#body, '<div class="hs-note">\n</div>\n')[0] : undefined;
+    this.#place = (note as Element | undefined) ?? this.#body;
   }
 
   /** A line under the body; empty for none. */
@@ -45,12 +53,12 @@ export class Page implements Sink {
 
   block(html: string): void {
     this.#dropTail();
-    put(this.#body, html);
+    put(this.#place, html);
   }
 
   open(html: string, slot: string): void {
     this.#dropTail();
-    this.#block = put(this.#body, html).find((node) => node instanceof Element) ?? null;
+    this.#block = put(this.#place, html).find((node) => node instanceof Element) ?? null;
     this.#slot = (slot && this.#block?.querySelector(slot)) || this.#block;
     this.#box = null;
     this.#boxed = 0;
@@ -82,7 +90,7 @@ export class Page implements Sink {
     if (html !== undefined) {
       this.#block?.nextSibling?.remove(); // the newline after it
       this.#block?.remove();
-      put(this.#body, html);
+      put(this.#place, html);
     } else if (this.#box) this.#unbox();
     this.#block = this.#slot = this.#box = null;
   }
@@ -90,7 +98,7 @@ export class Page implements Sink {
   setTail(tail: Tail): void {
     this.#dropTail();
     const inner = tail.inner && this.#slot ? put(this.#box ?? this.#slot, tail.inner) : [];
-    this.#tail = [...inner, ...(tail.outer ? put(this.#body, tail.outer) : [])];
+    this.#tail = [...inner, ...(tail.outer ? put(this.#place, tail.outer) : [])];
   }
 
   #dropTail(): void {

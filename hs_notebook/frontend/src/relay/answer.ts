@@ -1,6 +1,7 @@
 import { Counters } from "../counters";
 import { element } from "../dom";
 import { createMarkdown } from "../markdown";
+import { foreign } from "../notes";
 import { Painter } from "../painter";
 import type { State } from "../protocol";
 import { visible } from "../visible";
@@ -44,7 +45,7 @@ export class AnswerView implements Watcher {
     this.#latest = performance.now();
     this.#first ||= this.#latest;
     this.#counters.update(++this.#tokens, true);
-    this.#painter.append(added);
+    this.#painter.append(foreign(added));
   }
 
   notice(text: string): void {
