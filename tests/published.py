@@ -108,9 +108,10 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "first line and after its last, and one by ten interrupts at once. After each the kernel must "
             "answer `1 + 1`, the relay serve nobody, no call be pending, the ledger be free, and a text that "
             "had come be kept. Beside it cells that only sleep: ipykernel itself loses a cell's reply where "
-            "an interrupt meets its own steps at the cell's end. Memory and threads are counted after each "
-            "kind was interrupted twice, and at the end. `tests/test_interrupts.py`, 60 rounds on one kernel "
-            "by `make test`, 1,000 on each by `make reliability`."
+            "an interrupt meets its own steps at the cell's end. Threads, memory and our objects but for the "
+            "answers that are kept are counted after each kind was interrupted twice, and at the end. "
+            "`tests/test_interrupts.py`, 60 rounds on one kernel by `make test`, 1,000 on each by "
+            "`make reliability`."
         ),
     ),
     (

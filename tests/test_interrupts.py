@@ -38,7 +38,7 @@ CLOSED_WITHIN = 0.3  # seconds; what the product promises
 TRIES = 3
 
 DEFINED = """
-import asyncio, gc, json, os, resource, signal, threading, time
+import asyncio, collections, gc, json, os, resource, signal, threading, time
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.portal import portal
 from hs_notebook.wire.retry import RetryPolicy
@@ -59,6 +59,14 @@ def stop_at(path):
 
 async def tasks():
     return len(asyncio.all_tasks()) - 1
+
+def ours():
+    gc.collect()
+    kinds = [type(one) for one in gc.get_objects()]
+    return json.dumps(collections.Counter(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in kinds if str(kind.__module__).startswith("hs_notebook")
+    ))
 
 def probe():
     names = [thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
@@ -519,6 +527,8 @@ KINDS = (
     "HolySheep(requests_per_minute=6000).ask('[simulate tokens=2000 tps=400 ttft=20]', model='gpt-4.1')",
     "await AsyncHolySheep().ask('[simulate tokens=2000 tps=400 ttft=20]', model='gpt-4.1')",
 )
+KEPT = tuple(f"hs_notebook.{module}." for module in ("answers", "compared", "conversation", "types"))
+MOST_LEFT = 5  # objects of a class: what the last cells hold, and not what each one leaves
 SHORT = "%%holysheep gpt-4.1 -o answer\n[simulate tokens=40 tps=400 ttft=20]"
 SLEEPING = "import time\nprint('on', flush=True)\ntime.sleep({})"
 
@@ -642,7 +652,7 @@ def test_interrupts_in_a_row(name: str, all_kernels: dict[str, Tried], publish: 
     slowest, landed, answered = 0.0, 0, 0
     for number in range(-2 * len(KINDS), ROUNDS):
         if number == 0:  # what the first of each kind imports is there
-            tried.kernel.run("gc.collect()")
+            held = json.loads(tried.kernel.run("print(ours())").printed)
             first, slowest, landed, answered = tried.probe(), 0.0, 0, 0
         cell = tried.kernel.start(KINDS[number % len(KINDS)] if number < 0 else chance.choice(KINDS))
         tried.kernel.until(cell, lambda cell: cell.said)  # ipykernel's own steps before it are not ours
@@ -654,16 +664,14 @@ def test_interrupts_in_a_row(name: str, all_kernels: dict[str, Tried], publish: 
         answered += tried.kernel.run("print(1 + 1)").printed == "2\n"
         slowest = max(slowest, time.time() - pressed)
         assert tried.relay.stats.active_streams <= 1 or quiet(tried)
-    tried.kernel.run("gc.collect()")
     last = tried.settled()
+    left = grown(held, json.loads(tried.kernel.run("print(ours())").printed))
     assert answered == ROUNDS
     assert landed > ROUNDS / 3, "hardly one of them met a cell"
     assert tried.left_over(last) == []
     assert quiet(tried)
     assert tried.pending == 0
-    assert (
-        last["rss"] < first["rss"] * 1.1 + 20_000 + 20 * ROUNDS
-    )  # KiB: the answers and cells that IPython keeps
+    assert max(left.values(), default=0) <= MOST_LEFT, left
     publish(
         "interrupts in a row",
         kernel=name.removeprefix("ipykernel-"),
@@ -673,8 +681,15 @@ def test_interrupts_in_a_row(name: str, all_kernels: dict[str, Tried], publish: 
         slowest_recovery=f"{slowest:.2f} s",
         threads=f"{len(first['threads'])} → {len(last['threads'])}",
         memory=f"{first['rss'] / 1024:.0f} → {last['rss'] / 1024:.0f} MiB",
+        objects_left=f"{max(left.values(), default=0)} of a class at most",
         pending=tried.pending,
     )
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> Counter[str]:
+    """Return what there is more of, but for the answers that a session, a conversation and IPython keep."""
+    more = Counter(after) - Counter(before)
+    return Counter({name: number for name, number in more.items() if not name.startswith(KEPT)})
 
 
 def quiet(tried: Tried) -> bool:
