@@ -13,7 +13,7 @@ from hs_notebook.errors import UsageError
 SIMULATED = "simulated"  # begins the system_fingerprint of a simulated relay
 
 State: TypeAlias = Literal["complete", "truncated", "stopped", "error"]
-"""How an answer ended: `truncated` keeps its text and more was coming, `error` has nothing to keep."""
+"""How an answer ended: all of them keep the text that came, of which `error` may have none."""
 
 
 class Message(msgspec.Struct, frozen=True):

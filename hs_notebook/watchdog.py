@@ -39,7 +39,7 @@ class Watchdog:
     def __init__(self, idle: float, total: float) -> None:
         self.loop = asyncio.get_running_loop()
         self._idle = self._patience = idle
-        self.fed_at = self.loop.time()  # when something of the answer came; keep-alives do not count
+        self.fed_at = self.loop.time()  # when something came that counts, which whoever reads decides
         self._deadline = self.fed_at + total
         self.waiting: asyncio.Task[Any] | None = None  # set while a task waits for bytes
         self._total = total

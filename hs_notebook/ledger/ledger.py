@@ -62,8 +62,8 @@ class Ledger:
     """A SQLite file of calls, shared by all notebooks; by default in the user's data folder.
 
     With `keep_text` prompts and answers are kept, too; else no word of them is. `timeout` is how long (in
-    seconds) a call waits for another process. What writes never raises: where the file cannot be written the
-    call goes on, and `warning` says so once. What reads raises `ConfigurationError`, one line.
+    seconds) a call waits for another process. What records a call never raises: where the file cannot be
+    written the call goes on, and `warning` says so once. All else raises `ConfigurationError`, one line.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ _MICRO = 10**6
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """The calls of one model, day or notebook, or all of them.
+    """The calls of one model, day, notebook or user, or all of them.
 
     `calls` holds the `pending` and the `errors`, `input_tokens` the `cached_tokens`. `cost` is what is known,
     in USD: `unknown` counts the calls that cost more than that (an error that brought nothing did not),
@@ -62,7 +62,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows by model or notebook, the dearest first, or by day, the earliest first."""
+    """Rows by model, notebook or user, the dearest first, or by day, the earliest first."""
 
     by: By
     rows: tuple[Spent, ...] = ()

@@ -67,12 +67,12 @@ class Assembler:
         self.done = False
 
     def restart_clock(self) -> None:
-        """Count the times from now: an attempt is being sent."""
+        """Count the times from now: an attempt begins."""
         self._started = self._clock()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the request was sent."""
+        """Seconds since the last attempt began."""
         return self._clock() - self._started
 
     @property
