@@ -53,7 +53,7 @@ class Reader:
         return self._resumption.times if self._resumption else 0
 
     async def begin(self) -> None:
-        """Read until the answer has begun, or is over: up to here another attempt costs nothing."""
+        """Read until the answer has begun, or is over: up to here another attempt loses nothing."""
         await anext(self.batches)
 
     def rest(self) -> list[ChatCompletionChunk]:
