@@ -196,7 +196,9 @@ def test_a_page_is_listed_letter_for_letter(
         assert [r.header("vary") for r in (reply, asked_first)] == ["Origin"] * 2
         assert "x-evil" not in str(asked_first.header("access-control-allow-headers"))
         assert "x-stream-resume" in str(asked_first.header("access-control-allow-headers"))
-        assert "x-stream-id" in str(reply.header("access-control-expose-headers"))
+        exposed = str(reply.header("access-control-expose-headers"))
+        assert "x-stream-id" in exposed
+        assert "x-should-retry" in exposed
     else:
         # Also with a good key: the page could not read an answer that is paid for.
         assert (reply.status, reply.code, asked_first.status) == (403, "ORIGIN_NOT_ALLOWED", 403)

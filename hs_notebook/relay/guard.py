@@ -28,7 +28,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 _METHODS = b"GET, POST, DELETE"
 _ASKED = b"authorization, x-api-key, content-type, last-event-id, x-stream-resume, idempotency-key"
-_SHOWN = b"x-stream-id, x-request-id, retry-after"
+_SHOWN = b"x-stream-id, x-request-id, retry-after, x-should-retry"
 
 
 def host_name(text: str) -> str:
