@@ -131,6 +131,9 @@ class Bench:
             text = [sample for sample in samples if sample.live] or samples
             late = text[-1].at - self.relay.stats.last_stream.last_token_epoch
             busy = notebook.main_thread_seconds() - busy
+            for output in notebook.outputs(2):
+                if output.output_type == "error":
+                    raise SystemExit(f"{way}: {output.ename}: {output.evalue}")
             found = {"busy": busy, "late": late, "messages": len(frames), "mb": sum(frames) / 1e6}
             return found | {"cpu": cpu_of(notebook, 3)[2]}
 

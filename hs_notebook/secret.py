@@ -70,7 +70,9 @@ class Scrubber:
         self._size = len(key.reveal())
         self._least = least
         guarded = self._size >= _SHORTEST
-        self._start = re.compile(_start(*key.reveal()[:2]) if guarded else r"(?!)")
+        start = re.compile(_start(*key.reveal()[:2]) if guarded else r"(?!)")
+        self._starts = start.finditer
+        self.may_begin = start.search  # tells quickly where no key begins in a text that stands alone
         self._begun = ""  # the beginning of the key, perhaps
         self._shown = 0  # characters of it that are not held back
 
@@ -79,17 +81,13 @@ class Scrubber:
         """Whether the text so far ends in what may begin the key."""
         return bool(self._begun)
 
-    def may_begin(self, text: str) -> bool:
-        """Tell quickly where no key begins in a text that stands alone."""
-        return self._start.search(text) is not None
-
     def feed(self, new: str) -> str:
         """Take a piece, and return what may be shown now."""
-        if not self._begun and not self._start.search(new):
+        if not self._begun and not self.may_begin(new):
             return new
         text, at, over = self._begun + new, self._shown, 0
         self._begun, self._shown, parts = "", 0, list[str]()
-        for found in self._start.finditer(text):
+        for found in self._starts(text):
             start = found.start()
             if start < over or (end := self._end(text, start)) is None:
                 continue

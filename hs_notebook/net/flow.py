@@ -16,6 +16,7 @@ from hs_notebook.errors import (
 from hs_notebook.net.pace import CAUGHT_UP
 from hs_notebook.net.resumption import lost
 from hs_notebook.wire.ending import Ending
+from hs_notebook.wire.scrubbing import ChunkScrubber
 from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.net.pace import Pace
     from hs_notebook.net.resumption import Resumption
+    from hs_notebook.secret import Secret
     from hs_notebook.types import ChatCompletionChunk
     from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.sse import ServerSentEvent
@@ -45,6 +47,7 @@ class Flow:
         self,
         source: AsyncIterator[bytes],
         *,
+        key: Secret,
         watchdog: Watchdog,
         pace: Pace,
         translate: Callable[[Exception], HolySheepError],
@@ -52,6 +55,8 @@ class Flow:
         alternatives: int = 1,
     ) -> None:
         self.ending = Ending(alternatives)
+        self._scrubber = ChunkScrubber(key)
+        self.rest = self._scrubber.rest  # what is held back of an answer that is not read to its end
         self._at_end = False  # of the bytes
         self._next = source.__anext__
         self._watchdog = watchdog
@@ -113,11 +118,11 @@ class Flow:
                 if ending.begun and ending.whole:
                     break  # all was said; what is missing is the end of the reply
                 failure = end
-            if isinstance(failure, HolySheepError):
-                ending.fail(failure)
-            raise failure
-        async for rest in self._end(begun=begun):
-            yield rest
+            if not isinstance(failure, HolySheepError):
+                raise failure
+            self._failed = failure
+        async for last in self._end(begun=begun):
+            yield last
 
     def _has_begun(self, chunks: list[ChatCompletionChunk]) -> bool:
         self._prelude += chunks
@@ -128,6 +133,8 @@ class Flow:
             begun = True
             yield []
             yield self._prelude
+        if rest := self.rest():
+            yield rest
         try:
             if self._failed is not None:
                 raise self._failed.with_traceback(None)
@@ -166,7 +173,7 @@ class Flow:
         if ending.finish_reason is not None and ending.whole is not self._hurries:
             self._hurries = ending.whole  # another alternative may still go on
             self._watchdog.hurry(_FOR_USAGE if self._hurries else math.inf)
-        return chunks
+        return self._scrubber.feed(chunks)
 
     def _failure(self, error: BaseException) -> BaseException:
         if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():

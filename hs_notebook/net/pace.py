@@ -10,7 +10,7 @@ from __future__ import annotations
 
 _AT_ONCE = 10  # streams that never rest
 _REST = 0.0005  # seconds for each stream beyond
-_LONGEST = 0.025  # seconds; the screen is painted at twice the distance
+_LONGEST = 0.03  # seconds; a screen is painted less often
 CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.connections import undisturbed
-from hs_notebook.wire.scrubbing import ChunkScrubber, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -15,28 +14,25 @@ if TYPE_CHECKING:
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.pace import Pace
     from hs_notebook.net.resumption import Resumption
-    from hs_notebook.secret import Secret
-    from hs_notebook.types import ChatCompletionChunk
     from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.ending import Ending
 
 
 class Reader:
-    """`batches` iterates the chunks of one answer, without the `key`; `close` frees the connection."""
+    """`batches` iterates the chunks of one answer, without the key; `close` frees the connection."""
 
     def __init__(
         self,
         flow: Flow,
         *,
-        key: Secret,
         close: Callable[[], Coroutine[Any, Any, None]],
         watchdog: Watchdog,
         pace: Pace,
         resumption: Resumption | None = None,
     ) -> None:
         self.ending = flow.ending
-        self._scrubber = ChunkScrubber(key)
-        self.batches = scrubbed(flow.batches(), self._scrubber)
+        self.batches = flow.batches()
+        self.rest = flow.rest
         self._close = close
         self._leave: Callable[[], None] = _nothing
         self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended
@@ -55,10 +51,6 @@ class Reader:
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt loses nothing."""
         await anext(self.batches)
-
-    def rest(self) -> list[ChatCompletionChunk]:
-        """Return what is held back of an answer that is not read to its end."""
-        return self._scrubber.rest()
 
     def on_close(self, leave: Callable[[], None]) -> None:
         """Name what is to be called once the connection is closed."""

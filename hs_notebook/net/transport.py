@@ -151,6 +151,7 @@ class Transport:
         watchdog = Watchdog(self._timeouts.idle, self._timeouts.total)
         flow = Flow(
             source(response),
+            key=self.credentials.key,
             watchdog=watchdog,
             pace=self._pace,
             translate=self._translate,
@@ -160,14 +161,7 @@ class Transport:
         if whole is not None:
             flow.take(whole)
         close = partial(resumption.leave, flow.is_over, self._farewells) if resumption else response.aclose
-        return Reader(
-            flow,
-            key=self.credentials.key,
-            close=close,
-            watchdog=watchdog,
-            pace=self._pace,
-            resumption=resumption,
-        )
+        return Reader(flow, close=close, watchdog=watchdog, pace=self._pace, resumption=resumption)
 
     async def _ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
         return await self._send(method, path, None, self._patience, headers)

@@ -10,8 +10,6 @@ from hs_notebook.secret import Scrubber
 from hs_notebook.types import ChatCompletionChunk, ChoiceDelta, ChunkChoice, FunctionCall, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-
     from hs_notebook.secret import Secret
 
 T = TypeVar("T")
@@ -28,7 +26,8 @@ class ChunkScrubber:
     def __init__(self, key: Secret, *, least: int = 0) -> None:
         self._key = key
         self._least = least
-        self._names: tuple[str | None, ...] = ()  # of the last chunk, that do not say the key
+        self._id = self._model = ""  # of the last chunk, that do not say the key
+        self._print: str | None = None
         self._may_begin = Scrubber(key).may_begin
         self._waiting = False
         self._said: dict[int, Scrubber] = {}
@@ -37,7 +36,9 @@ class ChunkScrubber:
 
     def feed(self, chunks: list[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
         """Take the next chunks, and return what may be shown of them now."""
-        return [chunk if self._is_free(chunk) else self._cleaned(chunk) for chunk in chunks]
+        if not self._waiting and self._are_free(chunks):
+            return chunks
+        return [self._cleaned(chunk) for chunk in chunks]
 
     def rest(self) -> list[ChatCompletionChunk]:
         """Return what is held back, at the end of the stream."""
@@ -46,16 +47,19 @@ class ChunkScrubber:
         choices = [ChunkChoice(delta, index) for index, delta in deltas if delta != ChoiceDelta()]
         return [ChatCompletionChunk(choices)] if choices else []
 
-    def _is_free(self, chunk: ChatCompletionChunk) -> bool:
+    def _are_free(self, chunks: list[ChatCompletionChunk]) -> bool:
         """Tell quickly, as of nearly all chunks, that there is nothing to do."""
-        if self._waiting or (chunk.id, chunk.model, chunk.system_fingerprint) != self._names:
-            return False
-        for choice in chunk.choices:
-            delta = choice.delta
-            if choice.finish_reason or delta.tool_calls or delta.refusal:
+        for chunk in chunks:
+            if chunk.id != self._id or chunk.model != self._model or chunk.system_fingerprint != self._print:
                 return False
-            if (text := delta.content or delta.reasoning_content) and self._may_begin(text):
-                return False
+            for choice in chunk.choices:
+                delta = choice.delta
+                if choice.finish_reason or delta.tool_calls or delta.refusal:
+                    return False
+                if delta.content and self._may_begin(delta.content):
+                    return False
+                if delta.reasoning_content and self._may_begin(delta.reasoning_content):
+                    return False
         return True
 
     def _cleaned(self, chunk: ChatCompletionChunk) -> ChatCompletionChunk:
@@ -65,7 +69,7 @@ class ChunkScrubber:
         scrubbers = (*self._said.values(), *self._thought.values(), *self._called.values())
         self._waiting = any(scrubber.waits for scrubber in scrubbers)
         if clean == names:
-            self._names = names
+            self._id, self._model, self._print = chunk.id, chunk.model, chunk.system_fingerprint
             if choices == chunk.choices:
                 return chunk
         id_, model, fingerprint = clean
@@ -118,19 +122,3 @@ class ChunkScrubber:
 
 def _rest(texts: dict[T, Scrubber], place: T) -> str:
     return texts[place].rest() if place in texts else ""
-
-
-async def scrubbed(
-    batches: AsyncIterator[list[ChatCompletionChunk]], scrubber: ChunkScrubber
-) -> AsyncGenerator[list[ChatCompletionChunk], None]:
-    """Pass on the batches of a stream without the key; at its end, however it ends, what was held back."""
-    feed = scrubber.feed
-    try:
-        async for batch in batches:
-            yield feed(batch)
-    except Exception:
-        if rest := scrubber.rest():
-            yield rest
-        raise
-    if rest := scrubber.rest():
-        yield rest
