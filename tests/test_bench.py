@@ -596,7 +596,7 @@ def test_runs_that_were_made_otherwise_are_told_apart(many: Benchmark) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"server_address": "other"}, {"tokens": 7}, {"parallel": 7}, {"prompt": "other"}, {"simulated": True}],
+    [{"server_address": "other"}, {"tokens": 7}, {"prompt": "other"}, {"simulated": True}],
 )
 def test_of_runs_made_otherwise_chance_is_not_asked(change: dict[str, Any], many: Benchmark) -> None:
     other = slower(many, 2.0, 40)
@@ -630,6 +630,14 @@ def test_of_a_burst_no_interval_is_drawn_and_no_verdict_given(many: Benchmark) -
     assert table.as_dicts()[0]["Change (95 %)"].startswith("× ")
     assert "(" not in "".join(row["Change (95 %)"] for row in table.as_dicts())
     assert any("Two bursts are two observations" in note for note in table.notes)
+
+
+def test_another_peak_takes_no_verdict_from_what_was_asked_one_at_a_time(many: Benchmark) -> None:
+    table = Benchmark(msgspec.structs.replace(many.setup, parallel=7), slower(many, 2.0).samples).compare(
+        many
+    )
+    assert table.as_dicts()[0]["In words"] == "later, beyond chance"
+    assert "The peaks differ: 0 at once before, now 7." in table.notes
 
 
 def test_of_few_requests_no_verdict_is_given(many: Benchmark) -> None:

@@ -32,7 +32,7 @@ _CHANCE = "within chance"
 _OTHERWISE = "made otherwise"  # what differs may be due to that
 _BURST = "one burst each"  # two observations, whatever number of requests they have
 _TOO_FEW = "too few to tell"
-_SETTINGS = ("server_address", "tokens", "parallel", "prompt")
+_SETTINGS = ("server_address", "tokens", "prompt")  # the size of a peak changes none but itself
 
 
 class _Figure(NamedTuple):
@@ -196,6 +196,8 @@ def notes(now: File, before: File) -> list[str]:
     if now.simulated and before.simulated:
         told.append("Both were simulated: no model was asked.")
     told += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
+    if before.setup.parallel != now.setup.parallel:
+        told.append(f"The peaks differ: {before.setup.parallel} at once before, now {now.setup.parallel}.")
     if any(sample.phase == "parallel" for sample in now.samples):
         told.append("Two bursts are two observations, whatever their size: of them chance is not asked.")
     told.append(

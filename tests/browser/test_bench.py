@@ -12,6 +12,15 @@ LONG = "%holysheep bench gpt-4.1 --requests 40 --tokens 20 --parallel 2 --warmup
 PLOT, BAR = "svg.hs-strips", "[role=progressbar], .widget-hprogress"
 
 
+def axes(notebook, n):
+    """The numbers that stand at the axes of the plots, by axis: milliseconds, and tokens a second."""
+    found = []
+    for text in notebook.output(n).locator(f"{PLOT} text[text-anchor=middle]").all_text_contents():
+        number = float(text.split()[0]) * (1000 if text.endswith(" s") else 1)
+        found = [*found, [number]] if number == 0 else [*found[:-1], [*found[-1], number]]
+    return found
+
+
 def rows(notebook, n):
     """How many rows the table has now."""
     return notebook.output(n).locator("tbody tr").count()
@@ -28,9 +37,15 @@ def test_plots_grow_and_stay_as_static_pictures(open_asking, tmp_path):
     assert "one at a time" in notebook.text(2)
     assert notebook.output(2).locator(PLOT).count() == 1
     assert notebook.output(2).locator(BAR).count() == 0
+    assert len(axes(notebook, 2)) == 2
     box = notebook.output(2).locator(PLOT).first.bounding_box()
     assert box["width"] > 300
     assert box["height"] > 100
+    for axis in axes(notebook, 2):
+        step = axis[1]
+        assert f"{step:e}"[:3] in {"1.0", "2.0", "5.0"}
+        assert axis == [number * step for number in range(len(axis))]
+        assert 3 <= len(axis) <= 6
     saved = json.dumps(notebook.save().cells[2].outputs)
     assert WIDGET not in saved
     assert "<svg" in saved
