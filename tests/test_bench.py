@@ -816,6 +816,40 @@ def test_who_interrupts_again_while_it_settles_loses_nothing(
 
 
 @pytest.mark.kernels
+def test_a_kernel_that_is_interrupted_again_and_again_keeps_it_and_goes_on(
+    relay: EmbeddedRelay, tmp_path: Path
+) -> None:
+    prompt = "[simulate ttft=60 tps=100 tokens=20]"
+    with kernel(DEFAULT_KERNEL, tmp_path, settings(relay.base_url)) as running:
+        cell = running.start(f"b = %holysheep bench gpt-4.1 --requests 500 --warmup 1 --prompt '{prompt}'")
+        running.until(cell, lambda _: relay.stats.requests > 4)
+        for _ in range(12):
+            running.interrupt()
+            running.rest(cell, 0.01)
+        running.wait(cell)
+        kept = running.run("print(len(b.samples), b.interrupted)")
+    assert cell.status == "ok"
+    measured, interrupted = kept.printed.split()
+    assert int(measured) >= 4
+    assert interrupted == "True"
+
+
+def test_an_interrupt_before_anything_is_measured_says_so(shell: Shell, relay: EmbeddedRelay) -> None:
+    def interrupt() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    ran = shell.run("%holysheep bench gpt-4.1 --prompt '[simulate ttft=5000]'")
+    thread.join()
+    assert isinstance(ran.error, KeyboardInterrupt)
+    assert "Stopped before anything was measured." in ran.out
+
+
+@pytest.mark.kernels
 def test_a_page_sees_it_grow_and_keeps_one_picture(relay: EmbeddedRelay, tmp_path: Path) -> None:
     prompt = "[simulate ttft=60 tps=1000 tokens=5]"
     with kernel(DEFAULT_KERNEL, tmp_path, settings(relay.base_url)) as running:

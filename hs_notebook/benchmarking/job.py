@@ -107,11 +107,18 @@ def measure(
         setup = msgspec.structs.replace(setup, simulated=run.simulated)
         benchmark = Benchmark(setup, run.samples, _ended(run, plan, client))
         if run.ended is not None and not any(s.whole and s.phase != "warm-up" for s in run.samples):
-            raise run.ended
+            raise _nothing(run.ended)
         place.finish(benchmark)
         # Who interrupts once more, or when all is over, loses nothing that is paid for.
         benchmark.interrupted = has_waited() or isinstance(run.ended, KeyboardInterrupt)
     return benchmark
+
+
+def _nothing(ended: HolySheepError | KeyboardInterrupt) -> BaseException:
+    """Return why there is nothing; an interrupt itself has no words."""
+    if isinstance(ended, HolySheepError):
+        return ended
+    return KeyboardInterrupt("Stopped before anything was measured.")
 
 
 def _watched(means: Means) -> bool:
