@@ -157,14 +157,15 @@ class Client:
     def cell(self, code: str) -> Any:
         """Run a cell and return `answer`.
 
-        It leaves nothing in the shell's own history, and each round has the same cells: IPython keeps the
-        text of each other one, for tracebacks.
+        It leaves nothing in the shell's own history, where IPython keeps every piece of text that a cell has
+        written, and each round has the same cells: it keeps the text of each other one, for tracebacks.
         """
         from IPython.utils.capture import capture_output
 
         ip: Any = self.shell.ip
         with capture_output():
             done = ip.run_cell(code, store_history=False)
+        ip.history_manager.outputs.clear()
         if done.error_in_exec is not None:
             raise done.error_in_exec
         return self.shell.names["answer"]
