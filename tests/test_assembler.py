@@ -33,7 +33,7 @@ from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.ending import Ending
-from hs_notebook.wire.sse import encode
+from hs_notebook.wire.sse import ServerSentEvent, encode
 from hs_notebook.wire.whole import as_completion, fill, read_completion
 
 if TYPE_CHECKING:
@@ -504,6 +504,18 @@ def test_ending_of_two() -> None:
     assert not ending.whole
     ending.see(decode_chunk(json.dumps(ended(index=1))))
     assert ending.whole
+
+
+def test_one_of_two_that_were_asked_for() -> None:
+    ending = Ending(2)
+    for frame in (said("a"), ended()):
+        ending.see(decode_chunk(json.dumps(frame)))
+    assert not ending.whole
+    with pytest.raises(StreamTruncatedError):
+        ending.check()
+    ending.read([ServerSentEvent("[DONE]")])
+    assert ending.whole
+    ending.check()
 
 
 def seen(*frames: Frame) -> Ending:
