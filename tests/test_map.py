@@ -25,7 +25,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from kernels import DEFAULT_KERNEL
 from nbclient import NotebookClient
-from shell import KEY, WIDGET, Shell, kernel, manager, settings
+from shell import KEY, WIDGET, Reply, Server, Shell, kernel, manager, said, settings
 
 import hs_notebook
 from hs_notebook import HolySheep
@@ -717,6 +717,18 @@ def test_the_price_is_said_before(
     ask(numbers(1), FIVE, client=client, dry_run=True)
     assert "1 row for gpt-4.1" in (line := capsys.readouterr().err)
     assert line.endswith("(32,768 tokens); together at most $0.27; max_tokens would bound it.\n")
+
+
+def test_a_row_without_an_answer_counts_as_the_most_that_it_can_be() -> None:
+    """An answer of 2,000 tokens may cost 0.016 USD: after two of them a third does not fit into 0.04."""
+    nothing = Reply(kind="text/event-stream")  # the stream has begun, and nothing comes
+    with Server([said("whole"), nothing]) as server:
+        client = HolySheep(
+            KEY, base_url=server.base_url, prices=load_book([{"model": "gpt-4.1", "input": 2.0}])
+        )
+        mapped = ask(numbers(9), client=client, concurrency=1, max_tokens=2000, max_cost="0.04")
+        assert len(server.asked) == 3
+    assert str(mapped.ended).startswith("The max_cost of $0.04 is used up.")
 
 
 def test_what_it_costs_is_never_too_little(fast: EmbeddedRelay) -> None:
