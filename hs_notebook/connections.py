@@ -7,6 +7,8 @@ connection was made or while it is closed.
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _CONNECTED, _SENDS = "connection.connect_tcp.complete", "http11.send_request_headers.started"
 _CONNECTS_SOON = 0.05  # seconds; to cancel just when the connection is made would be one of those moments
+
+_HEARD = re.compile(r"(return_value|exception)=.*", re.DOTALL)
 
 
 async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
@@ -38,7 +42,18 @@ async def send(
 
     `sent` is called when there is a connection and the request goes out.
     """
+    for name in ("httpx", "httpcore.http11"):
+        logging.getLogger(name).addFilter(_without_words)  # once: it is the same each time
     return await _Sending(http, request, sent).reply()
+
+
+def _without_words(record: logging.LogRecord) -> bool:
+    """Leave out of the library's own log what a server says in status line and headers: perhaps the key."""
+    if record.name == "httpx" and isinstance(record.args, tuple) and len(record.args) == 5:
+        record.args = (*record.args[:4], "")
+    elif isinstance(record.msg, str):
+        record.msg = _HEARD.sub(r"\1=…", record.msg)
+    return True
 
 
 class _Sending:

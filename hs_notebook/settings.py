@@ -46,6 +46,11 @@ class Credentials(msgspec.Struct, frozen=True):
         return self.base_url == DEFAULT_BASE_URL and not self.key.reveal().startswith("cr_")
 
 
+def without_keys(text: str) -> str:
+    """Return a text without the environment's key and what is shaped like one: a user may quote it."""
+    return KEY_SHAPED.sub("[key]", Secret(os.environ.get(KEY_NAME, "").strip()).scrub(text))
+
+
 def refuse_key(request: ChatRequest, key: Secret) -> None:
     """Raise `UsageError` for a request that holds the key."""
     sent = request.body(stream=False, usage=False).decode()

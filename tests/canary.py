@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from html import unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
@@ -34,6 +34,18 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "in HTML that is escaped": lambda key: "".join(f"&amp;#{ord(char)};" for char in key),
     "in Markdown": lambda key: re.sub(r"(\W|_)", r"\\\1", key),
 }
+#: What of an answer grows from frame to frame.
+GROWING: dict[str, Callable[[str], dict[str, Any]]] = {
+    "said": lambda text: {"index": 0, "delta": {"content": text}},
+    "refused": lambda text: {"index": 0, "delta": {"refusal": text}},
+    "thought": lambda text: {"index": 0, "delta": {"reasoning_content": text}},
+    "called": lambda text: {
+        "index": 0,
+        "delta": {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "look", "arguments": text}}]},
+    },
+    "said by another": lambda text: {"index": 1, "delta": {"content": text}},
+}
+ENDED = {"choices": [{"index": index, "delta": {}, "finish_reason": "stop"} for index in (0, 1)]}
 #: What reads each of them: whatever is mixed, one of these shows at least a piece.
 _READINGS: tuple[Callable[[str], str], ...] = (
     str,
@@ -42,6 +54,12 @@ _READINGS: tuple[Callable[[str], str], ...] = (
     lambda text: unescape(unescape(text)),
     lambda text: text.replace("\\", ""),
 )
+
+
+def in_pieces(part: str, text: str, size: int) -> list[dict[str, Any]]:
+    """The frames of an answer that brings a text so many characters at a time."""
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    return [{"model": "m", "choices": [GROWING[part](piece)]} for piece in pieces] + [ENDED]
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,10 @@ class Canary:
         """Assert the same of files, as they lie on the disk, and return how many bytes were searched."""
         size = 0
         for path in files:
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # a journal that was there a moment ago
+                continue
             found = self.found_in(data.decode("latin-1"))
             assert not found, f"the key is in {path.name}: {found}"
             size += len(data)

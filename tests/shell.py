@@ -324,10 +324,11 @@ def kernel(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One HTTP reply; in the text `KEY` stands for the key that came with the request."""
+    """One HTTP reply; in all of its texts `KEY` stands for the key that came with the request."""
 
     body: str = ""
     status: int = 200
+    reason: str | None = None
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -391,13 +392,13 @@ class Server:
             "x-api-key", ""
         )
         body = reply.body.replace("KEY", key).encode()
-        handler.send_response(reply.status)
+        handler.send_response(reply.status, reply.reason and reply.reason.replace("KEY", key))
         for name, value in {
             "content-type": reply.kind,
             "content-length": str(len(body)),
             **reply.headers,
         }.items():
-            handler.send_header(name, value)
+            handler.send_header(name, value.replace("KEY", key))
         handler.end_headers()
         handler.wfile.write(body)
 

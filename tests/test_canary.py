@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+from canary import GROWING, WRITTEN, Canary, everything, in_pieces
 from kernels import DEFAULT_KERNEL
 from nbclient import NotebookClient
-from shell import Kernel, Reply, Server, kernel, manager, settings, sse
+from shell import Cell, Kernel, Reply, Server, kernel, manager, said, settings, sse
 
 from hs_notebook.relay import EmbeddedRelay
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-CANARY = "cr_canary_7f3d5a91c2e84b60"
+CANARY = Canary("cr_Canary_7f3d+5A91/c2e84b60")
 
 START = """
 import asyncio, logging, sys, pickle, copy
@@ -177,7 +178,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(relay: EmbeddedRelay, home: Path) -> Iterator[Kernel]:
-    environment = settings(relay.base_url, CANARY) | {"HOME": str(home), "IPYTHONDIR": str(home / ".ipython")}
+    environment = settings(relay.base_url, CANARY.key) | {
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / ".ipython"),
+    }
     with kernel(DEFAULT_KERNEL, home, environment) as started:
         started.run(START)
         started.run("%config HolySheepMagics.keep_text = True")
@@ -186,31 +190,13 @@ def running(relay: EmbeddedRelay, home: Path) -> Iterator[Kernel]:
         yield started
 
 
-def everything(cell: object) -> str:
-    return json.dumps(cell, default=lambda thing: getattr(thing, "__dict__", None) or str(thing))
-
-
-#: The key, nine characters of each third of it, and how it would stand in a header or a dump of bytes.
-FORMS = (
-    CANARY,
-    *(CANARY[start : start + 9] for start in (3, 10, len(CANARY) - 9)),
-    *(base64.b64encode(before + CANARY.encode())[4:-4].decode() for before in (b"", b"a", b"ab")),
-    CANARY.encode().hex(),
-)
-
-
-def is_clean(text: str) -> int:
-    """Assert that no form of the key is in a text, and return how many characters were searched."""
-    for form in FORMS:
-        where = text.find(form)
-        assert where < 0, f"the key is there: {text[max(0, where - 400) : where + 100]}"
-    return len(text)
-
-
-def test_the_search_finds_each_form() -> None:
-    for form in FORMS:
-        with pytest.raises(AssertionError):
-            is_clean(f"It is {form}.")
+@pytest.mark.parametrize("way", WRITTEN)
+def test_the_search_finds_each_way_to_write_it(way: str) -> None:
+    for form in (*CANARY.pieces, *CANARY.dumped):
+        assert CANARY.found_in(f"It is {form}.")
+    written = WRITTEN[way](CANARY.key)
+    for text in (written, json.dumps(written), json.dumps(json.dumps(written))):
+        assert CANARY.found_in(text)
 
 
 MODES = ("Verbose", "Context", "Plain", "Minimal")
@@ -221,7 +207,7 @@ def test_tracebacks_of_what_fails(mode: str, running: Kernel) -> None:
     running.run(f"%xmode {mode}")
     for code in FAILING:
         cell = running.run(code, fails=True)
-        is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+        CANARY.is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
         assert cell.errors, code
 
 
@@ -231,7 +217,9 @@ def test_the_values_in_every_frame_of_what_fails(running: Kernel, publish: Calla
     codes = [code.removeprefix("await ") for code in FAILING if not code.startswith(("%", "\n"))]
     for code in codes:
         cell = running.run(f"await walk({code!r})")
-        searched += is_clean(cell.printed) + is_clean(everything([vars(said) for said in cell.said]))
+        searched += CANARY.is_clean(cell.printed) + CANARY.is_clean(
+            everything([vars(said) for said in cell.said])
+        )
         found = re.findall(r"FRAMES (\d+)", cell.printed)
         assert found, code
         frames += int(found[0])
@@ -240,7 +228,7 @@ def test_the_values_in_every_frame_of_what_fails(running: Kernel, publish: Calla
         "the key",
         looked_for=f"{len(codes)} errors, the values of their {frames:,} frames",
         said_in_pieces_of="–",
-        searched=f"{searched:,} characters for {len(FORMS)} forms of it",
+        searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
         found=0,
     )
 
@@ -254,13 +242,13 @@ def test_tracebacks_of_what_is_interrupted(mode: str, running: Kernel) -> None:
         running.rest(cell, 0.15)
         running.interrupt()
         running.wait(cell)
-        is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+        CANARY.is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
         assert cell.status == "error", code
 
 
 def test_what_a_curious_user_looks_at(running: Kernel) -> None:
     cell = running.run(LOOKING)
-    is_clean(everything([vars(said) for said in cell.said]))
+    CANARY.is_clean(everything([vars(said) for said in cell.said]))
     assert "Secret('…')" in cell.printed
     assert "HOLYSHEEP_API_KEY" in cell.printed  # where it came from is said
 
@@ -280,6 +268,19 @@ ECHOES = {
     "an error frame": sse(json.loads(ECHO)),
     "a broken frame": Reply(kind="text/event-stream", body='data: {"choices": "KEY"}\n\n'),
     "an error in mid-answer": sse({"choices": [{"index": 0, "delta": {"content": "So"}}]}, json.loads(ECHO)),
+    "a status and headers": Reply(
+        status=400, reason="KEY", body=ECHO, headers={"x-request-id": "KEY", "retry-after": "KEY"}
+    ),
+    "no status": Reply(status=799, reason="KEY", kind="KEY"),
+    "a kind in capitals": Reply(kind=f"text/{CANARY.key.upper()}", body="x"),
+    **{
+        f"an error {way}": Reply(status=400, body=ECHO.replace("KEY", write(CANARY.key)))
+        for way, write in WRITTEN.items()
+    },
+    **{
+        f"a page {way}": Reply(status=502, kind="text/html", body=f"<p>{write(CANARY.key)} is no key")
+        for way, write in WRITTEN.items()
+    },
 }
 
 
@@ -299,23 +300,29 @@ def test_a_server_that_echoes_the_key(name: str, running: Kernel, relay: Embedde
         try:
             for code in asking:
                 cell = running.wait(running.start(code))
-                is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+                CANARY.is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
                 assert cell.status == "error"
         finally:
             running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
 
 
-def pieces_of_the_key(size: int) -> Reply:
-    """An answer that says the key, `size` characters at a time."""
-    words = f"It is {CANARY} indeed."
-    pieces = [words[start : start + size] for start in range(0, len(words), size)]
-    frames = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
-    return sse(*frames, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+@contextmanager
+def asking(running: Kernel, relay: EmbeddedRelay, *replies: Reply) -> Iterator[Server]:
+    """Let the kernel ask a server that gives these replies."""
+    with Server(replies) as server:
+        running.run(f"import os; os.environ['HOLYSHEEP_BASE_URL'] = {server.base_url!r}")
+        try:
+            yield server
+        finally:
+            running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
 
 
-@pytest.mark.parametrize("size", [1, 7, len(CANARY), 100])
+@pytest.mark.parametrize(
+    ("size", "way"),
+    [*((size, "as it is") for size in (1, 7, len(CANARY.key), 100)), *((5, way) for way in WRITTEN)],
+)
 def test_an_answer_that_says_the_key(
-    size: int, running: Kernel, relay: EmbeddedRelay, publish: Callable[..., None]
+    size: int, way: str, running: Kernel, relay: EmbeddedRelay, publish: Callable[..., None]
 ) -> None:
     """In the live view's messages, in the picture, in what is printed, in copies of what is kept."""
     faces = {
@@ -326,24 +333,70 @@ def test_an_answer_that_says_the_key(
             "print(answer, repr(answer), pickle.dumps(answer), copy.deepcopy(answer))"
         ),
     }
-    with Server([pieces_of_the_key(size)]) as server:
-        running.run(f"import os; os.environ['HOLYSHEEP_BASE_URL'] = {server.base_url!r}")
-        try:
-            for face, code in faces.items():
-                cell = running.run(code)
-                searched = is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
-                searched += is_clean(cell.painted)  # the messages in one: each alone may hold too little
-                shown = running.run("print(answer)").printed
-                assert shown.count("It is [key] indeed.\n") == 1
-                publish(
-                    "the key",
-                    looked_for=face,
-                    said_in_pieces_of=f"{size} characters",
-                    searched=f"{searched + len(shown):,} characters for {len(FORMS)} forms of it",
-                    found=sum(shown.count(form) for form in FORMS),
-                )
-        finally:
-            running.run(f"os.environ['HOLYSHEEP_BASE_URL'] = {relay.base_url!r}")
+    reply = sse(*in_pieces("said", f"It is {WRITTEN[way](CANARY.key)} indeed.", size))
+    with asking(running, relay, reply):
+        for face, code in faces.items():
+            searched = searched_in(running.run(code))
+            shown = running.run("print(answer)").printed
+            searched += CANARY.is_clean(shown)
+            assert shown.count("It is [key] indeed.\n") == 1
+            publish(
+                "the key",
+                looked_for=face,
+                said_in_pieces_of=f"{size} characters, {way}",
+                searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
+                found=0,
+            )
+
+
+def searched_in(cell: Cell) -> int:
+    """Search all that a cell said, and what is painted after each message; return how much that was."""
+    searched = CANARY.is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+    moments = [Cell(msg_id="", said=cell.said[: number + 1]) for number in range(len(cell.said))]
+    return searched + sum(CANARY.is_clean(moment.painted) for moment in moments)
+
+
+READ_CHUNKS = """
+texts = {}
+for chunk in HolySheep(**many).chat.completions.create(model='m', messages=WORDS, stream=True):
+    print(chunk)
+    for choice in chunk.choices:
+        delta = choice.delta
+        called = "".join(call.function.arguments or "" for call in delta.tool_calls or ())
+        for kind, new in enumerate((delta.content or delta.refusal, delta.reasoning_content, called)):
+            texts[choice.index, kind] = texts.get((choice.index, kind), "") + (new or "")
+    print(texts)
+"""
+ALL_OF_IT = "print(answer.text, answer.reasoning, answer.tool_calls, answer.alternatives, answer.messages)"
+
+
+@pytest.mark.parametrize("part", GROWING)
+@pytest.mark.parametrize("size", [1, 7])
+def test_what_is_told_while_a_key_arrives_in_pieces(
+    part: str, size: int, running: Kernel, relay: EmbeddedRelay, publish: Callable[..., None]
+) -> None:
+    """At each moment, in the page, to a program that reads the chunks, and to a tool that is called."""
+    running.run("def look(at):\n    return f'Seen: {at}'")
+    reply = sse(*in_pieces(part, json.dumps({"at": f"It is {CANARY.key} indeed."}), size))
+    with asking(running, relay, reply):
+        searched = searched_in(running.run("%%holysheep m -p n=2 -o answer\nHello"))
+        kept = running.run(ALL_OF_IT)
+        read = running.run(READ_CHUNKS)
+    assert "It is [key] indeed." in kept.printed
+    assert "It is [key] indeed." in read.printed
+    with asking(running, relay, reply, said("It is done.")) as server:
+        tools = running.run("%%holysheep m --tools look --allow-tools\nHello")
+        assert (len(server.asked) == 2) is (part == "called")
+        sent = "".join(asked.body.decode() for asked in server.asked)
+    assert ("Seen: It is [key] indeed." in sent) is (part == "called")
+    searched += sum(map(searched_in, (kept, read, tools))) + CANARY.is_clean(sent)
+    publish(
+        "the key",
+        looked_for=f"an answer while it arrives: what is {part}",
+        said_in_pieces_of=f"{size} characters",
+        searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
+        found=0,
+    )
 
 
 def test_afterwards_no_file_holds_it(running: Kernel, home: Path, publish: Callable[..., None]) -> None:
@@ -354,16 +407,13 @@ def test_afterwards_no_file_holds_it(running: Kernel, home: Path, publish: Calla
     files = [path for path in home.rglob("*") if path.is_file()]
     assert home / ".ipython/profile_default/history.sqlite" in files
     assert {running.log, home / "ledger.db", home / "calls.csv", home / "calls.json"} <= set(files)
-    written = {path: path.read_bytes() for path in files}
-    holding = [path for path, data in written.items() if any(form.encode() in data for form in FORMS)]
-    assert holding == []
-    size = sum(map(len, written.values()))
+    size = CANARY.are_clean(files)
     publish(
         "the key",
         looked_for=f"{len(files)} files that were written: history, ledger, exports, logs",
         said_in_pieces_of="–",
-        searched=f"{size:,} bytes for {len(FORMS)} forms of it",
-        found=len(holding),
+        searched=f"{size:,} bytes for {len(CANARY.forms)} forms of it",
+        found=0,
     )
 
 
@@ -378,11 +428,11 @@ def test_the_saved_notebook(relay: EmbeddedRelay, home: Path) -> None:
         "%%holysheep\n[simulate fault=401]",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    environment = os.environ | settings(relay.base_url, CANARY) | {"IPYTHONDIR": str(home / ".ipython")}
+    environment = os.environ | settings(relay.base_url, CANARY.key) | {"IPYTHONDIR": str(home / ".ipython")}
     client = NotebookClient(notebook, km=manager(DEFAULT_KERNEL), allow_errors=True, timeout=60)
     client.execute(env=environment, cwd=str(home))
     saved = nbformat.writes(notebook)
-    is_clean(saved)
+    CANARY.is_clean(saved)
     assert '"simulated": true' in saved
     assert "AuthenticationError" in saved
     widgets = json.dumps(notebook.metadata.get("widgets", {}))

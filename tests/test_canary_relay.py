@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from canary import WRITTEN, Canary
+from canary import ENDED, GROWING, WRITTEN, Canary, in_pieces
 from edge import edge, read_all, replies, request
 from loopback import END, SSE, Loopback, page
 from test_server_command import PATIENCE, Running, started
@@ -31,17 +31,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 UPSTREAM = Canary("cr_Finch_9b2e+41D7.aa03c5f8e1")
 KEY = UPSTREAM.key
 
-#: What of a delta grows from frame to frame, and the frame's other parts.
-GROWING: dict[str, Callable[[str], dict[str, Any]]] = {
-    "said": lambda text: {"index": 0, "delta": {"content": text}},
-    "refused": lambda text: {"index": 0, "delta": {"refusal": text}},
-    "thought": lambda text: {"index": 0, "delta": {"reasoning_content": text}},
-    "called": lambda text: {
-        "index": 0,
-        "delta": {"tool_calls": [{"index": 1, "function": {"arguments": text}}]},
-    },
-    "said by another": lambda text: {"index": 1, "delta": {"content": text}},
-}
 #: Headers that say the key, those that a relay passes on among them.
 TELLING = [
     f"{name}: {KEY}"
@@ -60,10 +49,8 @@ def told(status: str, kind: str, body: bytes) -> bytes:
     return page(f"{status} {KEY}", body, kind, *TELLING)
 
 
-def frames(*choices: dict[str, Any], **fields: Any) -> bytes:
-    last = {"choices": [{"index": index, "delta": {}, "finish_reason": "stop"} for index in (0, 1)]}
-    said = [{"model": "m", "choices": [choice], **fields} for choice in choices]
-    return b"".join(b"data: %s\n\n" % json.dumps(frame).encode() for frame in [*said, last])
+def frames(said: list[dict[str, Any]]) -> bytes:
+    return b"".join(b"data: %s\n\n" % json.dumps(frame).encode() for frame in said)
 
 
 def streamed(data: bytes, *, whole: bool = True) -> bytes:
@@ -74,13 +61,8 @@ def streamed(data: bytes, *, whole: bool = True) -> bytes:
     return head + telling + b"\r\n" + body + (END if whole else b"")
 
 
-def pieces(text: str, size: int) -> list[str]:
-    return [text[start : start + size] for start in range(0, len(text), size)]
-
-
-def in_pieces(part: str, size: int, written: str = "as it is") -> bytes:
-    words = f"It is {WRITTEN[written](KEY)} indeed."
-    return frames(*map(GROWING[part], pieces(words, size)))
+def says_it(part: str, size: int, way: str = "as it is") -> bytes:
+    return frames(in_pieces(part, f"It is {WRITTEN[way](KEY)} indeed.", size))
 
 
 OUTSIDE = (
@@ -88,9 +70,16 @@ OUTSIDE = (
     f"data: {KEY}\n\n"
 ).encode()
 NAMED = frames(
-    {"index": 0, "delta": {"role": KEY, "content": "Hi", "x": KEY}, "logprobs": KEY},
-    id=KEY,
-    system_fingerprint=KEY,
+    [
+        {
+            "id": KEY,
+            "system_fingerprint": KEY,
+            "choices": [
+                {"index": 0, "delta": {"role": KEY, "content": "Hi", "x": KEY}, "logprobs": {"content": KEY}}
+            ],
+        },
+        ENDED,
+    ]
 )
 ERROR = '{"error": {"message": "no such key as %s: ask again", "code": "%s", "param": "%s"}}'
 STATUSES = ("400 No", "401 No", "404 No", "422 No", "429 Wait", "500 Oh", "503 Oh")
@@ -99,17 +88,15 @@ STATUSES = ("400 No", "401 No", "404 No", "422 No", "429 Wait", "500 Oh", "503 O
 def says() -> dict[str, bytes]:
     """What the upstream may answer, by a name that the question holds."""
     found = {
-        f"{part}, {size} at a time": streamed(in_pieces(part, size))
-        for part in GROWING
-        for size in (1, 7, 99)
+        f"{part}, {size} at a time": streamed(says_it(part, size)) for part in GROWING for size in (1, 7, 99)
     }
-    found |= {f"said {way}": streamed(in_pieces("said", 5, way)) for way in WRITTEN}
+    found |= {f"said {way}": streamed(says_it("said", 5, way)) for way in WRITTEN}
     found |= {
-        "beside the answer": streamed(OUTSIDE + in_pieces("said", 99)),
+        "beside the answer": streamed(OUTSIDE + says_it("said", 99)),
         "in names": streamed(NAMED),
-        "cut in the key": streamed(in_pieces("said", 7)[:-150], whole=False),
+        "cut in the key": streamed(frames(in_pieces("said", f"It is {KEY[:-4]}", 7)[:-1]), whole=False),
         "an error in the middle": streamed(
-            in_pieces("said", 99) + f"data: {ERROR}\n\n".replace("%s", KEY).encode()
+            says_it("said", 99) + f"data: {ERROR}\n\n".replace("%s", KEY).encode()
         ),
         "a kind": page("200 OK", b"x", f"text/{KEY}", *TELLING),
         "a kind in capitals": page("200 OK", b"x", f"text/{KEY.upper()}"),
@@ -414,7 +401,7 @@ def test_workers_that_share_a_redis_and_a_key_from_a_file(
         searched += sum(key.are_clean(files_of(running)) for key in (UPSTREAM, own))
     publish(
         "the key",
-        looked_for=f"the same, in {len(texts):,} texts of a Redis, and of {len(processes)} processes in /proc",
+        looked_for=f"the same, in {len(texts):,} texts of a Redis, and of {len(processes)} processes",
         said_in_pieces_of="1, 7 and 99 characters",
         searched=f"{searched:,} bytes for {len(UPSTREAM.forms)} forms of each",
         found=0,

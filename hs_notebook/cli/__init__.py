@@ -25,6 +25,8 @@ from hs_notebook.settings import (
     find_credentials,
     named_base_url,
     normal_base_url,
+    refuse_key,
+    without_keys,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _QUICKSTART = "01-quickstart.ipynb"
-_SIMULATED_KEY = "simulated"
+_ANY_KEY = "any"  # too short to be taken out of an answer as a secret
 _INTERRUPTED = 130  # what shells report for an interrupt
 _UNREAD = 141  # and for output that nobody reads any more
 
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _UNREAD
     except HolySheepError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.write(without_keys(f"{type(error).__name__}: {error}\n"))
         return 1
     except KeyboardInterrupt as interrupt:
         sys.stderr.write(f"{interrupt}\n")
@@ -96,7 +98,7 @@ def _relay_settings(folder: Path, speed: float) -> Iterator[dict[str, str]]:
             f"No key was found: answers are simulated, by a relay on {relay.base_url}. "
             f"Set {KEY_NAME} for real ones.\n"
         )
-        yield {BASE_URL_NAME: relay.base_url, KEY_NAME: _SIMULATED_KEY}
+        yield {BASE_URL_NAME: relay.base_url, KEY_NAME: _ANY_KEY}
 
 
 def _run_until_it_ends(command: list[str], environ: dict[str, str]) -> int:
@@ -120,6 +122,7 @@ def ask(options: argparse.Namespace) -> int:
     request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
     client, ledger = session.client(options.base_url), Ledger()
+    refuse_key(request, client.credentials.key)
     client.use(client.quotes.book, ledger)
     limit = (
         limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost is not None else None
@@ -185,7 +188,7 @@ def doctor(options: argparse.Namespace) -> int:
             more=[here],
         )
     )
-    sys.stdout.write(f"{table(findings)}\n")
+    sys.stdout.write(without_keys(f"{table(findings)}\n"))
     return 0 if well(findings) else 1
 
 

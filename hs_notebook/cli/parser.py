@@ -8,6 +8,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hs_notebook.settings import without_keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,6 +27,11 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         self._words = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(self._words, namespace)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(
+            status, message and without_keys(message)
+        )  # it may quote what was typed in a wrong place
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. {self.prog} --help shows how.\n")

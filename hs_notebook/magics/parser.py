@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing.limit import amount
-from hs_notebook.settings import KEY_SHAPED
+from hs_notebook.settings import without_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        message = KEY_SHAPED.sub("[key]", message)  # argparse quotes what it cannot read
+        message = without_keys(message)  # argparse quotes what it cannot read
         raise UsageError(f"{message[0].upper()}{message[1:]}.", hint=f"{self.prog} --help shows how.")
 
     def offer_help(self) -> None:
