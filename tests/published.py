@@ -119,12 +119,16 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "the key",
         "Where the key was looked for",
         (
-            "A server says the user's key in its answer, whole or in pieces; what users call fails in every "
-            "way. The key, pieces of it, and its Base64 and hexadecimal forms are looked for in all that "
-            "the kernel says (messages to the page, standard output, logs at DEBUG), in the text the page "
-            "paints, in the kept answer, its pickle and its copy, in the values of every frame of every "
-            "error, and in the files that are written. The same file looks in verbose tracebacks, echoes in "
-            "errors, and saved notebooks. `tests/test_canary.py`, by `make test`."
+            "A server says the user's key in its answer, whole or in pieces, and in its errors, headers and "
+            "status line; what users call fails in every way. The key in small and capital letters, pieces "
+            "of it, how JSON, a URL, HTML and Markdown may write it, and its Base64 and hexadecimal forms "
+            "are looked for in all that the kernel says (messages to the page, standard output, logs at "
+            "DEBUG), in the text the page paints at each moment, in the chunks a program reads, in the kept "
+            "answer, its pickle and its copy, in the values of every frame of every error, and in the files "
+            "that are written. The same is done with the commands of the command line, and with our relay "
+            "server, for its upstream's key and a client's: in replies, logs, figures, ledger, a Redis, and "
+            "what the system tells of its processes. `tests/test_canary.py`, `test_canary_cli.py` and "
+            "`test_canary_relay.py`, by `make test`."
         ),
     ),
     (

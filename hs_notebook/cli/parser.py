@@ -29,9 +29,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(self._words, namespace)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        super().exit(
-            status, message and without_keys(message)
-        )  # it may quote what was typed in a wrong place
+        # It may quote what was typed in a wrong place.
+        super().exit(status, message and without_keys(message))
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. {self.prog} --help shows how.\n")

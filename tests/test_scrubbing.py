@@ -1,0 +1,127 @@
+"""The key out of chunks and events, where it comes in pieces; all else as it was, and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from canary import ENDED, GROWING, in_pieces
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hs_notebook.relay.pieces import WithoutPieces
+from hs_notebook.secret import Secret
+from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.scrubbing import ChunkScrubber
+
+if TYPE_CHECKING:
+    from hs_notebook.relay.replies import Refused
+    from hs_notebook.relay.upstream import Headers
+    from hs_notebook.types import ChatCompletionChunk
+
+KEY = "cr_cr_7f3d5a91"
+PARTS = st.tuples(st.sampled_from(sorted(GROWING)), st.text("cr_7f3d5a91 x%&\\", max_size=5) | st.just(KEY))
+
+
+def texts(chunks: list[ChatCompletionChunk]) -> dict[tuple[int, str], str]:
+    """What who reads them puts together."""
+    found: dict[tuple[int, str], str] = {}
+    for choice in (choice for chunk in chunks for choice in chunk.choices):
+        delta = choice.delta
+        called = "".join(call.function.arguments or "" for call in delta.tool_calls or ())
+        said = f"{delta.content or ''}{delta.refusal or ''}"
+        for kind, new in (("said", said), ("thought", delta.reasoning_content), ("called", called)):
+            found[choice.index, kind] = found.get((choice.index, kind), "") + (new or "")
+    return {place: text for place, text in found.items() if text}
+
+
+@given(st.lists(PARTS, max_size=30), st.booleans())
+@example([("said", "cr_cr_7f"), ("thought", "cr_"), ("refused", "3d5a91"), ("thought", "x")], True)
+def test_each_text_of_a_stream_is_scrubbed_as_if_it_had_come_whole(
+    parts: list[tuple[str, str]], ends: bool
+) -> None:
+    frames = [{"choices": [GROWING[part](text)]} for part, text in parts] + [ENDED] * ends
+    chunks = [decode_chunk(json.dumps(frame)) for frame in frames]
+    scrubber = ChunkScrubber(Secret(KEY))
+    clean = [one for chunk in chunks for one in scrubber.feed([chunk])] + scrubber.rest()
+    whole = {place: Secret(KEY).scrub(text) for place, text in texts(chunks).items()}
+    assert texts(clean) == whole
+
+
+@pytest.mark.parametrize("part", GROWING)
+def test_a_chunk_without_any_of_it_stays_the_same_object(part: str) -> None:
+    chunks = [decode_chunk(json.dumps(frame)) for frame in in_pieces(part, "no key is here, my friend", 4)]
+    scrubber = ChunkScrubber(Secret(KEY))
+    assert all(one is chunk for chunk in chunks for one in scrubber.feed([chunk]))
+
+
+# --- events on their way through a relay ---------------------------------------------------------
+
+
+class Kept:
+    """Where a stream ends up."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    async def head(self, _status: int, _headers: Headers) -> None:
+        raise AssertionError
+
+    async def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    async def end(self, *, whole: bool) -> None:
+        self.pieces.append(b"!" if whole else b"?")
+
+    async def refuse(self, _refused: Refused) -> None:
+        raise AssertionError
+
+
+def passed(pieces: list[bytes]) -> bytes:
+    kept = Kept()
+
+    async def pass_on() -> None:
+        sink = WithoutPieces(kept, Secret(KEY))
+        for piece in pieces:
+            await sink.write(piece)
+        await sink.end(whole=True)
+
+    asyncio.run(pass_on())
+    return b"".join(kept.pieces)
+
+
+ODD = (
+    b": a comment\n\n"
+    b'data: {"choices" : [ {"delta":{"content":"It ends in cr_"}, "index":0, "x":[1.0]} ]}\r\n\r\n'
+    b'event: delta\nid: 7\ndata: {"choices":[{"delta":{"content":"dc"},"index":0}]}\n\n'
+    b'data: {"choices":[{"delta":{"content":"C\\u0072_ 100%"},"index":1}], "x": 1e2}\n\n'
+    b"data: no JSON\ndata: in two lines\n\nretry: 5\n\n"
+    b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
+    b"data: [DONE]\n\ndata: what was cut off"
+)
+
+
+@given(st.lists(st.integers(0, len(ODD)), max_size=6))
+@example([])
+@example(list(range(len(ODD))))
+def test_all_other_events_stay_byte_for_byte(cuts: list[int]) -> None:
+    places = sorted({0, *cuts, len(ODD)})
+    assert passed([ODD[start:end] for start, end in pairwise(places)]) == ODD + b"!"
+
+
+@pytest.mark.parametrize("part", GROWING)
+@pytest.mark.parametrize("size", [1, 4, 9])
+def test_only_the_events_that_bring_it_are_changed(part: str, size: int) -> None:
+    frames = in_pieces(part, f"It is {KEY} indeed.", size)
+    events = [b"data: %s\n\n" % json.dumps(frame).encode() for frame in frames]
+    seen = passed([*events, b"data: [DONE]\n\n"]).split(b"\n\n")
+    read = texts([decode_chunk(event.removeprefix(b"data: ").decode()) for event in seen[:-2]])
+    (text,) = read.values()
+    assert text.startswith("It is ")
+    assert text.endswith("[key] indeed.")
+    assert len(text) <= len("It is [key] indeed.") + 3  # characters of it that may pass
+    same = [event for event in events if event.removesuffix(b"\n\n") in seen]
+    assert len(events) - len(same) <= len(KEY) // size + 2
