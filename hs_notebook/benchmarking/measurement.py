@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from hs_notebook.benchmarking.numbers import OUT_OF_REACH
-from hs_notebook.benchmarking.sample import Sample
+from hs_notebook.benchmarking.observation import Clock, sample_of
 from hs_notebook.call import suggest
 from hs_notebook.errors import (
     APIConnectionError,
@@ -21,7 +17,6 @@ from hs_notebook.errors import (
     HolySheepError,
     NotFoundError,
 )
-from hs_notebook.exchange import Screen
 from hs_notebook.interrupts import interruptible
 from hs_notebook.portal import POLL_SECONDS, portal
 from hs_notebook.runs.outcome import ends_all, exchanged, settle
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
 
     from hs_notebook.answers import Receipt
     from hs_notebook.benchmarking.plan import Plan, Turn
+    from hs_notebook.benchmarking.sample import Sample
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.exchange import Exchange
     from hs_notebook.pricing.limit import Limit
@@ -233,62 +229,3 @@ class Start:
             if not self._missing:
                 self._all_are_ready.set()
         await self._all_are_ready.wait()
-
-
-class Clock(Screen):
-    """Notes when attempts are sent, so that waits for limits and between attempts are known as such."""
-
-    def __init__(self) -> None:
-        self.started = datetime.now(UTC)
-        self.attempts = 0
-        self.waited = 0.0
-        self._begun = time.perf_counter()
-
-    def sending(self) -> None:
-        self.attempts += 1
-        self.started = datetime.now(UTC)
-        self.waited = time.perf_counter() - self._begun
-
-
-def sample_of(
-    turn: Turn, receipt: Receipt | None, error: HolySheepError | None, failures: Sequence[str], clock: Clock
-) -> Sample:
-    """Return what was measured of one request; without a `receipt` nobody bills it."""
-    kind = "" if error is None else type(error).__name__
-    if receipt is not None and not kind and receipt.state in {"error", "truncated"}:
-        reason = receipt.finish_reason or "truncated"
-        kind = "" if reason == "length" else reason[:50]
-    mended = tuple(failures[:-1] if kind and failures[-1:] == [kind] else failures)
-    base = Sample(
-        model=turn.model,
-        phase=turn.phase,
-        index=turn.place,
-        started=clock.started,
-        error_type=kind,
-        mended=mended,
-        attempts=clock.attempts,
-        waited=round(clock.waited, 6),
-    )
-    return base if receipt is None else _with(base, receipt)
-
-
-def _with(sample: Sample, receipt: Receipt) -> Sample:
-    return msgspec.structs.replace(
-        sample,
-        ttft=_known(receipt.ttft),
-        tokens_per_second=_known(receipt.tokens_per_second),
-        duration=_known(receipt.duration),
-        input_tokens=receipt.usage.prompt_tokens,
-        output_tokens=receipt.usage.completion_tokens,
-        estimated=receipt.usage.estimated,
-        cost=receipt.cost,
-        known_cost=receipt.costs.known or 0 * sample.known_cost,
-        state=receipt.state,
-        finish_reason=receipt.finish_reason,
-        simulated=receipt.simulated,
-        response_model=receipt.response_model[:500],
-    )
-
-
-def _known(value: float) -> float | None:
-    return round(value, 6) if value >= 0 else None  # NaN is neither
