@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SHORTEST = 8
+_LONGEST_WORD = 20  # letters: who tries a simulated relay with any word for a key must still read "simulated"
 _MARK = "[key]"
 
 # A character of a key as it is, or as JSON, a URL, HTML or Markdown write it; one of them may quote another.
@@ -41,9 +42,9 @@ class Secret:
         return self._reveal()
 
     def scrub(self, text: str) -> str:
-        """Return `text` without the key, nor with most of it at its end; under 8 characters are no secret.
+        """Return `text` without the key, nor with most of it at its end.
 
-        The key is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its
+        Under 8 characters, and a single word, are no secret. The key is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its
         characters in their way.
         """
         scrubber = Scrubber(self)
@@ -69,7 +70,8 @@ class Scrubber:
         self._key = key
         self._size = len(key.reveal())
         self._least = least
-        guarded = self._size >= _SHORTEST
+        word = key.reveal().isalpha() and self._size < _LONGEST_WORD
+        guarded = self._size >= _SHORTEST and not word
         start = re.compile(_start(*key.reveal()[:2]) if guarded else r"(?!)")
         self._starts = start.finditer
         self.may_begin = start.search  # tells quickly where no key begins in a text that stands alone

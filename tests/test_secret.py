@@ -95,6 +95,11 @@ def without_beginnings(text: str) -> str:
     return re.sub(r"[cr_0]*\[key\]", "[key]", text)
 
 
+def test_a_word_is_no_secret() -> None:
+    assert Secret("simulated").scrub("A simulated answer.") == "A simulated answer."
+    assert Secret("a" * 20).scrub("It is " + "a" * 20) == "It is [key]"
+
+
 def test_what_is_too_short_to_be_a_secret_stays() -> None:
     assert in_pieces("short", ["a sh", "ort text", "sho"]) == ["a sh", "ort text", "sho", ""]
     assert in_pieces("", ["a", ""]) == ["a", "", ""]
