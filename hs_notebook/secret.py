@@ -44,8 +44,8 @@ class Secret:
     def scrub(self, text: str) -> str:
         """Return `text` without the key, nor with most of it at its end.
 
-        Under 8 characters, and a single word, are no secret. The key is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its
-        characters in their way.
+        It is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its characters
+        in their way. Under 8 characters, and a single word, are no secret.
         """
         scrubber = Scrubber(self)
         return scrubber.feed(text) + scrubber.rest()
