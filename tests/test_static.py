@@ -76,6 +76,55 @@ def test_a_long_answer_is_drawn_to_a_point_and_one_line_tells_it() -> None:
     assert "hs-fold" not in body_of(picture("x" * 300_000, receipt=RECEIPT, state="complete"))
 
 
+SECTION = """## What comes of it
+
+Of **all** that `a_call()` brings, the [last](https://e.example/) is what counts: it says how the answer
+ended, and how many tokens it had. Who reads it sees *nothing* of the rest, since no part of it is kept (but
+for its length), and who does not read it will never know. That is why it stands where it stands.
+
+There is more to be said, and it takes a few lines. A line of prose has some ninety characters, of which few
+are marks; what has many of them is code, a table, or something that nobody has asked for. A reader of such
+an answer scrolls for a while, and finds a table and a piece of code under each heading.
+
+1. One is read, and the next one follows.
+2. Two are there, of which `b` is shown.
+   - It has a part of its own.
+
+| name | first | second | third |
+|------|------:|-------:|-------|
+| one  | 1     | 2.5    | yes   |
+| two  | 3     | 4.5    | no    |
+
+```python
+def mean(values: list[float], *, weights: dict[str, int] | None = None) -> float:
+    "The mean of some values, weighed."
+    # An empty list has none.
+    if not values or (weights and len(weights) != len(values)):
+        raise ValueError(f"no values: {values!r}")
+
+    return sum(value * 2 for value in values) / len(values)
+```
+
+"""
+CODE = "\n\n".join(SECTION.split("```")[1].removeprefix("python\n") for _ in range(300))
+ORDINARY = {
+    "fifty thousand tokens": SECTION * (200_000 // len(SECTION)),
+    "a file of code": f"```python\n{CODE}\n```\n",
+    "a file of data": "```yaml\n" + "- name: the first of them\n  value: 12.5\n" * 2_400 + "```\n",
+    "a page of mathematics": "So $x_{1,2} = \\frac{-b \\pm \\sqrt{b^2-4ac}}{2a}$ holds.\n\n" * 200,
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_a_long_answer_of_the_usual_kind_is_drawn_as_it_is(name: str) -> None:
+    text = ORDINARY[name]
+    assert fold(text) == text
+    html = body_of(picture(text, receipt=RECEIPT, state="complete"))
+    if "$" in text:
+        assert html.count("mathjax_process") == 200
+    assert ("highlight" in html) is (name == "fifty thousand tokens")
+
+
 @pytest.mark.parametrize("state", ["stopped", "truncated", "error"])
 def test_other_states_are_named_beside_the_receipt(state: str) -> None:
     html = body_of(picture("a", receipt=RECEIPT, state=state))

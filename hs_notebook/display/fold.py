@@ -6,26 +6,28 @@ import re
 from functools import cache
 
 MOST = {
-    "size": 300_000,  # UTF-16 code units; a pair of them counts twice, a combining mark twenty times
+    "size": 300_000,  # UTF-16 code units; of a pair each counts thrice, what has its font sought twenty times
     "line": 12_000,
     "blank": 4_000,  # lines with nothing in them, which part blocks
     "start": 2_500,  # marks of lists, quotes, headings and rules at the start of a line
     "fence": 2_100,  # backticks and tildes there
     "bar": 6_000,  # between the cells of tables
-    "mark": 20_000,  # other marks of Markdown
+    "mark": 20_000,  # other marks of Markdown; one that may begin a tag counts three times
 }
-"""Of each kind so much is drawn: each alone takes a page a tenth of a second. A long answer has half of it."""
+"""Of each kind so much is drawn: each alone takes a page 0.1 s, and a long answer has half of it."""
 
-_PAIR, _COMBINING = 4, 20  # what they count
+_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()}
+_ALL = 4 * 21_000_000  # of all kinds together: as if four were drawn to their ends
+_PAIR, _DEAR, _TAG = 6, 20, 3  # what they count
 
 
 @cache
 def _special() -> re.Pattern[str]:
-    # The page needs seconds to find the place of 100,000 combining marks.
-    combining = r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+    # The page needs seconds to find the place of 100,000 combining marks, or a font for as many brackets.
+    dear = r"\u27e6\u27e7\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
     return re.compile(
-        rf"(?P<line>\n)|(?P<bar>\|)|(?P<fence>[`~])|(?P<start>[>#*+\-.)])|(?P<mark>[!$&(<\[\\\]_])"
-        rf"|(?P<combining>[{combining}])|(?P<pair>[\U00010000-\U0010ffff])"
+        rf"(?P<line>\n)|(?P<bar>\|)|(?P<fence>[`~])|(?P<start>[>#*+\-.)])|(?P<mark>[!$&(\[\\\]_])|(?P<tag><)"
+        rf"|(?P<dear>[{dear}])|(?P<pair>[\U00010000-\U0010ffff])"
     )
 
 
@@ -39,22 +41,27 @@ def fold(text: str) -> str:
 
     The page's live view ends at the same character.
     """
-    left = MOST.copy()
+    left = MOST | {"all": _ALL}
     at = line = 0  # what is paid for, and where the line begins
     start = _start_end(text, 0)
     for found in _special().finditer(text):
         here = found.start()
-        if here - at > left["size"]:
+        if here - at > _room(left):
             break
-        left["size"] -= here - at
-        for kind, cost in _costs(found, line=line, start=start):
+        for kind, cost in (("size", here - at), *_costs(found, line=line, start=start)):
             left[kind] -= cost
+            left["all"] -= cost * _SHARES[kind]
         if min(left.values()) < 0:
             return text[:here]
         at = found.end()
         if found.lastgroup == "line":
             line, start = at, _start_end(text, at)
-    return text[: at + left["size"]]
+    return text[: at + _room(left)]
+
+
+def _room(left: dict[str, int]) -> int:
+    """How many characters fit that are nothing but size."""
+    return min(left["size"], left["all"] // _SHARES["size"])
 
 
 def _start_end(text: str, line: int) -> int:
@@ -69,8 +76,10 @@ def _costs(found: re.Match[str], *, line: int, start: int) -> list[tuple[str, in
     if kind == "line":
         blank = not found.string[line : found.start()].strip(" \t")
         return [("size", 1), ("line", 1), ("blank", int(blank))]
-    if kind in ("combining", "pair"):
-        return [("size", _PAIR if kind == "pair" else _COMBINING)]
+    if kind in ("dear", "pair"):
+        return [("size", _PAIR if kind == "pair" else _DEAR)]
+    if kind == "tag":
+        return [("size", 1), ("mark", _TAG)]
     if kind in ("start", "fence") and found.start() >= start:
         kind = "mark"
     return [("size", 1), (kind, 1)]

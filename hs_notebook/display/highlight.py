@@ -28,7 +28,7 @@ LANGUAGES = frozenset(
 
 
 def highlight(code: str, language: str, most: int = LARGEST) -> str | None:
-    """``code`` as escaped HTML with spans; None where it has no lexer, is too long or has more than ``most``."""
+    """``code`` as escaped HTML with spans; None: no lexer, too long, or more spans than ``most``."""
     name = language.lower()
     if name not in LANGUAGES or len(code) > LARGEST or most <= 0:
         return None

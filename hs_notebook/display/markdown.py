@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DEEPEST = 16
 _EMPTY_CELLS = 10_000
-_HEADINGS = 100
+_HEADINGS = 60
 _SPANS = 12_000  # coloured pieces of code
 _LABEL = 80
 

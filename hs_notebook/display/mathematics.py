@@ -22,7 +22,7 @@ LONGEST_TEX = 5000
 """Longer formulas (in code points) are shown as code: a typesetter may take minutes over them."""
 
 _DEEPEST = 16  # fractions 400 deep end the process of JupyterLab's page
-_MOST = 30_000  # what is typeset of one answer: each formula costs its length and
+_MOST = 36_000  # what is typeset of one answer: each formula costs its length and
 _EACH = 100
 _GROUP = 4  # for each group or declaration, so often as it is deep
 

@@ -32,6 +32,7 @@ ALLOWED: dict[str, dict[str, str]] = {
 LOOK = """(allowed) => {
   const output = hsTest.outputNode(1);
   const area = output.getBoundingClientRect();
+  const scrolls = getComputedStyle(output).overflowY !== "visible"; // as Notebook 7 lets long outputs do
   const wrong = [];
   const all = [...output.querySelector(".hs-body").querySelectorAll("*")];
   // What MathJax makes is its own, but it must not lead, load or act.
@@ -56,7 +57,8 @@ LOOK = """(allowed) => {
     const box = node.getBoundingClientRect();
     const clipped = node.closest("pre, table");
     if (box.width && !clipped && (box.left < area.left - 1 || box.right > area.right + 1
-        || box.top < area.top - 1 || box.bottom > area.bottom + 1)) wrong.push(`${tag} lies outside`);
+        || (!scrolls && (box.top < area.top - 1 || box.bottom > area.bottom + 1))))
+      wrong.push(`${tag} lies outside`);
   }
   return { looked: all.length, wrong };
 }"""
@@ -107,7 +109,6 @@ def test_an_answer_cannot_look_like_a_note_or_a_receipt(open_asking):
         assert notebook.output(1).locator(".hs-live").count() == live
         assert notebook.output(1).locator(".hs-receipt").count() == 1
         assert "⟦U+FDD0⟧" in notebook.text(1, BODY)
-        assert "⟦U+FDD1⟧" in notebook.text(1, BODY)
         if live:
             notebook.output(1).get_by_role("button", name="Stop").click()
             notebook.wait_until_done()

@@ -80,6 +80,7 @@ LARGE = {
     "a fence": Large(MANY, "x = 1\n", head="```python\n"),
     "a fence of one line": Large(MANY, "x=1;", head="```python\n"),
     "fences": Large(MANY, "```js\nx\n```\n"),
+    "fences of colours": Large(MANY, "```js\n" + "x=1;" * 12_000 + "\n```\n"),
     "links": Large(MANY, "[a](https://e.invalid/) "),
     "autolinks": Large(MANY, "<https://e.invalid/>\n"),
     "headings": Large(MANY, "# a\n"),
@@ -90,4 +91,8 @@ LARGE = {
     "code spans": Large(MANY, "`a` "),
     "breaks": Large(MANY, "a\\\n"),
     "definitions": Large(MANY, "[a]: https://e.invalid/\n"),
+    "all at once": Large(
+        MANY,
+        "# a\n- b\n> c\n\n```js\nx=1;y=2\n```\n|1|2|\n|-|-|\n|3|4|\n\n$x^2$ *d* `e` [f](https://e/) 🎉\n\n",
+    ),
 }

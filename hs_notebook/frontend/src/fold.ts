@@ -1,19 +1,23 @@
 /** Of each kind so much is drawn; the final picture ends at the same character. */
 const MOST = {
-  size: 300_000, // code units; a pair of them counts twice, a combining mark twenty times
+  size: 300_000, // code units; of a pair each counts thrice, what has its font sought twenty times
   line: 12_000,
   blank: 4_000, // lines with nothing in them, which part blocks
   start: 2_500, // marks of lists, quotes, headings and rules at the start of a line
   fence: 2_100, // backticks and tildes there
   bar: 6_000, // between the cells of tables
-  mark: 20_000, // other marks of Markdown
+  mark: 20_000, // other marks of Markdown; one that may begin a tag counts three times
 };
 
 type Kind = keyof typeof MOST;
 
-const PAIR = 4;
-const COMBINING = 20;
-const IS_COMBINING = /[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/;
+const KIND = 21_000_000; // what each kind may cost
+const ALL = 4 * KIND; // and all of them together: as if four were drawn to their ends
+
+const PAIR = 6;
+const DEAR = 20;
+const TAG = 3;
+const IS_DEAR = /[⟦⟧\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/;
 const KINDS = new Map<string, Kind>();
 for (const kind of ["line \n", "bar |", "fence `~", "start >#*+-.)", "mark !$&(<[\\]_"]) {
   const [name, marks] = kind.split(" ") as [Kind, string];
@@ -23,6 +27,7 @@ for (const kind of ["line \n", "bar |", "fence `~", "start >#*+-.)", "mark !$&(<
 /** Lets through as much of an answer as is drawn: a page that must lay out ten megabytes, or a million marks, stands still. */
 export class Fold {
   readonly #left = { ...MOST };
+  #all = ALL;
   #blank = true; // nothing stands in the line yet
   #start = true; // nothing but marks
   #shown = 0;
@@ -48,24 +53,28 @@ export class Fold {
   #fitting(text: string): string {
     let end = 0;
     for (const character of text) {
-      if (!this.#pay(character)) break;
+      if (!this.#fits(character)) break;
       end += character.length;
     }
     return text.slice(0, end);
   }
 
   /** Whether there is room for a character. */
-  #pay(character: string): boolean {
-    const left = this.#left;
+  #fits(character: string): boolean {
     const kind = KINDS.get(character);
-    const size = character.length > 1 ? PAIR : character >= "\u0300" && IS_COMBINING.test(character) ? COMBINING : 1;
-    let room = (left.size -= size) >= 0;
-    if (kind === "line") room &&= --left.line >= 0 && (!this.#blank || --left.blank >= 0);
-    else if (kind) room &&= --left[(kind === "start" || kind === "fence") && !this.#start ? "mark" : kind] >= 0;
+    let room = this.#pay("size", character.length > 1 ? PAIR : character >= "\u0300" && IS_DEAR.test(character) ? DEAR : 1);
+    if (kind) room &&= this.#pay((kind === "start" || kind === "fence") && !this.#start ? "mark" : kind, character === "<" ? TAG : 1);
+    if (kind === "line" && this.#blank) room &&= this.#pay("blank", 1);
     const space = character === " " || character === "\t";
     this.#blank = kind === "line" || (this.#blank && space);
     this.#start = kind === "line" || (this.#start && (space || kind === "start" || kind === "fence" || /[0-9]/.test(character)));
     return room;
+  }
+
+  #pay(kind: Kind, cost: number): boolean {
+    this.#left[kind] -= cost;
+    this.#all -= (cost * KIND) / MOST[kind];
+    return this.#left[kind] >= 0 && this.#all >= 0;
   }
 }
 

@@ -17,7 +17,7 @@ import { escape, visible } from "./visible";
 
 const DEEPEST = 16;
 const MOST_EMPTY_CELLS = 10_000;
-const MOST_HEADINGS = 100;
+const MOST_HEADINGS = 60;
 const LONGEST_LABEL = 80;
 /** What is escaped in an address: all but these characters, and what is escaped already. */
 const TO_ESCAPE = /%[0-9A-Fa-f]{2}|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()#[\]]/gu;

@@ -10,7 +10,7 @@ import { escape } from "./visible";
 const LONGEST_TEX = 5000;
 
 const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
-const MOST = 30_000; // what is typeset of one answer: each formula costs its length and
+const MOST = 36_000; // what is typeset of one answer: each formula costs its length and
 const EACH = 100;
 const GROUP = 4; // for each group or declaration, so often as it is deep
 /** In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts. */

@@ -20,15 +20,15 @@ describe("a growing text looks as if rendered in one go", () => {
 
 /** What is counted twice shows before the bound, and what is not counted beyond it. */
 describe.each([-1, 1])("what is bounded in an answer is counted once, %i from the bound", (beyond) => {
-  const formula = `$${"x".repeat(2_900)}$`; // ten are typeset, and not one more
-  const formulas = Array<string>(10).fill(formula);
+  const formula = `$${"x".repeat(2_900)}$`; // twelve are typeset, and not one more
+  const formulas = Array<string>(12).fill(formula);
   const last = beyond < 0 ? "" : " $x$";
-  const headings = Array.from({ length: 100 + beyond }, (_, number) => `# ${number}`);
+  const headings = Array.from({ length: 60 + beyond }, (_, number) => `# ${number}`);
   const items = (of: string[]): string => of.map((each) => `- ${each}\n`).join("");
 
   test.each([
     ["paragraphs", formulas.join("\n\n") + last],
-    ["one paragraph", formulas.slice(0, 9).join(" ") + `\n\n${formula}${last}`],
+    ["one paragraph", formulas.slice(0, 11).join(" ") + `\n\n${formula}${last}`],
     ["blocks", formulas.map((each) => `$${each}$`).join("\n\n") + last],
     ["items", items(formulas) + `- y${last}`],
     ["items that grow loose", items(formulas.slice(0, 5)) + "\n" + items(formulas.slice(5)) + `- y${last}`],
