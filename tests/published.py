@@ -139,7 +139,8 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "mathematics, on a real terminal, cut at every place of an escape; and huge answers as the "
             "final picture, by the processor's time. That JupyterLab in Chromium runs and requests nothing, "
             "live, final and opened again, `tests/browser/test_hostile.py` asserts over the corpus's small "
-            "ones. `tests/test_hostile.py`, by `make test`."
+            "ones, and `tests/browser/test_hostile_elsewhere.py` in Notebook 7, in a notebook "
+            "without trust, and in nbconvert's page. `tests/test_hostile.py`, by `make test`."
         ),
     ),
     (
@@ -149,8 +150,9 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "Answers arrive in pieces of 64 KiB, 20 a second. The longest task of the page's main thread "
             "while the answer is live, and when JupyterLab puts the final picture in its place; of tasks "
             "below 50 ms Chromium tells nothing. The goal of 100 ms is missed where a figure is above it. "
-            "Prose of the same length is the yardstick. What is over the test's bound is tried up to three "
-            "times. `tests/browser/test_hostile_large.py`, the dearest answers, by `make test`."
+            "Prose of the same length is the yardstick, and the same text by `print`, as JupyterLab shows it "
+            "without us. What is over the test's bound is tried up to three times. "
+            "`tests/browser/test_hostile_large.py`, the dearest answers of 600 kB, by `make test`."
         ),
     ),
     (
