@@ -91,6 +91,19 @@ def test_only_the_first_characters_may_pass(pieces: list[str], least: int) -> No
     assert len(shown) <= len(scrubbed) + (least - 1) * scrubbed.count("[key]")
 
 
+def test_what_may_pass_is_not_late() -> None:
+    scrubber = Scrubber(Secret(PLAIN), least=4)
+    assert [*map(scrubber.feed, ["a c", "r_", "7", "f", "!"]), scrubber.rest()] == [
+        "a c",
+        "r_",
+        "",
+        "",
+        "7f!",
+        "",
+    ]
+    assert [*map(scrubber.feed, ["cr_", PLAIN[3:], "c"]), scrubber.rest()] == ["cr_", "[key]", "c", ""]
+
+
 def without_beginnings(text: str) -> str:
     return re.sub(r"[cr_0]*\[key\]", "[key]", text)
 
