@@ -70,9 +70,7 @@ class Scrubber:
         self._key = key
         self._size = len(key.reveal())
         self._least = least
-        word = key.reveal().isalpha() and self._size < _LONGEST_WORD
-        guarded = self._size >= _SHORTEST and not word
-        start = re.compile(_start(*key.reveal()[:2]) if guarded else r"(?!)")
+        start = beginning(key)
         self._starts = start.finditer
         self.may_begin = start.search  # tells quickly where no key begins in a text that stands alone
         self._begun = ""  # the beginning of the key, perhaps
@@ -131,12 +129,15 @@ class Scrubber:
         return at
 
 
-def _start(first: str, second: str) -> str:
-    """Return the pattern of what may begin a key: it sees quickly that most text does not."""
-    first, second = (re.escape(char.lower() + char.upper()) for char in (first, second))
-    return (
-        rf"[{first}\\%&](?:(?<=[{first}])(?=[{second}\\%&]|\Z)|(?<=\\)(?<!\\\\)(?=[{first}u\\]|\Z)"
-        r"|(?<=%)(?=[2-7]|\Z)|(?<=&)(?=[#a-zA-Z]|\Z))"
+def beginning(key: Secret, end: str = r"\Z") -> re.Pattern[str]:
+    """Return the pattern of what may begin a key, also at an `end`; most text has none of it."""
+    word = key.reveal().isalpha() and len(key.reveal()) < _LONGEST_WORD
+    if word or len(key.reveal()) < _SHORTEST:
+        return re.compile(r"(?!)")
+    first, second, third = (re.escape(char.lower() + char.upper()) for char in key.reveal()[:3])
+    return re.compile(
+        rf"[{first}\\%&](?:(?<=[{first}])(?=[{second}](?:[{third}\\%&]|{end})|[\\%&]|{end})"
+        rf"|(?<=\\)(?<!\\\\)(?=[{first}u\\]|{end})|(?<=%)(?=[2-7]|{end})|(?<=&)(?=[#a-zA-Z]|{end}))"
     )
 
 

@@ -11,6 +11,7 @@ from hs_notebook.relay.asked import read_asked, read_asked_in_short
 from hs_notebook.relay.passing import hand_on
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.sinks import AsgiSink, FrameSink, disconnected
+from hs_notebook.watchdog import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ async def body_of(request: Request, gateway: Gateway) -> bytes:
     if int(request.headers.get("content-length", 0)) > settings.largest_body:
         raise large
     try:
-        async with asyncio.timeout(settings.body):
+        async with within(settings.body):
             async for piece in request.stream():
                 body += piece
                 if len(body) > settings.largest_body:
@@ -95,6 +96,8 @@ class Passing:
             await asyncio.wait(
                 (work, gone), return_when=asyncio.FIRST_COMPLETED, timeout=self.gateway.settings.total
             )
+            if not (work.done() or gone.done()):  # its own time-outs go first, which hear what came in time
+                await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED, timeout=_LAST)
             if gone.done() and self.admission.meter.ending.whole:
                 await asyncio.wait((work,), timeout=_LAST)  # all was said but what it costs
         finally:

@@ -74,6 +74,12 @@ def _last_end(data: bytes) -> int:
     return max((found.end() for found in _END.finditer(data)), default=0)
 
 
+def end_of_event(data: bytes, start: int) -> int:
+    """Return where the event ends that begins at `start`."""
+    found = _END.search(data, start)
+    return found.end() if found else len(data)
+
+
 def events_of(data: bytes) -> Iterator[bytes]:
     """Cut bytes into events; the last may be none."""
     start = 0

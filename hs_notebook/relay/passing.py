@@ -9,7 +9,7 @@ from hs_notebook.relay.pieces import WithoutPieces
 from hs_notebook.relay.replies import Refused, compact, error_object
 from hs_notebook.relay.upstream import STREAM, RefusedUpstream, Unanswered
 from hs_notebook.relay.usage import WithoutUsage
-from hs_notebook.watchdog import Watchdog
+from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, s
     body = bytearray()
     admission.meter.unread = True
     try:
-        async with asyncio.timeout(gateway.settings.total):
+        async with within(gateway.settings.total):
             async for data in reply.chunks:
                 body += data
                 await sink.write(data)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hs_notebook.errors import HolySheepError
-from hs_notebook.relay.events import WholeEvents, events_of
+from hs_notebook.relay.events import WholeEvents, end_of_event
+from hs_notebook.secret import beginning
 from hs_notebook.wire import sse
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.ending import DONE
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hs_notebook.secret import Secret
     from hs_notebook.types import ChatCompletionChunk
 
+_BYTES = "latin-1"  # gives each byte a character
+_END = r'(?:\Z|"(?!\s*:))'  # of a text in JSON, but not of a field's name
 _LEAST = 4  # characters of the key; fewer may pass, or every answer that ends so would be written anew
 
 
@@ -29,11 +32,27 @@ class WithoutPieces(WholeEvents):
     def __init__(self, sink: Sink, key: Secret) -> None:
         super().__init__(sink)
         self._scrubber = ChunkScrubber(key, least=_LEAST)
+        self._may_begin = beginning(key, _END).search
         self._feed = sse.SSEDecoder().feed
 
     def edited(self, data: bytes) -> bytes:
         """Return some events without the key."""
-        return b"".join(self._event(event) for event in events_of(data))
+        text, parts, at = data.decode(_BYTES), list[bytes](), 0
+        while at < len(data) and (start := self._next(data, text, at)) is not None:
+            end = end_of_event(data, start)
+            parts += data[at:start], self._event(data[start:end])
+            at = end
+        return b"".join([*parts, data[at:]])
+
+    def _next(self, data: bytes, text: str, at: int) -> int | None:
+        """Return where the next event begins that may bring some of the key; most of them only pass."""
+        if self._scrubber.waits:
+            return at
+        if (found := self._may_begin(text, at)) is None:
+            return None
+        while (end := end_of_event(data, at)) <= found.start():
+            at = end
+        return at
 
     async def end(self, *, whole: bool) -> None:
         """Hand on what is left, and end."""

@@ -190,7 +190,7 @@ class Upstream:
     async def _page(self, response: httpx.Response) -> bytes:
         page = bytearray()
         with suppress(Exception):  # part of a page is better than none
-            async with asyncio.timeout(self._settings.idle):
+            async with within(self._settings.idle):
                 async for data in response.aiter_raw():
                     page += data
                     if len(page) > _LONGEST_PAGE:

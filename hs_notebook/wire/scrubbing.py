@@ -29,14 +29,14 @@ class ChunkScrubber:
         self._id = self._model = ""  # of the last chunk, that do not say the key
         self._print: str | None = None
         self._may_begin = Scrubber(key).may_begin
-        self._waiting = False
+        self.waits = False  # for what may be the rest of a key
         self._said: dict[int, Scrubber] = {}
         self._thought: dict[int, Scrubber] = {}
         self._called: dict[tuple[int, int], Scrubber] = {}
 
     def feed(self, chunks: list[ChatCompletionChunk]) -> list[ChatCompletionChunk]:
         """Take the next chunks, and return what may be shown of them now."""
-        if not self._waiting and self._are_free(chunks):
+        if not self.waits and self._are_free(chunks):
             return chunks
         return [self._cleaned(chunk) for chunk in chunks]
 
@@ -67,7 +67,7 @@ class ChunkScrubber:
         clean = tuple(self._name(name) for name in names)
         choices = [self._choice(choice) for choice in chunk.choices]
         scrubbers = (*self._said.values(), *self._thought.values(), *self._called.values())
-        self._waiting = any(scrubber.waits for scrubber in scrubbers)
+        self.waits = any(scrubber.waits for scrubber in scrubbers)
         if clean == names:
             self._id, self._model, self._print = chunk.id, chunk.model, chunk.system_fingerprint
             if choices == chunk.choices:
