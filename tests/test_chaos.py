@@ -25,6 +25,7 @@ from hs_notebook.errors import (
     UpstreamError,
 )
 from hs_notebook.ledger import Ledger
+from hs_notebook.pricing.tokens import estimate
 from hs_notebook.wire.ending import CUT
 
 if TYPE_CHECKING:
@@ -105,8 +106,9 @@ class Watched:
 
 @pytest.fixture(scope="module", autouse=True)
 def _imported() -> None:
-    """Import what the first request of a process would, which is no part of its time."""
+    """Load what the first answer of a process would, which is no part of its time."""
     importlib.import_module("httpx")
+    estimate("Hello", "gpt-4.1")
 
 
 @by_name
