@@ -54,7 +54,7 @@ lint: .venv/installed $(FRONTEND)/node_modules/.complete ## Format, lint and typ
 check: lint test ## What CI runs
 
 reliability: .venv/installed .venv/browser .venv/redis .kernels/installed $(FRONTEND)/node_modules/.complete ## Try every fault and threat, an hour and more; writes docs/reliability.md
-	SOAK_SECONDS=3600 INTERRUPTS=1000 FUZZ_EXAMPLES=20000 HOSTILE_SIZE=2000000 $(BIN)/python -m pytest -n $(WORKERS) -m reliability --junitxml=.reliability.xml -o junit_family=xunit1 $(ARGS)
+	SOAK_SECONDS=3600 INTERRUPTS=1000 FUZZ_EXAMPLES=20000 HOSTILE_SIZE=1000000 $(BIN)/python -m pytest -n $(WORKERS) -m reliability --junitxml=.reliability.xml -o junit_family=xunit1 $(ARGS)
 	$(BIN)/python tests/published.py .reliability.xml
 
 fuzz: .venv/fuzzer ## Fuzz one target of tests/fuzzing, guided by coverage: TARGET=assembler SECONDS=600
