@@ -1,7 +1,7 @@
 /** Of each kind so much is drawn; the final picture ends at the same character. */
 const MOST = {
   size: 300_000, // code units; of a pair each counts thrice, what has its font sought twenty times
-  line: 12_000,
+  line: 8_000,
   blank: 4_000, // lines with nothing in them, which part blocks
   start: 2_500, // marks of lists, quotes, headings and rules at the start of a line
   fence: 2_100, // backticks and tildes there
