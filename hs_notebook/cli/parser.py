@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """As `argparse` has it. What it reads has itself as `parser`: that of the command, where there is one."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(**options, allow_abbrev=False)  # half a word must not begin what costs money
         self.set_defaults(parser=self)
         self._words: list[str] = []
 
@@ -47,10 +47,7 @@ class Parser(argparse.ArgumentParser):
             super()._check_value(action, value)
             return
         for word, following in itertools.pairwise(self._words):
-            if following == value and word.startswith("--") and not self._has(word):
+            option = word.partition("=")[0]
+            if following == value and option.startswith("--") and option not in self._option_string_actions:
                 self.refuse(word)  # to which the value belongs: it is no command
         self.refuse(value, action.choices or ())
-
-    def _has(self, option: str) -> bool:
-        option = option.partition("=")[0]
-        return any(name.startswith(option) for name in self._option_string_actions)
