@@ -22,6 +22,7 @@ import pytest
 from kernels import DEFAULT_KERNEL, KERNEL_NAMES
 from shell import Cell, Kernel, Shell, kernel, settings
 
+from hs_notebook.display.notes import unmarked
 from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
 from hs_notebook.relay import EmbeddedRelay
 
@@ -360,8 +361,8 @@ def holds(outcome: Outcome, stage: Stage, way: str) -> dict[str, Any]:
 
 
 def unfenced(text: str) -> str:
-    """Return a text whose fences are all of one length: the live view cannot know how long one must be."""
-    return re.sub("`{3,}", "```", text)
+    """Return a text without our marks, and with fences of one length: how long, the live view cannot know."""
+    return re.sub("`{3,}", "```", unmarked(text))
 
 
 def those(seen: list[dict[str, Any]], what: str) -> str:
