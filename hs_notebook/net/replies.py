@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from hs_notebook.connections import undisturbed
+from hs_notebook.watchdog import within
 from hs_notebook.wire.pages import without_key
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ async def page_of(response: httpx.Response, patience: float, scrub: Callable[[st
     """Return what comes of an error page within `patience` (seconds), without a key, and close the reply."""
     body = bytearray()
     with suppress(Exception):  # part of a page is better than none
-        async with asyncio.timeout(patience):
+        async with within(patience):
             await collect(response, body, _LONGEST_PAGE)
     if encoding(response) not in DECODED:
         return b""
