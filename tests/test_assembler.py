@@ -99,8 +99,8 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
     closed: list[bool] = []
     watchdog = Watchdog(60, 60)
     pace = Pace()
-    flow = Flow(source(), watchdog=watchdog, pace=pace, translate=translate)
-    reader = Reader(flow, key=Secret(""), close=close, watchdog=watchdog, pace=pace)
+    flow = Flow(source(), key=Secret(""), watchdog=watchdog, pace=pace, translate=translate)
+    reader = Reader(flow, close=close, watchdog=watchdog, pace=pace)
     assembler = Assembler(REQUEST, clock=Clock())
     error = None
     try:

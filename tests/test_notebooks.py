@@ -14,8 +14,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from shell import manager, plain, settings
 
-from hs_notebook.magics.parser import KEY_SHAPED
 from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.settings import KEY_SHAPED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
