@@ -81,7 +81,9 @@ WAYS = {
     "Markdown, each token": "markdown({prompt!r}, 0)",
 }
 BURST = "[simulate tokens=2000 speed=inf] Go on."
-FIRST = "[simulate text tps=20]\nThe first word comes alone, and the others follow it one by one, a long time."
+FIRST = (
+    "[simulate text tps=20]\nThe first word comes alone, and the others follow it one by one, a long time."
+)
 BEHIND = 1.0  # seconds late: this way is not tried at greater lengths
 MAIN_THREAD, LINEAR, BURST_CPU, FIRST_TEXT = 1.2, 6.0, 0.1, 0.030
 
