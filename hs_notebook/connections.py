@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _CONNECTED, _SENDS = "connection.connect_tcp.complete", "http11.send_request_headers.started"
 _CONNECTS_SOON = 0.05  # seconds; to cancel just when the connection is made would be one of those moments
 
+_is_ours = ContextVar("_is_ours", default=False)  # others use the library's log, too
 _HEARD = re.compile(r"(return_value|exception)=.*", re.DOTALL)
 
 
@@ -49,6 +51,8 @@ async def send(
 
 def _without_words(record: logging.LogRecord) -> bool:
     """Leave out of the library's own log what a server says in status line and headers: perhaps the key."""
+    if not _is_ours.get():
+        return True
     if record.name == "httpx" and isinstance(record.args, tuple) and len(record.args) == 5:
         record.args = (*record.args[:4], "")
     elif isinstance(record.msg, str):
@@ -61,12 +65,14 @@ class _Sending:
         self._tell = sent
         self._fragile = self._sent = self._unwanted = False
         request.extensions = {**request.extensions, "trace": self._trace}
+        ours = _is_ours.set(True)
         self._task = asyncio.ensure_future(http.send(request, stream=True))
+        _is_ours.reset(ours)
 
-    async def _trace(self, event: str, _info: dict[str, Any]) -> None:
+    async def _trace(self, event: str, info: dict[str, Any]) -> None:
         if event == _CONNECTED:
             self._fragile = True
-        elif event == _SENDS:
+        elif event == _SENDS and info["request"].method != b"CONNECT":  # that is for the proxy
             self._fragile, self._sent = False, True
             if self._unwanted:
                 raise asyncio.CancelledError  # the library closes the connection; nothing was sent

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SHORTEST = 8
-_LONGEST_WORD = 20  # letters: who tries a simulated relay with any word for a key must still read "simulated"
+_WORDS = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z]+)*|[0-9]+")  # what relays at home that want no key are given
+_LONGEST_WORD = 20  # characters: whose key is "simulated" or "lm-studio" must still read that in answers
 _MARK = "[key]"
 
 # A character of a key as it is, or as JSON, a URL, HTML or Markdown write it; one of them may quote another.
@@ -45,7 +46,7 @@ class Secret:
         """Return `text` without the key, nor with most of it at its end.
 
         It is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its characters
-        in their way. Under 8 characters, and a single word, are no secret.
+        in their way. Under 8 characters, and words, are no secret.
         """
         scrubber = Scrubber(self)
         return scrubber.feed(text) + scrubber.rest()
@@ -131,8 +132,8 @@ class Scrubber:
 
 def beginning(key: Secret, end: str = r"\Z") -> re.Pattern[str]:
     """Return the pattern of what may begin a key, also at an `end`; most text has none of it."""
-    word = key.reveal().isalpha() and len(key.reveal()) < _LONGEST_WORD
-    if word or len(key.reveal()) < _SHORTEST:
+    words = _WORDS.fullmatch(key.reveal()) and len(key.reveal()) < _LONGEST_WORD
+    if words or len(key.reveal()) < _SHORTEST:
         return re.compile(r"(?!)")
     first, second, third = (re.escape(char.lower() + char.upper()) for char in key.reveal()[:3])
     return re.compile(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chaos import Chaos, queue_full, refusal, refusing, reset, script, silence
+from loopback import Connection, Loopback
 from shell import KEY
 
-from hs_notebook import AsyncHolySheep
+from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError
 from hs_notebook.exchange import Screen
 from hs_notebook.ledger import Ledger
@@ -127,6 +128,23 @@ def test_what_fails(name: str, face: str, tmp_path: Path) -> None:
     assert ledger.spent().unknown == int(billed)
     if face == "ask":
         assert charge == (most if billed else 0)
+
+
+def test_what_a_proxy_refuses_never_went_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(connection: Connection, server: Loopback) -> None:
+        if server.ask(connection):
+            connection.send(b"HTTP/1.1 503 Not now\r\ncontent-length: 0\r\n\r\n")
+
+    ledger = Ledger(tmp_path / "ledger.db")
+    with Loopback(serve) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        patience = RetryPolicy(attempts=1)
+        client = HolySheep(KEY, base_url="https://far.example/v1", retry=patience, ledger=ledger)
+        with client, pytest.raises(HolySheepError):
+            client.ask("Hello?", model="gpt-4.1")
+    assert [request.line for request in proxy.requests] == ["CONNECT far.example:443 HTTP/1.1"]
+    (row,) = ledger.rows()
+    assert (row["state"], row["gen_ai_usage_input_tokens"], ledger.spent().unknown) == ("error", None, 0)
 
 
 @pytest.mark.parametrize("sent", [True, False])

@@ -125,3 +125,11 @@ def test_only_the_events_that_bring_it_are_changed(part: str, size: int) -> None
     assert len(text) <= len("It is [key] indeed.") + 3  # characters of it that may pass
     same = [event for event in events if event.removesuffix(b"\n\n") in seen]
     assert len(events) - len(same) <= len(KEY) // size + 2
+
+
+def test_what_is_held_goes_before_an_event_that_was_torn() -> None:
+    begun = {"choices": [GROWING["said"](f"It begins with {KEY[:5]}")]}
+    whole = passed([f"data: {json.dumps(begun)}\n\n".encode(), b'data: {"id"'])
+    *events, torn = whole.removesuffix(b"!").split(b"\n\n")
+    chunks = [decode_chunk(event.decode().removeprefix("data: ")) for event in events]
+    assert (texts(chunks), torn) == ({(0, "said"): f"It begins with {KEY[:5]}"}, b'data: {"id"')

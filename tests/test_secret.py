@@ -108,8 +108,12 @@ def without_beginnings(text: str) -> str:
     return re.sub(r"[cr_0]*\[key\]", "[key]", text)
 
 
-def test_a_word_is_no_secret() -> None:
-    assert Secret("simulated").scrub("A simulated answer.") == "A simulated answer."
+@pytest.mark.parametrize("key", ["simulated", "lm-studio", "sk-no-key-required", "12345678"])
+def test_words_are_no_secret(key: str) -> None:
+    assert Secret(key).scrub(f"It is {key} here.") == f"It is {key} here."
+
+
+def test_but_what_is_longer_is_one() -> None:
     assert Secret("a" * 20).scrub("It is " + "a" * 20) == "It is [key]"
 
 

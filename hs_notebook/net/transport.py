@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 Auth = Literal["bearer", "x-api-key"]
 
+_LONG_BODY = 256 * 1024  # bytes; to look for the key in more would hold the loop up
+
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: to connect, without a word from the model, and for the whole answer."""
@@ -254,7 +256,8 @@ class Transport:
         else:
             if len(body) > LONGEST_ANSWER:
                 raise ProtocolError(f"The reply is longer than {LONGEST_ANSWER:,} bytes.")
-            return without_key(bytes(body), self.credentials.key.scrub, kind(response))
+            scrub = partial(without_key, bytes(body), self.credentials.key.scrub, kind(response))
+            return await asyncio.to_thread(scrub) if len(body) > _LONG_BODY else scrub()
         if body.strip():  # the answer was made, and asking again would bill it twice
             raise StreamTruncatedError(f"The reply broke off: {failure.message}", hint=failure.hint)
         raise failure

@@ -56,7 +56,7 @@ class WithoutPieces(WholeEvents):
 
     async def end(self, *, whole: bool) -> None:
         """Hand on what is left, and end."""
-        if not self._held and (rest := _written(self._scrubber.rest())):
+        if rest := _written(self._scrubber.rest()):
             await self._sink.write(rest)
         await super().end(whole=whole)
 
