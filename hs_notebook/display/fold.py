@@ -9,10 +9,10 @@ MOST = {
     "size": 300_000,  # UTF-16 code units; of a pair each counts thrice, what has its font sought twenty times
     "line": 8_000,
     "blank": 4_000,  # lines with nothing in them, which part blocks
-    "start": 2_500,  # marks of lists, quotes, headings and rules at the start of a line
+    "start": 2_500,  # marks at the start of a line that begin a list, a quote, a heading or are a rule
     "fence": 2_100,  # backticks and tildes there
     "bar": 6_000,  # between the cells of tables
-    "mark": 20_000,  # other marks of Markdown; one that may begin a tag counts three times
+    "mark": 20_000,  # other marks of Markdown, of `-----` three; what may begin a tag counts thrice
 }
 """Of each kind so much is drawn: each alone takes a page 0.1 s, and a long answer has half of it."""
 
@@ -26,7 +26,8 @@ def _special() -> re.Pattern[str]:
     # The page needs seconds to find the place of 100,000 combining marks, or a font for as many brackets.
     dear = r"\u27e6\u27e7\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
     return re.compile(
-        rf"(?P<line>\n)|(?P<bar>\|)|(?P<fence>[`~])|(?P<start>[>#*+\-.)])|(?P<mark>[!$&(\[\\\]_])|(?P<tag><)"
+        rf"(?P<line>\n)|(?P<bar>\|)|(?P<fence>[`~])|(?P<quote>>)|(?P<row>[#*+\-.)])|(?P<mark>[!$&(\[\\\]_])"
+        r"|(?P<tag><)|(?P<gap>(?<=[#*+\-.)])[ \t])"
         rf"|(?P<dear>[{dear}])|(?P<pair>[\U00010000-\U0010ffff])"
     )
 
@@ -72,16 +73,22 @@ def _start_end(text: str, line: int) -> int:
 
 def _costs(found: re.Match[str], *, line: int, start: int) -> list[tuple[str, int]]:
     """What a character costs, by kind; its line begins at `line`, with marks alone up to `start`."""
-    kind = str(found.lastgroup)
+    kind, text, here = str(found.lastgroup), found.string, found.start()
+    begins = here > line and here - 1 < start and text[here - 1] in "#*+-.)"  # with the gap behind it
+    if kind == "gap":
+        return [("size", 1), ("start", int(begins))]
     if kind == "line":
-        blank = not found.string[line : found.start()].strip(" \t")
-        return [("size", 1), ("line", 1), ("blank", int(blank))]
+        blank = not text[line:here].strip(" \t")
+        return [("size", 1), ("line", 1), ("blank", int(blank)), ("start", int(begins))]
     if kind in ("dear", "pair"):
         return [("size", _PAIR if kind == "pair" else _DEAR)]
     if kind == "tag":
         return [("size", 1), ("mark", _TAG)]
-    if kind in ("start", "fence") and found.start() >= start:
-        kind = "mark"
+    if kind == "row":
+        is_more = found[0] != "*" and text[max(here - 3, 0) : here + 1] == 4 * found[0]
+        return [("size", 1), ("mark", int(not is_more))]
+    if kind in ("quote", "fence"):
+        kind = "mark" if here >= start else "start" if kind == "quote" else kind
     return [("size", 1), (kind, 1)]
 
 

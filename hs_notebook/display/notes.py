@@ -20,7 +20,7 @@ def _marks() -> re.Pattern[str]:
 
 def note(text: str) -> str:
     """Return Markdown of ours as a part of an answer's picture."""
-    return f"{MARK}{text}{MARK}"
+    return f"{MARK}{foreign(text)}{MARK}"  # it may quote what a function gave
 
 
 def foreign(text: str) -> str:

@@ -3,10 +3,10 @@ const MOST = {
   size: 300_000, // code units; of a pair each counts thrice, what has its font sought twenty times
   line: 8_000,
   blank: 4_000, // lines with nothing in them, which part blocks
-  start: 2_500, // marks of lists, quotes, headings and rules at the start of a line
+  start: 2_500, // marks at the start of a line that begin a list, a quote, a heading or are a rule
   fence: 2_100, // backticks and tildes there
   bar: 6_000, // between the cells of tables
-  mark: 20_000, // other marks of Markdown; one that may begin a tag counts three times
+  mark: 20_000, // other marks of Markdown, of `-----` three; what may begin a tag counts thrice
 };
 
 type Kind = keyof typeof MOST;
@@ -19,7 +19,8 @@ const DEAR = 20;
 const TAG = 3;
 const IS_DEAR = /[⟦⟧\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]/;
 const KINDS = new Map<string, Kind>();
-for (const kind of ["line \n", "bar |", "fence `~", "start >#*+-.)", "mark !$&(<[\\]_"]) {
+const ROW = "#*+-.)"; // a blank behind one makes it the beginning of something
+for (const kind of ["line \n", "bar |", "fence `~", "start >", `mark !$&(<[\\]_${ROW}`]) {
   const [name, marks] = kind.split(" ") as [Kind, string];
   for (const mark of marks) KINDS.set(mark, name);
 }
@@ -30,6 +31,8 @@ export class Fold {
   #all = ALL;
   #blank = true; // nothing stands in the line yet
   #start = true; // nothing but marks
+  #before = ""; // the character before
+  #row = 0; // how many of the same there are
   #shown = 0;
   #whole = 0;
   #full = false;
@@ -63,11 +66,17 @@ export class Fold {
   #fits(character: string): boolean {
     const kind = KINDS.get(character);
     let room = this.#pay("size", character.length > 1 ? PAIR : character >= "\u0300" && IS_DEAR.test(character) ? DEAR : 1);
-    if (kind) room &&= this.#pay((kind === "start" || kind === "fence") && !this.#start ? "mark" : kind, character === "<" ? TAG : 1);
-    if (kind === "line" && this.#blank) room &&= this.#pay("blank", 1);
+    this.#row = character === this.#before ? this.#row + 1 : 1;
+    const isRow = ROW.includes(character);
+    const isMore = isRow && character !== "*" && this.#row > 3;
+    if (kind && !isMore)
+      room &&= this.#pay((kind === "start" || kind === "fence") && !this.#start ? "mark" : kind, character === "<" ? TAG : 1);
     const space = character === " " || character === "\t";
+    if (kind === "line" && this.#blank) room &&= this.#pay("blank", 1);
+    if ((kind === "line" || space) && this.#start && this.#before && ROW.includes(this.#before)) room &&= this.#pay("start", 1);
+    this.#before = character;
     this.#blank = kind === "line" || (this.#blank && space);
-    this.#start = kind === "line" || (this.#start && (space || kind === "start" || kind === "fence" || /[0-9]/.test(character)));
+    this.#start = kind === "line" || (this.#start && (space || kind === "start" || kind === "fence" || isRow || /[0-9]/.test(character)));
     return room;
   }
 
