@@ -131,9 +131,11 @@ class Exchange:
             await self._settle_failed(failure)
             raise
         receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
-        notes = "; ".join(filter(None, (receipt.note, self._of_limit(receipt), self._of_resuming(), note)))
-        answer.receipt = msgspec.structs.replace(receipt, note=notes)
+        notes = (receipt.note, self._of_limit(receipt), self._of_resuming(), self._of_lost(), note)
+        answer.receipt = msgspec.structs.replace(receipt, note="; ".join(filter(None, notes)))
         self.charge = self._quotes.charge(receipt)
+        if self._limit is not None:
+            self.charge += self._timed.lost * self._limit.unanswered
         if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
         if self._entry is not None:
@@ -169,6 +171,12 @@ class Exchange:
         if not self._resumed:
             return ""
         return "resumed once" if self._resumed == 1 else f"resumed {self._resumed} times"
+
+    def _of_lost(self) -> str:
+        if not self._timed.lost:
+            return ""
+        before = "an attempt" if self._timed.lost == 1 else f"{self._timed.lost} attempts"
+        return f"{before} before it brought no reply and may be billed too"
 
     def _of_limit(self, receipt: Receipt) -> str:
         if self._limit is None:

@@ -409,7 +409,10 @@ CONNECTIONS = (
         "FIN after the headers", APIConnectionError, script(SSE), requests=5, relayed=AS_EMPTY,
         says="broke the connection. Tried 5 times",
     ),
-    complete("reset before the headers, twice", script(reset), script(reset), HELLO, requests=3, relayed=AS_502),
+    complete(
+        "reset before the headers, twice", script(reset), script(reset), HELLO, requests=3, relayed=AS_502,
+        says="2 attempts before it brought no reply and may be billed too",
+    ),
     failed(
         "silence", APITimeoutError, script(silence), requests=2, timeouts=IMPATIENT, retry=TWICE,
         says="was silent for 0.25 s. Tried 2 times", relayed=AS_504, **SILENT_TWICE,
@@ -473,7 +476,10 @@ HTTP = (
     complete("a length and no chunks", events(HELLO_BODY)),
     complete("byte by byte", script(SSE, byte_by_byte(frames(HEL, LO, STOP, USAGE, DONE)), END, kept=True)),
     complete(IDLE_AND_CLOSED, script(*HELLO.steps, close), HELLO, requests=2),
-    complete(CLOSED_IN_USE, HELLO, script(close), HELLO, requests=3),
+    complete(
+        CLOSED_IN_USE, HELLO, script(close), HELLO, requests=3,
+        says="an attempt before it brought no reply and may be billed too",
+    ),
 )  # fmt: skip
 
 SEEN_IN_MID_STREAM = (

@@ -25,17 +25,17 @@ class Attempts(Progress):
     """Knows of the attempts of a call whether one may be billed."""
 
     def __init__(self) -> None:
-        self._lost = self._is_out = False
-        self.were_refused = False
+        self.lost = 0  # earlier attempts that went out and brought no reply
+        self._is_out = self.were_refused = False
 
     @property
     def may_be_billed(self) -> bool:
         """Whether one went out and was not refused."""
-        return self._lost or self._is_out
+        return self._is_out or self.lost > 0
 
     def sending(self) -> None:
         """Begin another: what became of the one before is not heard any more."""
-        self._lost, self._is_out = self.may_be_billed, False
+        self.lost, self._is_out = self.lost + self._is_out, False
 
     def sent(self) -> None:
         """Take note that it is out."""
