@@ -530,7 +530,7 @@ KINDS = (
     "await AsyncHolySheep().ask('[simulate tokens=2000 tps=400 ttft=20]', model='gpt-4.1')",
 )
 KEPT = tuple(f"hs_notebook.{module}." for module in ("answers", "compared", "conversation", "types"))
-MOST_LEFT = 5  # objects of a class: what the last cells hold, and not what each one leaves
+MOST_LEFT = max(5, ROUNDS // 50)  # objects of a class: what the last cells hold, and not what each one leaves
 SHORT = "%%holysheep gpt-4.1 -o answer\n[simulate tokens=40 tps=400 ttft=20]"
 SLEEPING = "import time\nprint('on', flush=True)\ntime.sleep({})"
 
