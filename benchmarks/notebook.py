@@ -53,7 +53,7 @@ get_ipython().events.register("post_run_cell", lambda result: cpu.append(cpu.pop
 def tokens(prompt):
     asked = [{{"role": "user", "content": prompt}}]
     for chunk in client.chat.completions.create(model="gpt-4.1", messages=asked, stream=True):
-        yield chunk.choices[0].delta.content or ""
+        yield (chunk.choices[0].delta.content or "") if chunk.choices else ""
 
 def stdout(prompt, every):
     gathered, due = "", 0.0

@@ -134,10 +134,10 @@ class Exchange:
         notes = (receipt.note, self._of_limit(receipt), self._of_resuming(), self._of_lost(), note)
         answer.receipt = msgspec.structs.replace(receipt, note="; ".join(filter(None, notes)))
         self.charge = self._quotes.charge(receipt)
-        if self._limit is not None:
-            self.charge += self._timed.lost * self._limit.unanswered
         if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
+        if self._limit is not None:
+            self.charge += self._timed.lost * self._limit.unanswered
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
         return _scrubbed(answer, self._scrub)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -48,7 +48,7 @@ from hs_notebook.wire.limiter import RateLimiter
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FAST = "[simulate speed=inf tokens=20] go on"
 SMALL = {"requests": 3, "tokens": 20, "parallel": 2, "warmup": 1, "prompt": FAST}
@@ -81,6 +81,26 @@ def asked(relay: EmbeddedRelay) -> list[tuple[str, str]]:
     """The models that were asked, and the numbers in front of their prompts."""
     bodies = [json.loads(seen.body) for seen in relay.stats.seen]
     return [(body["model"], body["messages"][0]["content"].split()[0]) for body in bodies]
+
+
+@contextmanager
+def meanwhile(relay: EmbeddedRelay, requests: int, act: Callable[[], object]) -> Iterator[None]:
+    """Let another thread act once the relay has been asked so often."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 20
+        while relay.stats.requests < requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield
+    thread.join()
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 # --- the plan ------------------------------------------------------------------------------------
@@ -746,22 +766,14 @@ def test_tab_completes_options_and_models(shell: Shell) -> None:
 def test_an_interrupt_or_stop_keeps_what_is_measured(how: str, shell: Shell, relay: EmbeddedRelay) -> None:
     """After the fourth request has begun."""
 
-    def end() -> None:
-        deadline = time.monotonic() + 20
-        while relay.stats.requests < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if how == "stop":
-            shell.magics.session.running[-1].stop()
-        else:
-            os.kill(os.getpid(), signal.SIGINT)
+    def stop() -> None:
+        shell.magics.session.running[-1].stop()
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    ran = shell.run(
-        "b = %holysheep bench gpt-4.1 --requests 500 --warmup 1 "
-        "--prompt '[simulate ttft=100 tps=1000 tokens=5]'"
-    )
-    thread.join()
+    with meanwhile(relay, 5, stop if how == "stop" else interrupt):
+        ran = shell.run(
+            "b = %holysheep bench gpt-4.1 --requests 500 --warmup 1 "
+            "--prompt '[simulate ttft=100 tps=1000 tokens=5]'"
+        )
     assert ran.error is None, ran.out
     found: Benchmark = shell.names["b"]
     assert 3 <= sum(one.whole for one in found.samples) < 100
@@ -790,22 +802,17 @@ def test_who_interrupts_again_while_it_settles_loses_nothing(
     assert ledger is not None
     ledger.check()
 
-    def end() -> None:
-        deadline = time.monotonic() + 20
-        while relay.stats.requests < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def interrupt_again() -> None:
         with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             for _ in range(times):
-                os.kill(os.getpid(), signal.SIGINT)
+                interrupt()
                 time.sleep(0.3)
             other.execute("ROLLBACK")
 
-    thread = threading.Thread(target=end)
-    thread.start()
     shell.names["client"] = client_of(relay.base_url, ledger=Ledger(tmp_path / "ledger.db"))
-    ran = shell.run(f"import hs_notebook\nb = {asking}")
-    thread.join()
+    with meanwhile(relay, 5, interrupt_again):
+        ran = shell.run(f"import hs_notebook\nb = {asking}")
     assert ran.error is None, ran.out
     found: Benchmark = shell.names["b"]
     assert found.interrupted
@@ -835,16 +842,8 @@ def test_a_kernel_that_is_interrupted_again_and_again_keeps_it_and_goes_on(
 
 
 def test_an_interrupt_before_anything_is_measured_says_so(shell: Shell, relay: EmbeddedRelay) -> None:
-    def interrupt() -> None:
-        deadline = time.monotonic() + 20
-        while relay.stats.requests < 1 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    ran = shell.run("%holysheep bench gpt-4.1 --prompt '[simulate ttft=5000]'")
-    thread.join()
+    with meanwhile(relay, 1, interrupt):
+        ran = shell.run("%holysheep bench gpt-4.1 --prompt '[simulate ttft=5000]'")
     assert isinstance(ran.error, KeyboardInterrupt)
     assert "Stopped before anything was measured." in ran.out
 
@@ -1010,17 +1009,9 @@ def test_an_interrupt_has_its_status_in_a_terminal(
     for name, value in settings(relay.base_url).items():
         monkeypatch.setenv(name, value)
 
-    def interrupt() -> None:
-        deadline = time.monotonic() + 20
-        while relay.stats.requests < 4 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
     prompt = "[simulate ttft=100 tps=1000 tokens=5]"
-    assert main(["bench", "gpt-4.1", "--requests", "500", "--warmup", "0", "--prompt", prompt]) == 130
-    thread.join()
+    with meanwhile(relay, 4, interrupt):
+        assert main(["bench", "gpt-4.1", "--requests", "500", "--warmup", "0", "--prompt", prompt]) == 130
     assert "Stopped after " in capsys.readouterr().err
 
 
