@@ -27,7 +27,11 @@ _LEAST = 4  # characters of the key; fewer may pass, or every answer that ends s
 
 
 class WithoutPieces(WholeEvents):
-    """Takes a key out of the texts of a stream; only events that bring more than its start are changed."""
+    """Takes a key out of the texts of a stream.
+
+    Only an event that brings the fourth character of what may be the key, and those that go on with it, are
+    written anew, as far as we know their fields; all others pass byte for byte.
+    """
 
     def __init__(self, sink: Sink, key: Secret) -> None:
         super().__init__(sink)
