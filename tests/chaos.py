@@ -330,7 +330,7 @@ class Fault:
     peak: int = 0
     params: dict[str, int] = field(default_factory=dict)
     server: Callable[[], Any] | None = None
-    relayed: tuple[type[HolySheepError], str] | None = None
+    relayed: tuple[type[HolySheepError] | None, str] | None = None
 
     def running(self, folder: Path) -> Any:
         """Start the server."""
@@ -366,6 +366,7 @@ BEGUN = (SSE, frames(HEL, LO))
 SILENT: dict[str, Any] = {"least": 0.25, "seconds": 0.35}
 SILENT_TWICE: dict[str, Any] = {"least": 0.5, "seconds": 0.7, "waits": ((0.25, 0.35),)}
 TWO: dict[str, Any] = {"params": {"n": 2}}
+ONE_OF_TWO = "the stream had no [DONE]; 1 of 2 alternatives came"
 RELAY_REPLIES = "the relay answers 502 in its place"
 AS_502 = (InternalServerError, RELAY_REPLIES)
 AS_EMPTY = (EmptyAnswerError, "the relay's own headers are sent by then")
@@ -527,8 +528,14 @@ SEEN_IN_MID_STREAM = (
         "silence after the finish reason", script(*BEGUN, frames(STOP), silence), estimated=True,
         says="the stream had no [DONE]", least=3.0, seconds=3.1,
     ),
-    truncated("one of two alternatives, and no [DONE]", *BEGUN, frames(STOP, USAGE), END, says="broke off before its end",
-              estimated=False, **TWO),
+    complete("one of two alternatives, and no [DONE]", script(*BEGUN, frames(STOP, USAGE), END, kept=True), estimated=False,
+             says=ONE_OF_TWO, **TWO),
+    complete("silence after one of two alternatives", script(*BEGUN, frames(STOP, USAGE), silence), estimated=False,
+             says=ONE_OF_TWO, least=5.0, seconds=5.1, **TWO),
+    truncated("reset after one of two alternatives", *BEGUN, frames(STOP, USAGE), reset, says="broke the connection",
+              estimated=False, relayed=(None, "the relay ends the body as it should, and the note tells the rest"), **TWO),
+    truncated("silence in one of two alternatives", *BEGUN, frames(said("Two", index=1), STOP), silence, says="was silent for 0.25 s",
+              estimated=True, timeouts=IMPATIENT, **SILENT, **TWO),
     complete("[DONE] after one of two alternatives", stream(HEL, LO, STOP, USAGE, DONE), says="1 of 2 alternatives came", **TWO),
     complete("a pause between two alternatives", script(*BEGUN, frames(STOP), pause(3.3), frames(said("Two", index=1), said(None, index=1, finish_reason="stop"), USAGE, DONE), END, kept=True),
              least=3.3, seconds=4.1, **TWO),

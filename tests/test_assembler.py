@@ -510,12 +510,24 @@ def test_one_of_two_that_were_asked_for() -> None:
     ending = Ending(2)
     for frame in (said("a"), ended()):
         ending.see(decode_chunk(json.dumps(frame)))
-    assert not ending.whole
-    with pytest.raises(StreamTruncatedError):
-        ending.check()
+    assert (ending.whole, ending.paused, ending.state) == (False, True, "complete")
+    ending.check()  # at the end of the bytes the other does not come
+    ending.broken = True
+    assert ending.state == "truncated"  # it may have been on its way
     ending.read([ServerSentEvent("[DONE]")])
+    assert (ending.whole, ending.state) == (True, "complete")
+
+
+def test_what_was_waited_for_long_enough_does_not_come() -> None:
+    ending = Ending(3)
+    for frame in (said("a"), said("b", 1), ended()):
+        ending.see(decode_chunk(json.dumps(frame)))
+    ending.wait_no_more()
+    assert (ending.whole, ending.paused) == (False, False)  # the second goes on
+    ending.see(decode_chunk(json.dumps(ended(index=1))))
+    assert (ending.whole, ending.paused) == (False, True)
+    ending.wait_no_more()
     assert ending.whole
-    ending.check()
 
 
 def seen(*frames: Frame) -> Ending:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hs_notebook.errors import (
     APIConnectionError,
     APIError,
+    APITimeoutError,
     HolySheepError,
     StreamTruncatedError,
 )
@@ -33,6 +34,7 @@ LONGEST_ANSWER = 64 * 1024 * 1024  # bytes on the wire
 _LONGEST_PRELUDE = 1000  # chunks that say nothing
 _DRAIN_SECONDS = 0.1
 _FOR_USAGE = 3.0  # seconds that a whole answer waits for what it cost
+_FOR_OTHERS = 5.0  # and one that may be whole for the alternatives that have not begun
 
 
 class Flow:
@@ -65,7 +67,7 @@ class Flow:
         self._resumption = resumption
         self._feed = SSEDecoder().feed if resumption is None else resumption.feed
         self._received = 0
-        self._hurries = False
+        self._patience = math.inf
         self._prelude: list[ChatCompletionChunk] = []  # came before it was sure that the answer has begun
         self._failed: HolySheepError | None = None  # came in one piece with chunks, which go first
 
@@ -170,10 +172,16 @@ class Flow:
             failed = StreamTruncatedError("The answer is longer than 64 MiB.")
         if (failed := ending.error or failed) is not None and not ending.done:
             self._failed = self._translate(failed)  # what comes after its end is of no interest
-        if ending.finish_reason is not None and ending.whole is not self._hurries:
-            self._hurries = ending.whole  # another alternative may still go on
-            self._watchdog.hurry(_FOR_USAGE if self._hurries else math.inf)
+        if ending.finish_reason is not None:
+            self._hurry()
         return self._scrubber.feed(chunks)
+
+    def _hurry(self) -> None:
+        ending = self.ending
+        patience = _FOR_USAGE if ending.whole else _FOR_OTHERS if ending.paused else math.inf
+        if patience != self._patience:  # another alternative may still go on
+            self._patience = patience
+            self._watchdog.hurry(patience)
 
     def _failure(self, error: BaseException) -> BaseException:
         if isinstance(error, asyncio.CancelledError) and self._watchdog.forgive():
@@ -188,6 +196,8 @@ class Flow:
     async def _go_on(self, failure: APIConnectionError) -> HolySheepError | None:
         """Return nothing where the stream goes on over another connection, else why it does not."""
         watchdog = self._watchdog
+        if isinstance(failure, APITimeoutError):
+            self.ending.wait_no_more()
         patience = _FOR_USAGE if self.ending.begun and self.ending.whole else watchdog.left
         if self._resumption is not None and watchdog.left > 0:
             try:

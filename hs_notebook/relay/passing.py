@@ -98,7 +98,7 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
                 return False
     except StopAsyncIteration:
         ending = admission.meter.ending
-        ending.broken = not ending.whole
+        ending.broken = not ending.paused
         return True
     except asyncio.CancelledError:
         if not watchdog.forgive():

@@ -189,11 +189,13 @@ class Assembler:
             return "truncated", error.message
         if self._reason in CUT:
             return "truncated", CUT[self._reason]
-        if not self.done:
-            return "complete", "the stream had no [DONE]"
         came = self._finished | {index for index, said in self._texts.items() if said.tell()}
         asked = self.request.alternatives
-        return "complete", "" if len(came) >= asked else f"{len(came)} of {asked} alternatives came"
+        notes = (
+            "" if self.done else "the stream had no [DONE]",
+            "" if len(came) >= asked else f"{len(came)} of {asked} alternatives came",
+        )
+        return "complete", "; ".join(filter(None, notes))
 
     def _receipt(self, state: State, note: str, text: str) -> Receipt:
         usage = self._usage or self._estimate(text)

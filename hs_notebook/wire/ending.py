@@ -33,7 +33,8 @@ class Ending:
         self.done = False  # [DONE] was seen
         self.broken = False  # it ended by itself, and not well
         self.error: HolySheepError | None = None  # that ended it
-        self._last = alternatives - 1  # the highest number of an alternative, asked for or seen
+        self._asked = alternatives - 1  # the highest number of an alternative that is waited for
+        self._last = 0  # the highest that was seen
         self._finished: set[int] = set()
 
     def see(self, chunk: ChatCompletionChunk) -> None:
@@ -90,7 +91,17 @@ class Ending:
     @property
     def whole(self) -> bool:
         """Whether all was said: [DONE], or a finish reason for every alternative."""
+        return self.done or len(self._finished) > max(self._asked, self._last)
+
+    @property
+    def paused(self) -> bool:
+        """Whether all that has begun is finished; some relays answer once, however many were asked for."""
         return self.done or len(self._finished) > self._last
+
+    def wait_no_more(self) -> None:
+        """Take a pause that was long enough for the end."""
+        if self.paused:
+            self._asked = self._last
 
     @property
     def is_billed(self) -> bool:
@@ -103,15 +114,16 @@ class Ending:
         """How a stream ended that nobody assembled."""
         if isinstance(self.error, UpstreamError | ProtocolError):
             return "error"
-        if self.whole and self.finish_reason not in CUT:
+        whole = self.whole or (self.paused and not self.broken)
+        if whole and self.finish_reason not in CUT:
             return "complete"
-        return "truncated" if self.whole or self.broken else "stopped"
+        return "truncated" if whole or self.broken else "stopped"
 
     def check(self) -> None:
         """Called at the end of the bytes: raises where the stream failed or is not whole."""
         if self.error is not None:
             raise self.error.with_traceback(None)
-        if not self.whole:
+        if not self.paused:
             if self.begun:
                 raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
             raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
