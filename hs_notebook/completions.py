@@ -70,11 +70,20 @@ class AsyncCompletions:
             if isinstance(error, HolySheepError):
                 error.scrub(self._account.key.scrub)
             if entry:
-                await entry.settle_failed(error, assembler.billed(error, sent=attempts.may_be_billed))
+                await self._settle_failed(entry, error, assembler, attempts)
             raise
         if entry:
             await entry.settle(as_answer(request, completion, self._account.quotes))
         return completion
+
+    async def _settle_failed(
+        self, entry: Entry, error: Exception, assembler: Assembler, attempts: Attempts
+    ) -> None:
+        unanswered, charge = attempts.unanswered(error), None
+        receipt = assembler.billed(unanswered=unanswered)
+        if receipt is not None and receipt.usage.estimated:
+            charge = unanswered * self._account.quotes.charge(receipt)
+        await entry.settle_failed(error, receipt, charge=charge)
 
     def _recorded(self, reader: Reader, entry: Entry | None) -> AsyncStream:
         if entry:

@@ -136,8 +136,7 @@ class Exchange:
         self.charge = self._quotes.charge(receipt)
         if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
-        if self._limit is not None:
-            self.charge += self._timed.lost * self._limit.unanswered
+        self.charge += self._charge_of_lost
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
         return _scrubbed(answer, self._scrub)
@@ -148,12 +147,22 @@ class Exchange:
             await self.finish(stopped=True)
 
     async def _settle_failed(self, failure: HolySheepError) -> None:
-        receipt = self.unanswered = self._assembler.billed(failure, sent=self._timed.may_be_billed)
+        unanswered = self._timed.unanswered(failure)
+        receipt = self.unanswered = self._assembler.billed(unanswered=unanswered)
         if receipt is not None:
-            unknown = receipt.usage.estimated and self._limit is not None
-            self.charge = self._limit.unanswered if unknown and self._limit else self._quotes.charge(receipt)
+            self.charge = self._quotes.charge(receipt)
+            if not receipt.usage.estimated:
+                self.charge += self._charge_of_lost
+            elif self._limit is not None:
+                self.charge = unanswered * self._limit.unanswered
+            else:
+                self.charge *= unanswered
         if self._entry is not None:
             await self._entry.settle_failed(failure, receipt, charge=self.charge)
+
+    @property
+    def _charge_of_lost(self) -> Decimal:
+        return self._timed.lost * self._limit.unanswered if self._limit is not None else Decimal(0)
 
     def _as_sent(self, receipt: Receipt) -> Receipt:
         """Return the receipt of a stopped answer without figures for what nobody can know."""
@@ -176,7 +185,7 @@ class Exchange:
         if not self._timed.lost:
             return ""
         before = "an attempt" if self._timed.lost == 1 else f"{self._timed.lost} attempts"
-        return f"{before} before it brought no reply and may be billed too"
+        return f"{before} before it brought no answer and may be billed too"
 
     def _of_limit(self, receipt: Receipt) -> str:
         if self._limit is None:

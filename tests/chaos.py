@@ -412,7 +412,7 @@ CONNECTIONS = (
     ),
     complete(
         "reset before the headers, twice", script(reset), script(reset), HELLO, requests=3, relayed=AS_502,
-        says="2 attempts before it brought no reply and may be billed too",
+        says="2 attempts before it brought no answer and may be billed too",
     ),
     failed(
         "silence", APITimeoutError, script(silence), requests=2, timeouts=IMPATIENT, retry=TWICE,
@@ -479,7 +479,7 @@ HTTP = (
     complete(IDLE_AND_CLOSED, script(*HELLO.steps, close), HELLO, requests=2),
     complete(
         CLOSED_IN_USE, HELLO, script(close), HELLO, requests=3,
-        says="an attempt before it brought no reply and may be billed too",
+        says="an attempt before it brought no answer and may be billed too",
     ),
 )  # fmt: skip
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from hs_notebook.pricing.book import PriceBook
+
 UPSTREAM_KEY = "cr_upstream_canary_1234567890"
 PATIENCE = 20.0
 
@@ -67,13 +69,19 @@ class Edge:
 
 @contextmanager
 def edge(
-    folder: Path, upstream: str, *, upstream_key: str = UPSTREAM_KEY, concurrent: int = 50, **settings: Any
+    folder: Path,
+    upstream: str,
+    *,
+    upstream_key: str = UPSTREAM_KEY,
+    concurrent: int = 50,
+    prices: PriceBook | None = None,
+    **settings: Any,
 ) -> Iterator[Edge]:
     """A relay server in front of `upstream`."""
     keys, ledger = folder / "keys", Ledger(folder / "ledger.db")
     key = KeyFile(keys).add("laptop", per_minute=1_000_000, concurrent=concurrent)
     told = RelaySettings(upstream=upstream, key=upstream_key, keys=keys, **settings)
-    with RelayServer(told, ledger=ledger, prices=load_book()) as server:
+    with RelayServer(told, ledger=ledger, prices=prices or load_book()) as server:
         yield Edge(server, key, ledger)
 
 

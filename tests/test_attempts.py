@@ -9,8 +9,21 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from chaos import Chaos, queue_full, refusal, refusing, reset, script, silence
-from loopback import Connection, Loopback
+from chaos import (
+    STOP,
+    Chaos,
+    Script,
+    queue_full,
+    refusal,
+    refusing,
+    reset,
+    script,
+    silence,
+    stream,
+    whole,
+)
+from edge import edge, within
+from loopback import SSE, Connection, Loopback
 from shell import KEY
 
 from hs_notebook import AsyncHolySheep, HolySheep
@@ -18,6 +31,7 @@ from hs_notebook.errors import HolySheepError
 from hs_notebook.exchange import Screen
 from hs_notebook.ledger import Ledger
 from hs_notebook.net.transport import Timeouts
+from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import limit_for
 from hs_notebook.types import ChatRequest
 from hs_notebook.wire.retry import RetryPolicy
@@ -31,9 +45,13 @@ STOPPED: dict[str, tuple[Callable[[], Any], str, bool]] = {
     "while it connects": (queue_full, "stopped before it was sent", False),
     "in the wait after a refused connection": (refusing, "stopped before it was sent", False),
     "in the wait after a 503": (lambda: Chaos(refusal(503)), "stopped before it was sent again", False),
+    "in the wait after a 504": (lambda: Chaos(refusal(504)), "", True),
     "in the wait after a connection that broke": (lambda: Chaos(script(reset)), "", True),
     "before the first token": (lambda: Chaos(script(silence)), "", True),
 }
+PAGE = whole("200 OK", b"<p>Sign in", "text/html")
+ERROR_FRAME = stream('{"error": {"message": "No."}}')
+PRICED = load_book([{"model": "gpt-4.1", "input": 10, "output": 10}])
 STEADY = RetryPolicy(base=1e6, cap=30.0)  # it waits for long between two attempts
 CENT = Decimal("0.01")
 
@@ -85,36 +103,41 @@ def test_what_is_stopped(where: str, stream: bool, tmp_path: Path) -> None:
         assert charge == worst
 
 
-#: A server, and whether a call that failed there for good may be billed.
-FAILED: dict[str, tuple[Callable[[], Any], bool]] = {
-    "never connected": (refusing, False),
-    "always refused": (lambda: Chaos(refusal(503)), False),
-    "sent, and the connection broke": (lambda: Chaos(script(reset)), True),
-    "sent, and silence": (lambda: Chaos(script(silence)), True),
-    "sent, and refused the second time": (lambda: Chaos(script(reset), refusal(400)), True),
+#: A server, and how many of two attempts may be billed of a call that failed there for good.
+FAILED: dict[str, tuple[Callable[[], Any], int]] = {
+    "never connected": (refusing, 0),
+    "always refused": (lambda: Chaos(refusal(503)), 0),
+    "sent, and the connection broke": (lambda: Chaos(script(reset)), 2),
+    "sent, and silence": (lambda: Chaos(script(silence)), 2),
+    "sent, and refused the second time": (lambda: Chaos(script(reset), refusal(400)), 1),
+    "sent, and an error in a frame the second time": (lambda: Chaos(script(reset), ERROR_FRAME), 1),
+    "a gateway that gave up": (lambda: Chaos(refusal(504)), 2),
+    "a page in place of the answer": (lambda: Chaos(PAGE), 1),
 }
 
 
 @pytest.mark.parametrize("face", ["ask", "create"])
 @pytest.mark.parametrize("name", FAILED)
 def test_what_fails(name: str, face: str, tmp_path: Path) -> None:
-    begin, billed = FAILED[name]
+    begin, unanswered = FAILED[name]
     ledger = Ledger(tmp_path / "ledger.db")
 
-    async def fail(base_url: str) -> tuple[Decimal | None, Decimal]:
+    async def fail(base_url: str) -> tuple[Decimal, Decimal]:
         async with AsyncHolySheep(
             KEY,
             base_url=base_url,
             retry=RetryPolicy(attempts=2, base=0.01, cap=0.02),
             timeouts=Timeouts(idle=0.2),
             ledger=ledger,
+            prices=PRICED,
         ) as client:
             exchange = asking(client)
             if face == "create":
                 messages = [{"role": "user", "content": "Hello?"}]
                 with pytest.raises(HolySheepError):
                     await client.chat.completions.create(model="gpt-4.1", messages=messages, stream=True)
-                return None, exchange._limit.unanswered
+                receipt = exchange._assembler.billed(unanswered=1)
+                return ledger.spent().charged, client.quotes.charge(receipt)
             error = await exchange.read(Screen())
             with pytest.raises(HolySheepError):
                 await exchange.finish(error=error)
@@ -124,10 +147,69 @@ def test_what_fails(name: str, face: str, tmp_path: Path) -> None:
         charge, most = asyncio.run(fail(server.base_url))
     (row,) = ledger.rows()
     assert (row["state"], row["cost_usd"]) == ("error", None)
-    assert bool(row["gen_ai_usage_input_tokens"]) is billed
-    assert ledger.spent().unknown == int(billed)
-    if face == "ask":
-        assert charge == (most if billed else 0)
+    assert bool(row["gen_ai_usage_input_tokens"]) is bool(unanswered)
+    assert ledger.spent().unknown == bool(unanswered)
+    assert charge == unanswered * most
+
+
+FREE = (302, 400, 401, 402, 404, 429, 500, 503, 521, 529)
+#: What an upstream says, and whether it may be billed: the client's ledger and a relay's between agree.
+SAID: dict[str, tuple[Script, bool]] = {
+    **{f"status {status}": (refusal(status), False) for status in FREE},
+    **{f"status {status}": (refusal(status), True) for status in (502, 504, 520, 524)},
+    "a page": (PAGE, True),
+    "no JSON": (whole("200 OK", b'{"choices": [{"mess'), True),
+    "JSON of another kind": (whole("200 OK", b'{"ok": true}'), True),
+    "an error as JSON": (whole("200 OK", b'{"error": {"message": "No."}}'), False),
+    "an error in a frame": (ERROR_FRAME, False),
+    "no JSON in a frame": (stream("{"), True),
+    "an event that is too large": (stream("x" * 1_100_000), True),
+    "an empty stream": (stream(), True),
+    "[DONE] alone": (stream("[DONE]"), True),
+    "a finish reason alone": (stream(STOP, "[DONE]"), True),
+    "a connection that breaks": (script(reset), True),
+    "a stream that breaks": (script(SSE, reset), True),
+    "silence in a stream": (script(SSE, silence), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_two_ledgers_say_the_same(name: str, tmp_path: Path) -> None:
+    said, billed = SAID[name]
+    for folder in ("alone", "between"):
+        (tmp_path / folder).mkdir()
+    ledgers = {folder: Ledger(tmp_path / folder / "client.db") for folder in ("alone", "between")}
+    with Chaos(said) as upstream:
+        fails(upstream.base_url, KEY, ledgers["alone"])
+        with edge(tmp_path / "between", upstream.base_url, idle=0.3, prices=PRICED) as relay:
+            fails(f"http://127.0.0.1:{relay.port}/v1", relay.key, ledgers["between"])
+            assert within(10, lambda: list(relay.ledger.rows())[-1]["ended_at"])
+            unknown = relay.ledger.spent(user="laptop").unknown
+    assert {folder: ledger.spent().unknown for folder, ledger in ledgers.items()} == {
+        "alone": billed,
+        "between": billed,
+    }
+    assert unknown == billed
+
+
+def test_two_ledgers_say_the_same_of_what_never_reached_the_upstream(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "client.db")
+    with refusing() as nobody, edge(tmp_path, nobody.base_url) as relay:
+        fails(f"http://127.0.0.1:{relay.port}/v1", relay.key, ledger)
+        assert (ledger.spent().unknown, relay.ledger.spent(user="laptop").unknown) == (0, 0)
+
+
+def fails(base_url: str, key: str, ledger: Ledger) -> None:
+    settings: dict[str, Any] = {
+        "retry": RetryPolicy(attempts=1),
+        "timeouts": Timeouts(idle=1),
+        "prices": PRICED,
+    }
+    with (
+        HolySheep(key, base_url=base_url, ledger=ledger, **settings) as client,
+        pytest.raises(HolySheepError),
+    ):
+        client.ask("Hello?", model="gpt-4.1")
 
 
 def test_what_a_proxy_refuses_never_went_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

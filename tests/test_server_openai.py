@@ -151,7 +151,7 @@ def test_models_are_listed(client: Sync) -> None:
         ("", "gpt-5000", openai.NotFoundError, 404, "model_not_found"),
         ("", " ", openai.BadRequestError, 400, "bad_request"),
         ("x" * 2_100_000, "gpt-4.1", openai.APIStatusError, 413, "request_too_large"),
-        ("[simulate fault=401]", "gpt-4.1", openai.InternalServerError, 502, "upstream_auth"),
+        ("[simulate fault=401]", "gpt-4.1", openai.InternalServerError, 503, "upstream_auth"),
     ],
 )
 def test_errors_are_its_own(  # noqa: PLR0917

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hs_notebook.errors import APIConnectionError, APIError, APIStatusError, BadRequestError
 from hs_notebook.net.gate import Gate
+from hs_notebook.wire.failures import may_be_billed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -104,7 +105,7 @@ class Calls:
                 return await attempt()
             except APIError as error:
                 failure = error.with_traceback(None)
-            if isinstance(failure, APIStatusError):
+            if isinstance(failure, APIStatusError) and not may_be_billed(failure.status_code):
                 progress.refused()
             self._failed(failure)
             wait = self._retry.wait(failure, attempt=number, waited=waited)

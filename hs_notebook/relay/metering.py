@@ -95,14 +95,24 @@ class Meter:
         """Write down how it ended, and return what it is charged, in USD."""
         if self._entry is None:
             return Decimal(0)
-        ending, error_type = self.ending, type(self.ending.error).__name__ if self.ending.error else ""
+        ending = self.ending
         if self.unread:
-            return await self.fail(error_type, billed=True)
-        if isinstance(ending.error, UpstreamError) and not (ending.begun or ending.is_billed):
-            return await self.fail(error_type)
+            return await self.fail(type(ending.error).__name__ if ending.error else "", billed=True)
+        if (failure := self._failure()) is not None:
+            return await self.fail(type(failure).__name__, billed=not isinstance(failure, UpstreamError))
         now = time.perf_counter()
         ttft = math.nan if self.ttft is None else self.ttft
         return await self._entry.settle_stream(ending, ttft=ttft, duration=now - self._started, aside=True)
+
+    def _failure(self) -> HolySheepError | None:
+        """Return what went wrong with a stream that is over and has brought nothing, nor figures."""
+        if self.ending.begun or self.ending.is_billed or self.ending.state == "stopped":
+            return None
+        try:
+            self.ending.check()
+        except HolySheepError as error:
+            return error
+        return None
 
     async def fail(self, error_type: str, *, billed: bool = False) -> Decimal:
         """Write down that there was no answer, and return what that is charged, in USD.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.relay.pieces import WithoutPieces
 from hs_notebook.relay.replies import Refused, compact, error_object
-from hs_notebook.relay.upstream import STREAM, RefusedUpstream, Unanswered
+from hs_notebook.relay.upstream import STREAM, RefusedUpstream
 from hs_notebook.relay.usage import WithoutUsage
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire import sse
+from hs_notebook.wire.failures import may_be_billed
 
 if TYPE_CHECKING:
     from hs_notebook.relay.asked import Asked
@@ -52,7 +53,7 @@ async def _settle(admission: Admission, failure: Refused | None) -> None:
     if failure is None:
         await admission.settle()
     else:
-        await admission.fail(failure.code, billed=isinstance(failure, Unanswered))
+        await admission.fail(failure.code, billed=may_be_billed(failure.status))
 
 
 async def _ask(gateway: Gateway, asked: Asked) -> tuple[UpstreamReply, bool]:

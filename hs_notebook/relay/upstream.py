@@ -138,26 +138,26 @@ class Upstream:
                 response = await send(self._http, request)
                 response.headers = self._without_key(response.headers)
         except (TimeoutError, httpx.TimeoutException):
-            raise _late(_failed(body)) from None
+            raise _late(body) from None
         except httpx.HTTPError as error:
             said = f"The upstream cannot be reached: {type(error).__name__}."
-            raise _bad_gateway(said, "upstream_unreachable", _failed(body)) from None
+            raise _bad_gateway(said, "upstream_unreachable", body) from None
         if not response.is_success:
             raise await self._refusal(response)
-        return await self._judged(response, _failed(body))
+        return await self._judged(response, body)
 
-    async def _judged(self, response: httpx.Response, failed: type[Refused]) -> UpstreamReply:
+    async def _judged(self, response: httpx.Response, body: _Body | None) -> UpstreamReply:
         import httpx
 
         if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
             await undisturbed(response.aclose())
             said = "The upstream's reply has an encoding that was not asked for."
-            raise _bad_gateway(said, "upstream_encoding", failed)
+            raise _bad_gateway(said, "upstream_encoding", body)
         reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key)
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
             said = f"The upstream answered with {reply.kind or 'no content type'}."
-            raise _bad_gateway(said, "upstream_kind", failed)
+            raise _bad_gateway(said, "upstream_kind", body)
         return reply
 
     async def _refusal(self, response: httpx.Response) -> Refused:
@@ -167,13 +167,13 @@ class Upstream:
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.
             said = "The upstream refuses the relay's own key: tell who runs the relay."
-            return _bad_gateway(said, "upstream_auth", Lasting)
+            return Lasting(503, said, kind="server_error", code="upstream_auth")
         if status < 400:
             said = "The upstream redirects, which is never followed."
-            return _bad_gateway(said, "upstream_redirect", Lasting)
+            return Lasting(503, said, kind="server_error", code="upstream_redirect")
         if status > 599:
             said = f"The upstream answered {status}, which is no status."
-            return _bad_gateway(said, "upstream_status", Lasting)
+            return Lasting(502, said, kind="server_error", code="upstream_status")
         headers = _passed_on(response)
         if not is_json:
             # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
@@ -268,14 +268,18 @@ def _as_error(status: int, page: bytes) -> bytes:
     return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
 
 
-def _failed(body: _Body | None) -> type[Refused]:
-    """Return the class of a failure; a request without a body is never billed."""
-    return Unanswered if body and body.sent else Refused
+def _late(body: _Body | None = None) -> Refused:
+    return _failure(504, "The upstream did not answer in time.", "upstream_timeout", body)
 
 
-def _late(refused: type[Refused] = Refused) -> Refused:
-    return refused(504, "The upstream did not answer in time.", kind="server_error", code="upstream_timeout")
+def _bad_gateway(message: str, code: str, body: _Body | None = None) -> Refused:
+    return _failure(502, message, code, body)
 
 
-def _bad_gateway(message: str, code: str, refused: type[Refused] = Refused) -> Refused:
-    return refused(502, message, kind="server_error", code=code)
+def _failure(status: int, message: str, code: str, body: _Body | None) -> Refused:
+    """Return why there is no reply; who asked tells by its status whether that may be billed."""
+    if body is None:
+        return Refused(status, message, kind="server_error", code=code)
+    if not body.sent:
+        return Refused(503, message, kind="server_error", code=code)
+    return Unanswered(status, message, kind="server_error", code=code)

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hs_notebook.answers import Answer, Cost, Receipt
-from hs_notebook.errors import (
-    APIConnectionError,
-    APIStatusError,
-    EmptyAnswerError,
-    HolySheepError,
-    ProtocolError,
-    StreamTruncatedError,
-    UpstreamError,
-)
+from hs_notebook.errors import HolySheepError, ProtocolError, UpstreamError
 from hs_notebook.pricing.tokens import as_usage, estimate, estimate_messages
 from hs_notebook.types import (
     SIMULATED,
@@ -164,15 +156,12 @@ class Assembler:
             alternatives=[self._texts[index].getvalue() for index in sorted(self._texts)],
         )
 
-    def billed(self, error: Exception, *, sent: bool) -> Receipt | None:
-        """Return what an answer came to that ended in `error` and left nothing to keep.
+    def billed(self, *, unanswered: int) -> Receipt | None:
+        """Return what an answer came to that left nothing to keep; `unanswered` attempts may be billed.
 
-        None where nobody bills it. What it cost is unknown where one was made, or may have been as an attempt
-        was `sent` and brought no reply, and the relay told no figures.
+        None where nobody bills it. What it cost is unknown where the relay told no figures.
         """
-        made = isinstance(error, EmptyAnswerError | StreamTruncatedError)
-        made = made or (sent and isinstance(error, APIConnectionError | APIStatusError))
-        if self._usage is None and not made:
+        if self._usage is None and not unanswered:
             return None
         receipt = self._receipt("error", "", "")
         if self._usage is not None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SHOWN = 200  # characters of an error page
+# What gateways say that handed a request on and got no answer. A request that 503 or 521 is said of did not
+# get so far, and nobody bills a refusal.
+_GIVEN_UP = frozenset({502, 504, 520, 524})
 # What is not closed goes on to the end: else a page of "<" would take time with the square of its length.
 _UNSEEN = re.compile(
     r"<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[a-z/!?][^>]*(?:>|\Z)",
@@ -47,6 +50,11 @@ def status_failure(
     error.retry_after = retry_after(headers, parsed)
     error.final = str(headers.get("x-should-retry", "")).strip().lower() == "false"  # as OpenAI's say it
     return error
+
+
+def may_be_billed(status: int) -> bool:
+    """Tell whether an answer may have been made, and billed, for all that a status says."""
+    return status in _GIVEN_UP
 
 
 def kind_failure(content_type: str, body: bytes) -> ProtocolError:
