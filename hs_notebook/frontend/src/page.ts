@@ -7,11 +7,16 @@ const BOX = 8_000;
 const LONGEST_UNBOXED = 200_000;
 /** A line that is longer is broken between two boxes while its block is open. */
 const LONGEST_LINE = 16_000;
+/** Nodes in one part, outside of which the browser looks at nothing again. A part begins with what has no margin above it. */
+const PART = 64;
+const PARAGRAPH = "<p>";
 
 /** The blocks on the page: settled ones, at most one that is still growing, and the tail. HTML comes from our renderer alone. */
 export class Page implements Sink {
   readonly #body: HTMLElement;
-  #place: Element; // the body, or the note of ours in it that is being written
+  #place: Element; // the body, the part of it that is being written, or the note of ours
+  #settled = 0; // nodes in it
+  #isNote = false;
   readonly #note = element("div", "hs-notice hs-fold");
   #block: Element | null = null;
   #slot: Element | null = null;
@@ -27,15 +32,15 @@ export class Page implements Sink {
 
   clear(): void {
     this.#body.replaceChildren();
-    this.#place = this.#body;
+    this.#enter(this.#body);
     this.#block = this.#slot = this.#box = null;
     this.#tail = [];
   }
 
   turn(): void {
     this.#dropTail();
-    const note = this.#place === this.#body ? put(this.#body, '<div class="hs-note">\n</div>\n')[0] : undefined;
-    this.#place = (note as Element | undefined) ?? this.#body;
+    this.#isNote = !this.#isNote;
+    this.#enter(this.#isNote ? (put(this.#body, '<div class="hs-note">\n</div>\n')[0] as Element) : this.#body);
   }
 
   /** A line under the body; empty for none. */
@@ -53,12 +58,12 @@ export class Page implements Sink {
 
   block(html: string): void {
     this.#dropTail();
-    put(this.#place, html);
+    this.#settle(html);
   }
 
   open(html: string, slot: string): void {
     this.#dropTail();
-    this.#block = put(this.#place, html).find((node) => node instanceof Element) ?? null;
+    this.#block = this.#settle(html).find((node) => node instanceof Element) ?? null;
     this.#slot = (slot && this.#block?.querySelector(slot)) || this.#block;
     this.#box = null;
     this.#boxed = 0;
@@ -99,6 +104,20 @@ export class Page implements Sink {
     this.#dropTail();
     const inner = tail.inner && this.#slot ? put(this.#box ?? this.#slot, tail.inner) : [];
     this.#tail = [...inner, ...(tail.outer ? put(this.#place, tail.outer) : [])];
+  }
+
+  #enter(place: Element): void {
+    this.#place = place;
+    this.#settled = 0;
+  }
+
+  #settle(html: string): ChildNode[] {
+    if (this.#settled >= PART && !this.#isNote && html.startsWith(PARAGRAPH)) {
+      this.#enter(this.#body.appendChild(element("div", "hs-part")));
+    }
+    const nodes = put(this.#place, html);
+    this.#settled += nodes.length;
+    return nodes;
   }
 
   #dropTail(): void {

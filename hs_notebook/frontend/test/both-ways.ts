@@ -28,7 +28,13 @@ export function bothWays(pieces: string[], paintEvery = 3): BothWays {
   splitter.finish();
   page.setTail(splitter.tail());
   const whole = inPage(html);
-  return { html, whole, grown: splitter.hasDefinitions ? whole : body.innerHTML };
+  return { html, whole, grown: splitter.hasDefinitions ? whole : withoutParts(body).innerHTML };
+}
+
+/** The parts serve only while the page grows. */
+export function withoutParts(body: HTMLElement): HTMLElement {
+  for (const part of body.querySelectorAll(".hs-part")) part.replaceWith(...part.childNodes);
+  return body;
 }
 
 function inPage(html: string): string {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createMarkdown, render } from "../src/markdown";
 import { Painter } from "../src/painter";
+import { withoutParts } from "./both-ways";
 
 /** All of `text` through a painter, in pieces of `size`. */
 function painted(text: string, size: number, { finish = true } = {}): HTMLElement {
@@ -35,8 +36,17 @@ describe("long blocks end as they would in one go", () => {
     ["code", `\`\`\`py\n${many((line) => `x_${line} = ${line}\n`, 3000)}\`\`\`\n\nafter\n`],
     ["code that is not closed", `\`\`\`\n${many((line) => `x_${line}\n`, 3000)}`],
     ["a paragraph", `${"many words, ".repeat(5000)}\n\nafter`],
+    ["many blocks", many((part) => `## ${part}\n\n- item\n\nSome *words*.\n\n`, 200)],
     ["a nested list", `- top\n${many((item) => `  - item ${item}\n`, 300)}`],
-  ])("%s", (_name, text) => expect(painted(text, 977).innerHTML).toBe(whole(text)));
+  ])("%s", (_name, text) => expect(withoutParts(painted(text, 977)).innerHTML).toBe(whole(text)));
+});
+
+test("settled blocks lie in parts, each beginning with a paragraph, and a short answer has none", () => {
+  const blocks = (count: number) => [...painted(many((part) => `# ${part}\n\nSome *words*.\n\n`, count), 20).children];
+  expect(blocks(10).map((node) => node.localName)).not.toContain("div");
+  const parts = blocks(200).filter((node) => node.className === "hs-part");
+  expect(parts.length).toBeGreaterThan(5);
+  for (const part of parts) expect([part.firstElementChild!.localName, part.children.length < 70]).toEqual(["p", true]);
 });
 
 describe("text that is too much for Markdown is all there", () => {
