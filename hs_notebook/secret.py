@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _SHORTEST = 8
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z]+)*|[0-9]+")  # what relays at home that want no key are given
 _LONGEST_WORD = 20  # characters: whose key is "simulated" or "lm-studio" must still read that in answers
+_PUBLIC = re.compile(r"(?:[a-z]{1,8}[0-9]{0,2}[-_]){0,3}")  # as many keys begin: sk-proj-, sk-ant-api03-
+_GUESSED = 4  # characters after that
 _MARK = "[key]"
 
 # A character of a key as it is, or as JSON, a URL, HTML or Markdown write it; one of them may quote another.
@@ -43,7 +45,7 @@ class Secret:
         return self._reveal()
 
     def scrub(self, text: str) -> str:
-        """Return `text` without the key, nor with most of it at its end.
+        """Return `text` without the key, nor with most of it at its end: more than what many keys begin with.
 
         It is found in small and capital letters, and where JSON, a URL, HTML or Markdown write its characters
         in their way. Under 8 characters, and words, are no secret.
@@ -70,6 +72,8 @@ class Scrubber:
         # No more than a character of the key is bound to a name here: a verbose traceback would print it.
         self._key = key
         self._size = len(key.reveal())
+        public = self._size - len(_PUBLIC.sub("", key.reveal(), count=1))
+        self._most = max(_SHORTEST, public + _GUESSED)  # characters of it that are never shown
         self._least = least
         start = beginning(key)
         self._starts = start.finditer
@@ -104,9 +108,20 @@ class Scrubber:
 
     def rest(self) -> str:
         """Return what is held back, at the end of the text; of a key that was cut off its mark alone."""
-        begun, held = self._begun, self._begun[self._shown :]
+        held = _MARK if self._holds_most() else self._begun[self._shown :]
         self._begun, self._shown = "", 0
-        return _MARK if held and len(list(_CHARACTER.finditer(begun))) >= _SHORTEST else held
+        return held
+
+    def release(self) -> str:
+        """Return what is held back now, but for most of the key; what is left of that is still found."""
+        if self._holds_most():
+            return ""
+        held, self._shown = self._begun[self._shown :], len(self._begun)
+        return held
+
+    def _holds_most(self) -> bool:
+        held = self._shown < len(self._begun)
+        return held and len(list(_CHARACTER.finditer(self._begun))) >= self._most
 
     def _end(self, text: str, start: int) -> int | None:
         """Return where the key ends that begins here; None where none does.

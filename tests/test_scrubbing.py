@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,37 @@ def test_each_text_of_a_stream_is_scrubbed_as_if_it_had_come_whole(
     scrubber = ChunkScrubber(Secret(KEY))
     clean = [one for chunk in chunks for one in scrubber.feed([chunk])] + scrubber.rest()
     whole = {place: Secret(KEY).scrub(text) for place, text in texts(chunks).items()}
-    assert texts(clean) == whole
+    assert {place: shown(place, text) for place, text in texts(clean).items()} == {
+        place: shown(place, text) for place, text in whole.items()
+    }
+
+
+def shown(place: tuple[int, str], text: str) -> str:
+    """A text, if it was thought, without what may stand before the mark: the answer's beginning frees it."""
+    begun = "|".join(re.escape(KEY[:length]) for length in range(11, 0, -1))
+    return re.sub(rf"(?:{begun})*\[key\]", "[key]", text) if place[1] == "thought" else text
+
+
+@pytest.mark.parametrize("part", ["said", "refused", "called"])
+def test_no_thought_is_late_when_the_answer_begins(part: str) -> None:
+    scrubber = ChunkScrubber(Secret(KEY))
+
+    def feed(name: str, text: str) -> list[ChatCompletionChunk]:
+        return scrubber.feed([decode_chunk(json.dumps({"choices": [GROWING[name](text)]}))])
+
+    place = {"refused": "said"}.get(part, part)
+    seen = feed("thought", "That is basic") + feed(part, "Yes")
+    assert texts(seen) == {(0, "thought"): "That is basic", (0, place): "Yes"}
+    seen += feed("thought", KEY[1:]) + feed("thought", ".")
+    assert texts(seen)[0, "thought"] == "That is basic[key]."
+
+
+def test_most_of_a_key_in_a_thought_is_held_also_when_the_answer_begins() -> None:
+    frames = [{"choices": [GROWING[part](text)]} for part, text in (("thought", KEY[:-1]), ("said", "Yes"))]
+    chunks = [decode_chunk(json.dumps(frame)) for frame in frames]
+    scrubber = ChunkScrubber(Secret(KEY))
+    assert texts(scrubber.feed(chunks)) == {(0, "said"): "Yes"}
+    assert texts(scrubber.rest()) == {(0, "thought"): "[key]"}
 
 
 @pytest.mark.parametrize("part", GROWING)

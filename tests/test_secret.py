@@ -56,6 +56,14 @@ def test_a_key_that_is_cut_off(length: int, shown: str) -> None:
     assert Secret(PLAIN).scrub(f"So: {PLAIN[:length]}") == f"So: {shown}"
 
 
+@pytest.mark.parametrize("prefix", ["sk-", "sk-proj-", "sk-ant-api03-", "sk-or-v1-", "cr_"])
+def test_what_many_keys_begin_with_is_no_secret(prefix: str) -> None:
+    key = f"{prefix}7Fq0aZ91c2e84b60x3Kw"
+    for length in range(len(prefix) + 4):
+        assert Secret(key).scrub(f"So: {key[:length]}") == f"So: {key[:length]}"
+    assert Secret(key).scrub(f"So: {key[: len(prefix) + 5]}") == "So: [key]"
+
+
 ODD = "cr_Canary_7f3d+5A91/c2e84b60"
 
 

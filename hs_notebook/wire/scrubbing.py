@@ -19,8 +19,8 @@ class ChunkScrubber:
     """Takes a key out of the chunks of one stream; a chunk without any of it stays the same object.
 
     The end of a text that may begin the key, once `least` characters of it have come, is held back until
-    the next chunk for that text, or the last of its alternative. What is said and what is refused are one
-    text, as they are shown as one.
+    the next chunk for that text, or the last of its alternative; what was thought no longer than until the
+    answer begins. What is said and what is refused are one text, as they are shown as one.
     """
 
     def __init__(self, key: Secret, *, least: int = 0) -> None:
@@ -77,11 +77,14 @@ class ChunkScrubber:
 
     def _choice(self, choice: ChunkChoice) -> ChunkChoice:
         index, delta = choice.index, choice.delta
+        thought = self._text(self._thought, index, delta.reasoning_content)
+        if index in self._thought and (delta.content or delta.refusal or delta.tool_calls):
+            thought = f"{thought or ''}{self._thought[index].release()}" or thought
         delta = replace(
             delta,
             content=self._text(self._said, index, delta.content),
             refusal=self._text(self._said, index, delta.refusal),
-            reasoning_content=self._text(self._thought, index, delta.reasoning_content),
+            reasoning_content=thought,
             tool_calls=delta.tool_calls and [self._call(index, call) for call in delta.tool_calls],
         )
         if choice.finish_reason:
