@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
+from chaos import queue_full
 from hypothesis import example, given
 from hypothesis import strategies as st
 from IPython.core.completer import provisionalcompleter
@@ -28,10 +29,12 @@ from shell import KEY, Reply, Server, Shell, kernel, said, settings, sse
 import hs_notebook
 from hs_notebook import HolySheep
 from hs_notebook.benchmarking.benchmark import Benchmark
+from hs_notebook.benchmarking.job import setup_of
 from hs_notebook.benchmarking.plan import Plan, orders
 from hs_notebook.cli import main
 from hs_notebook.display.distributions import ticks
 from hs_notebook.errors import (
+    APIConnectionError,
     AuthenticationError,
     BadRequestError,
     BudgetError,
@@ -40,6 +43,7 @@ from hs_notebook.errors import (
     UsageError,
 )
 from hs_notebook.ledger import Ledger
+from hs_notebook.net.transport import Timeouts
 from hs_notebook.prices import load_book
 from hs_notebook.pricing.money import money
 from hs_notebook.relay import EmbeddedRelay, Simulation
@@ -378,6 +382,68 @@ def test_a_run_ends_where_the_relay_is_out_of_reach(models: str) -> None:
     assert found.ended.endswith("So did 5 requests in a row; doctor tells why, then begin again.")
 
 
+def gone() -> str:
+    """Where a relay has been."""
+    with EmbeddedRelay() as relay:
+        return relay.base_url
+
+
+def test_failures_alone_are_a_measurement(tmp_path: Path) -> None:
+    found = bench(client=client_of(gone()), requests=9, parallel=0, warmup=0)
+    assert [one.error_type for one in found.samples] == ["APIConnectionError"] * 5
+    assert found.ended.startswith("Stopped after 5 of 9 requests: ")
+    assert found.table.as_dicts()[0]["Errors"] == "100 % (56.6–100.0)"
+    assert "gpt-4.1, one at a time: APIConnectionError (5)." in found.table.notes
+    assert "<svg" not in found._repr_mimebundle_()["text/html"]
+    assert "Time to first token" not in str(found)
+    written = found.save(tmp_path / "new")
+    assert [path.suffix for path in written] == [".json", ".csv", ".md"]
+    assert Benchmark.load(written[0]) == found
+    with pytest.raises(UsageError, match="Nothing was measured that could be drawn"):
+        found.save(tmp_path / "run.svg")
+
+
+def test_and_a_warm_up_alone_is_none() -> None:
+    with pytest.raises(APIConnectionError, match="So did 5 requests in a row"):
+        bench(client=client_of(gone()), warmup=9)
+
+
+def test_failures_that_use_the_budget_up_are_kept(client: HolySheep) -> None:
+    found = bench(client=client, requests=50, max_cost="0.003", prompt="[simulate fault=empty]")
+    assert {one.error_type for one in found.samples} == {"EmptyAnswerError"}
+    assert found.ended.endswith("The max_cost of $0.003 is used up.")
+    assert found.simulated
+
+
+def test_failures_before_an_interrupt_are_kept(shell: Shell, relay: EmbeddedRelay) -> None:
+    with meanwhile(relay, 3, interrupt):
+        ran = shell.run(
+            "b = %holysheep bench gpt-4.1 --warmup 0 --prompt '[simulate ttft=100 fault=errorframe after=1]'"
+        )
+    assert ran.error is None, ran.out
+    found: Benchmark = shell.names["b"]
+    assert found.interrupted
+    assert sum(one.failed for one in found.samples) >= 2
+
+
+@pytest.mark.parametrize("parallel", [0, 6])
+def test_what_comes_too_late_is_measured_and_ends_nothing(parallel: int, relay: EmbeddedRelay) -> None:
+    client = client_of(relay.base_url, timeouts=Timeouts(idle=0.05))
+    found = bench(client=client, requests=7, parallel=parallel, warmup=0, prompt="[simulate ttft=5000]")
+    assert [one.error_type for one in found.samples] == ["APITimeoutError"] * (7 + parallel)
+    assert found.ended == ""
+    assert found.table.as_dicts()[0]["Errors"] == "100 % (64.6–100.0)"
+
+
+@needs_proc
+def test_but_where_no_connection_is_made_in_time_there_is_no_relay() -> None:
+    with queue_full() as nobody:
+        client = client_of(nobody.base_url, timeouts=Timeouts(connect=0.05))
+        found = bench(client=client, requests=9, parallel=0, warmup=0)
+    assert [one.error_type for one in found.samples] == ["APITimeoutError"] * 5
+    assert "So did 5 requests in a row" in found.ended
+
+
 BROKEN = Reply(headers={"content-length": "99"})  # less comes than was promised
 
 
@@ -443,6 +509,21 @@ def test_a_peak_is_let_go_at_one_moment(relay: EmbeddedRelay, tmp_path: Path) ->
     assert max(begun) - min(begun) < 0.02
 
 
+def test_to_write_a_call_down_is_no_wait(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "busy.db")
+    ledger.check()
+    with closing(
+        sqlite3.connect(tmp_path / "busy.db", check_same_thread=False, isolation_level=None)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        let = threading.Timer(1.0, other.execute, ["COMMIT"])
+        let.start()
+        found = bench(client=client_of(relay.base_url, ledger=ledger), requests=1, parallel=2, warmup=0)
+        let.join()
+    assert max(one.waited for one in found.samples) < 0.5
+    assert not any("Limits and waits" in note for note in found.table.notes)
+
+
 # --- the files -----------------------------------------------------------------------------------
 
 
@@ -459,7 +540,7 @@ def test_what_is_saved_can_be_loaded(measured: Benchmark, tmp_path: Path) -> Non
     fields = json.loads(written[0].read_text())
     assert fields["version"] == 1
     assert fields["simulated"] is True
-    assert fields["setup"]["server_address"] == "127.0.0.1"
+    assert fields["setup"]["server_address"].startswith("127.0.0.1:")
     assert FAST not in written[0].read_text()
     assert [one["requests"] for one in fields["summary"]] == [3, 2, 3, 2]
     lines = written[1].read_text().splitlines()
@@ -630,6 +711,24 @@ def test_of_runs_made_otherwise_chance_is_not_asked(change: dict[str, Any], many
     assert f"The runs differ in {next(iter(change))}" in table.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("base_url", "address"),
+    [
+        ("api.holysheep.ai", "api.holysheep.ai"),
+        ("https://API.holysheep.ai:443/v1/", "api.holysheep.ai"),
+        ("https://gate.example:8443/team/v1", "gate.example:8443/team"),
+        (f"https://gate.example/{KEY}/v1", "gate.example/[key]"),
+    ],
+)
+def test_a_relay_is_told_by_host_port_and_path(base_url: str, address: str) -> None:
+    assert setup_of(Plan.of("m"), client_of(base_url).asynchronous).server_address == address
+
+
+def test_simulated_relays_are_alike_at_any_port(measured: Benchmark) -> None:
+    other = Benchmark(msgspec.structs.replace(measured.setup, server_address="127.0.0.1:1"), measured.samples)
+    assert "made otherwise" not in str(measured.compare(other))
+
+
 def test_of_a_burst_no_interval_is_drawn_and_no_verdict_given(many: Benchmark) -> None:
     """Sixty at once, which all met one moment: however many, they are one observation."""
     setup = msgspec.structs.replace(many.setup, parallel=60)
@@ -723,6 +822,7 @@ def test_a_dry_run_says_the_price_and_asks_nothing(shell: Shell, relay: Embedded
     assert "output at most $0.46 (56,500 tokens)" in told
     assert "at 60 requests a minute it takes 1 min or more" in told
     assert "beyond the client's 5 streams" in told
+    assert "An attempt that brings no reply is made again, and may be billed on top." in told
     assert relay.stats.requests == 0
     assert shell.names["b"] is None
 
@@ -1034,6 +1134,16 @@ def test_a_sample_that_was_stopped_says_nothing(measured: Benchmark) -> None:
     assert not stopped.failed
     table = Benchmark(measured.setup, [*measured.samples[:-1], stopped]).table
     assert table.as_dicts()[-1]["Requests"] == 1
+
+
+def test_unknown_tokens_are_no_short_answer(many: Benchmark) -> None:
+    unknown = [msgspec.structs.replace(one, output_tokens=None) for one in many.samples[:40]]
+    known = [msgspec.structs.replace(one, output_tokens=500) for one in many.samples[40:]]
+    setup = msgspec.structs.replace(many.setup, tokens=500)
+    (summary,) = json.loads(Benchmark(setup, [*unknown, *known]).to_json())["summary"]
+    assert summary["tokens"] == 500
+    for samples in ([*unknown, *known], unknown):
+        assert not any("ended by itself" in note for note in Benchmark(setup, samples).table.notes)
 
 
 def test_what_was_stopped_makes_an_estimate_of_the_cost_and_of_no_rate(many: Benchmark) -> None:

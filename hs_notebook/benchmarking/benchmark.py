@@ -46,11 +46,6 @@ class Benchmark:
         return self._file().simulated
 
     @property
-    def measured(self) -> bool:
-        """Whether there is more than the warm-up."""
-        return any(sample.phase != "warm-up" for sample in self.samples)
-
-    @property
     def cost(self) -> Decimal | None:
         """What all requests cost in USD, the warm-up too; None where a part is unknown."""
         return total_cost(self.samples)
@@ -70,10 +65,13 @@ class Benchmark:
 
     def svg(self) -> str:
         """Return the distributions as a file of SVG; raises `UsageError` where nothing was measured."""
-        drawn = pictures.svg(self.setup, self.samples, alone=True)
+        drawn = self._drawn()
         if not drawn:
             raise UsageError("Nothing was measured that could be drawn.")
         return drawn
+
+    def _drawn(self) -> str:
+        return pictures.svg(self.setup, self.samples, alone=True)
 
     def to_json(self, before: Benchmark | None = None) -> str:
         """Return all of it as JSON: seconds, tokens a second, USD as text, unknown as null.
@@ -113,12 +111,12 @@ class Benchmark:
         return frame.astype(kinds)
 
     def save(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write it by the suffix of `path`: .json, .csv, .md or .svg; into a folder all four.
+        """Write it by the suffix of `path`: .json, .csv, .md or .svg; into a folder all that there is.
 
         Raises `UsageError` for another suffix, `ConfigurationError` where it cannot be written.
         """
         written = {".json": self.to_json, ".csv": self.to_csv, ".md": self.to_markdown}
-        drawn = {".svg": self.svg} if self.measured else {}
+        drawn = {".svg": self.svg} if self._drawn() else {}
         return files.save(path, written | drawn)
 
     @classmethod

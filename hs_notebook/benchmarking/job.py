@@ -106,7 +106,7 @@ def measure(
             means.warn()
         setup = msgspec.structs.replace(setup, simulated=run.simulated)
         benchmark = Benchmark(setup, run.samples, _ended(run, plan, client))
-        if run.ended is not None and not any(s.whole and s.phase != "warm-up" for s in run.samples):
+        if run.ended is not None and not run.tells:
             raise _nothing(run.ended)
         place.finish(benchmark)
         # Who interrupts once more, or when all is over, loses nothing that is paid for.
@@ -149,12 +149,19 @@ def setup_of(plan: Plan, client: AsyncHolySheep) -> Setup:
         parallel=plan.parallel,
         warmup=plan.warmup,
         prompt=plan.digest,
-        server_address=urlsplit(client.base_url).hostname or "",
+        server_address=_address(client),
         started=datetime.now(UTC).replace(microsecond=0),
         package=__version__,
         requests_per_minute=client.requests_per_minute,
         concurrent_streams=client.concurrent_streams,
     )
+
+
+def _address(client: AsyncHolySheep) -> str:
+    """Return host, port and path of a relay, as far as they are not the usual ones."""
+    parts = urlsplit(client.base_url)
+    place = f"{parts.netloc.lower().removesuffix(':443')}{parts.path.removesuffix('/v1')}"
+    return client.credentials.key.scrub(place)
 
 
 def price(plan: Plan, means: Means) -> str:
@@ -172,4 +179,6 @@ def price(plan: Plan, means: Means) -> str:
     peak = ""
     if plan.parallel > client.concurrent_streams:
         peak = f" The peak goes beyond the client's {client.concurrent_streams} streams at a time."
-    return "\n".join([*lines, f"{plan.total:,} requests in all, warm-up and peak with them{pace}.{peak}"])
+    lines.append(f"{plan.total:,} requests in all, warm-up and peak with them{pace}.{peak}")
+    lines.append("An attempt that brings no reply is made again, and may be billed on top.")
+    return "\n".join(lines)

@@ -12,6 +12,7 @@ from hs_notebook.benchmarking.observation import Clock, sample_of
 from hs_notebook.call import suggest
 from hs_notebook.errors import (
     APIConnectionError,
+    APITimeoutError,
     BadRequestError,
     BudgetError,
     HolySheepError,
@@ -62,12 +63,22 @@ class Measurement:
         self.simulated = False
         self._client, self._plan, self._pot, self._charge = client, plan, pot, charge
         self._tasks: list[asyncio.Task[None]] = []
+        self._mistaken = False  # it ended in what all requests share
         self._out_of_reach: list[str] = []  # the models of the last requests, where none reached the relay
         self._loop = portal().loop
         self._task: asyncio.Task[None] | None = None
         self._news = threading.Event()
         self._waiting = False
         self._shown = asyncio.Event()
+
+    @property
+    def tells(self) -> bool:
+        """Whether something is measured: a request that counts ran to its end, well or not.
+
+        A mistake that all requests share tells nothing of the relay.
+        """
+        mistake = type(self.ended).__name__ if self._mistaken else None
+        return any(one.over and one.phase != "warm-up" and one.error_type != mistake for one in self.samples)
 
     def wait(self, watch: Watch) -> None:
         """Send all while the calling thread waits; an interrupt ends the run and is in `ended`."""
@@ -113,11 +124,12 @@ class Measurement:
         try:
             for turns in self._plan.turns():
                 if self.ended is not None:
-                    return
+                    break
                 await self._send(turns)
                 if watch.due:
                     await self._let_draw()
-            await self._ask_whether_simulated()
+            if self.ended is None or isinstance(self.ended, BudgetError):
+                await self._ask_whether_simulated()
         except asyncio.CancelledError:
             if self.ended is None:
                 raise
@@ -170,8 +182,13 @@ class Measurement:
         clock = Clock()
         exchange = client.exchange(self._plan.request(turn), limit=limit)
         receipt: Receipt | None = None
+
+        async def prepared() -> None:
+            await start.wait_for(exchange.record())
+            clock.begin()  # to write a call down is no wait for a limit
+
         try:
-            answer, error = await exchanged(exchange, clock, before=lambda: start.wait_for(exchange.record()))
+            answer, error = await exchanged(exchange, clock, before=prepared)
             receipt = exchange.unanswered if answer is None else answer.receipt
         finally:
             self._pot.give_back(turn.number, receipt, charge=exchange.charge)
@@ -179,10 +196,12 @@ class Measurement:
         if receipt is None and self.ended is not None:
             return  # it was stopped before it began
         self.samples.append(sample_of(turn, receipt, error, failures, clock))
-        await self._consider(turn, error)
+        await self._consider(turn, error, sent=receipt is not None)
 
-    async def _consider(self, turn: Turn, error: HolySheepError | None) -> None:
-        if not isinstance(error, APIConnectionError):
+    async def _consider(self, turn: Turn, error: HolySheepError | None, *, sent: bool) -> None:
+        # What was sent and not answered in time did reach the relay.
+        late = sent and isinstance(error, APITimeoutError)
+        if late or not isinstance(error, APIConnectionError):
             self._out_of_reach.clear()
         if error is None:
             return
@@ -190,8 +209,9 @@ class Measurement:
             await suggest(self._client, turn.model, error)
         # All requests of a model are alike: where one is at fault, all are.
         if ends_all(error) or isinstance(error, BadRequestError):
+            self._mistaken = self._mistaken or self.ended is None
             self._end(error)
-        elif isinstance(error, APIConnectionError):
+        elif isinstance(error, APIConnectionError) and not late:
             self._out_of_reach.append(turn.model)
             self._end_out_of_reach(error)
 

@@ -26,6 +26,10 @@ class Clock(Screen):
         self.started = datetime.now(UTC)
         self.attempts = 0
         self.waited = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Count waits from now on."""
         self._begun = time.perf_counter()
 
     def sending(self) -> None:

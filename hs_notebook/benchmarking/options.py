@@ -31,7 +31,8 @@ what is measured, for each model, one at a time and at the peak:
 
 what it costs:
   At most (warmup + requests + parallel) answers of so many tokens from each model:
-  unless said {answers} of {tokens}. --dry-run says the price, and asks nothing.
+  unless said {answers} of {tokens}. What an attempt before costs that brought no
+  reply comes on top. --dry-run says the price, and asks nothing.
   --max-cost, and the budget of a notebook, hold for the whole run; what may be
   billed and brought no answer counts as the most that it can be.
 

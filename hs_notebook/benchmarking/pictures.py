@@ -172,15 +172,17 @@ def _lengths(setup: Setup, found: Sequence[Summary]) -> list[str]:
 
 
 def _panels(setup: Setup, samples: Sequence[Sample]) -> list[Panel]:
+    """Return what can be drawn; nothing of failures alone."""
     found = summarize(samples, setup.models)
 
     def strips(pick: Any) -> list[Strip]:
         return [_strip(setup, one, pick(one)) for one in found]
 
-    return [
+    panels = [
         Panel("Time to first token", strips(lambda one: one.ttft), seconds),
         Panel("Tokens/s", strips(lambda one: one.rate), lambda value: f"{value:,.0f}"),
     ]
+    return panels if any(strip.values for panel in panels for strip in panel.strips) else []
 
 
 def _strip(setup: Setup, one: Summary, spread: Spread) -> Strip:
@@ -193,7 +195,7 @@ def _strip(setup: Setup, one: Summary, spread: Spread) -> Strip:
 def svg(setup: Setup, samples: Sequence[Sample], *, alone: bool = False) -> str:
     """Return the distributions of both figures as SVG; empty where nothing is measured yet."""
     panels = _panels(setup, samples)
-    if not panels[0].strips:
+    if not panels:
         return ""
     said = (
         f"{strip.label}: first token {seconds(strip.median)}, {rate(other.median)} tokens/s"
@@ -204,6 +206,5 @@ def svg(setup: Setup, samples: Sequence[Sample], *, alone: bool = False) -> str:
 
 
 def text(setup: Setup, samples: Sequence[Sample]) -> str:
-    """Return the distributions for a terminal."""
-    panels = _panels(setup, samples)
-    return strips_text(panels) if panels[0].strips else ""
+    """Return the distributions for a terminal; empty where nothing is measured yet."""
+    return strips_text(_panels(setup, samples))

@@ -119,7 +119,7 @@ def _summary(model: str, phase: Phase, samples: Sequence[Sample]) -> Summary:
         ttft=Spread.of((sample.ttft for sample in whole), independent=alone),
         rate=Spread.of((sample.tokens_per_second for sample in whole), independent=alone),
         duration=Spread.of((sample.duration for sample in whole), independent=alone),
-        tokens=median([sample.output_tokens or 0 for sample in whole]),
+        tokens=median([sample.output_tokens for sample in whole if sample.output_tokens is not None]),
         estimated=any(sample.estimated for sample in whole),
         cost=total_cost(samples),
         cost_estimated=any(sample.estimated for sample in samples),
