@@ -20,23 +20,34 @@ SLOTS = """([n, selector]) => Object.fromEntries(
     slot.dataset.slot, slot.textContent,
   ])
 )"""
-#: The time from an event to the end of its layout, in ms, for each of `count` moves of a slider.
+#: In ms, for each of `count` moves of a slider: from the event to the end of its layout, and the layout
+#: alone, as it is where the slots' texts are put back by hand.
 TIMES = """([n, count]) => {
   const calc = hsTest.outputNode(n).querySelector(".hs-calc");
   const slider = calc.querySelector(".hs-calc-slider");
-  const headline = calc.querySelector("[data-slot=headline]");
-  const times = [];
-  for (let i = 0; i < count; i++) {
-    slider.value = String((i * 7) % 120 + 1);
+  const slots = [...calc.querySelectorAll("[data-slot]")];
+  const timed = (change) => {
     const began = performance.now();
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-    headline.getBoundingClientRect();
+    change();
     calc.getBoundingClientRect();
-    times.push(performance.now() - began);
-  }
-  return times;
+    return performance.now() - began;
+  };
+  const move = (to) => {
+    slider.value = String(to);
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  return Array.from({ length: count }, (_, i) => {
+    const before = slots.map((slot) => slot.textContent);
+    const moved = timed(() => move((i * 7) % 120 + 1));
+    const after = slots.map((slot) => slot.textContent);
+    const put = (texts) => slots.forEach((slot, at) => {
+      if (before[at] !== after[at]) slot.textContent = texts[at];
+    });
+    put(before);
+    calc.getBoundingClientRect();
+    return [moved, timed(() => put(after))];
+  });
 }"""
-MEDIAN, P99 = 2.0, 16.0  # ms
 
 
 @pytest.fixture
@@ -292,13 +303,10 @@ def test_as_a_widget_it_is_live_too_and_its_picture_stands_beside_it(open_calcul
     assert shown(as_python_tells(notebook), last) == last
 
 
-def test_from_a_slider_to_the_screen_in_two_milliseconds(open_calculator, record_property):
-    """The best of three rounds of 300 events: the machine is shared and noisy."""
+def test_from_a_slider_to_the_screen_it_is_hardly_more_than_the_layout(open_calculator, record_property):
+    """On a quiet machine that is two milliseconds; beside the layout it is the same on any."""
     notebook = open_calculator()
-    rounds = [sorted(notebook.page.evaluate(TIMES, [1, 300])) for _ in range(3)]
-    found = [(statistics.median(times), times[296]) for times in rounds]
-    record_property(
-        "slider to redraw, median and 99th percentile, ms", [[round(x, 2) for x in r] for r in found]
-    )
-    assert min(median for median, _ in found) <= MEDIAN
-    assert min(p99 for _, p99 in found) <= P99
+    moved, layout = zip(*notebook.page.evaluate(TIMES, [1, 900]), strict=True)
+    found = statistics.median(moved), statistics.median(layout)
+    record_property("slider to redraw, and the layout alone, median ms", [round(ms, 2) for ms in found])
+    assert found[0] <= 2.2 * found[1]
