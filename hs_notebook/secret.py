@@ -15,10 +15,11 @@ _LONGEST_WORD = 20  # characters: whose key is "simulated" or "lm-studio" must s
 _PUBLIC = re.compile(r"(?:[a-z]{1,8}[0-9]{0,2}[-_]){0,3}")  # as many keys begin: sk-proj-, sk-ant-api03-
 _GUESSED = 4  # characters after that
 _MARK = "[key]"
+_BYTES = "latin-1"  # gives each byte a character, and takes it back
 
 # A character of a key as it is, or as JSON, a URL, HTML or Markdown write it; one of them may quote another.
 _CHARACTER = re.compile(
-    r"(?:&|\\{1,8}u0026)(?:amp;){0,2}(?P<html>#x0{0,6}[2-7][\da-f];?|#0{0,6}\d{2,3};?|[a-z]{2,6};)"
+    r"(?:&|\\{1,8}u0026)(?:amp;){0,2}(?P<html>#x0{0,6}[2-7][\da-f];?|#0{0,6}\d{2,3};?|[a-z]{2,8};)"
     r"|\\{1,8}u00(?P<json>[2-7][\da-f])"
     r"|%(?:25){0,2}(?P<url>[2-7][\da-f])"
     r"|\\{0,8}(?P<plain>[!-~])",
@@ -52,6 +53,10 @@ class Secret:
         """
         scrubber = Scrubber(self)
         return scrubber.feed(text) + scrubber.rest()
+
+    def scrub_bytes(self, data: bytes) -> bytes:
+        """Return the bytes of a text likewise, before anything is cut from them that would leave half."""
+        return self.scrub(data.decode(_BYTES)).encode(_BYTES)
 
     def __repr__(self) -> str:
         return "Secret('…')"

@@ -29,7 +29,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
     "in HTML": lambda key: "".join(f"&#{ord(char)};" for char in key),
     "in HTML, hexadecimal": lambda key: "".join(f"&#x{ord(char):x};" for char in key),
     "in HTML, by names": lambda key: (
-        key.replace("_", "&lowbar;").replace("+", "&plus;").replace("/", "&sol;")
+        key.replace("_", "&UnderBar;").replace("+", "&plus;").replace("/", "&sol;")
     ),
     "in HTML that is escaped": lambda key: "".join(f"&amp;#{ord(char)};" for char in key),
     "in Markdown": lambda key: re.sub(r"(\W|_)", r"\\\1", key),

@@ -13,14 +13,13 @@ from canary import ENDED, GROWING, in_pieces
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hs_notebook.relay.pieces import WithoutPieces
+from hs_notebook.relay.without_key import EventsWithoutKey
 from hs_notebook.secret import Secret
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.scrubbing import ChunkScrubber
 
 if TYPE_CHECKING:
-    from hs_notebook.relay.replies import Refused
-    from hs_notebook.relay.upstream import Headers
+    from hs_notebook.relay.replies import Headers, Refused
     from hs_notebook.types import ChatCompletionChunk
 
 KEY = "cr_cr_7f3d5a91"
@@ -115,7 +114,7 @@ def passed(pieces: list[bytes]) -> bytes:
     kept = Kept()
 
     async def pass_on() -> None:
-        sink = WithoutPieces(kept, Secret(KEY))
+        sink = EventsWithoutKey(kept, Secret(KEY))
         for piece in pieces:
             await sink.write(piece)
         await sink.end(whole=True)

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hs_notebook.relay.replies import Refused
-    from hs_notebook.relay.upstream import Headers
+    from hs_notebook.relay.replies import Headers, Refused
 
 PATIENCE = 20.0
 FIGURES = '"usage":{"prompt_tokens":5,"completion_tokens":7}'

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 from hs_notebook.connections import undisturbed
 from hs_notebook.watchdog import within
-from hs_notebook.wire.pages import without_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -92,7 +91,7 @@ async def collect(response: httpx.Response, body: bytearray, limit: int) -> None
         await undisturbed(response.aclose())
 
 
-async def page_of(response: httpx.Response, patience: float, scrub: Callable[[str], str]) -> bytes:
+async def page_of(response: httpx.Response, patience: float, scrub: Callable[[bytes], bytes]) -> bytes:
     """Return what comes of an error page within `patience` (seconds), without a key, and close the reply."""
     body = bytearray()
     with suppress(Exception):  # part of a page is better than none
@@ -100,7 +99,7 @@ async def page_of(response: httpx.Response, patience: float, scrub: Callable[[st
             await collect(response, body, _LONGEST_PAGE)
     if encoding(response) not in DECODED:
         return b""
-    return without_key(bytes(body[:_LONGEST_PAGE]), scrub, kind(response))
+    return scrub(bytes(body[:_LONGEST_PAGE]))
 
 
 def one_line(text: str) -> str:

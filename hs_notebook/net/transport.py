@@ -32,7 +32,6 @@ from hs_notebook.settings import Credentials, is_loopback
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
-from hs_notebook.wire.pages import without_key
 from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ class Transport:
         raise failure
 
     async def _refusal(self, response: httpx.Response) -> APIError:
-        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub)
+        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub_bytes)
         source, base_url = self.credentials.source, self.credentials.base_url
         failure = status_failure(
             response.status_code, response.headers, page, key_source=source, base_url=base_url
@@ -229,7 +228,7 @@ class Transport:
         return said, await self._body(response, patience)
 
     async def _wrong_kind(self, said: str, response: httpx.Response) -> APIError:
-        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub)
+        page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub_bytes)
         if (used := encoding(response)) not in DECODED:
             failure = ProtocolError(
                 f"The reply of {self._host} has the encoding {used}, which was not asked for."
@@ -256,8 +255,8 @@ class Transport:
         else:
             if len(body) > LONGEST_ANSWER:
                 raise ProtocolError(f"The reply is longer than {LONGEST_ANSWER:,} bytes.")
-            scrub = partial(without_key, bytes(body), self.credentials.key.scrub, kind(response))
-            return await asyncio.to_thread(scrub) if len(body) > _LONG_BODY else scrub()
+            page, scrub = bytes(body), self.credentials.key.scrub_bytes
+            return await asyncio.to_thread(scrub, page) if len(page) > _LONG_BODY else scrub(page)
         if body.strip():  # the answer was made, and asking again would bill it twice
             raise StreamTruncatedError(f"The reply broke off: {failure.message}", hint=failure.hint)
         raise failure

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hs_notebook.relay.replies import Refused
+    from hs_notebook.relay.replies import Headers, Refused
     from hs_notebook.relay.sinks import Sink
-    from hs_notebook.relay.upstream import Headers
 
 _LARGEST = 1024 * 1024  # bytes of an event that are held until it is whole
 _SEAM = 3  # bytes of two ends of lines that may have come already

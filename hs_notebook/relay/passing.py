@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hs_notebook.relay.pieces import WithoutPieces
-from hs_notebook.relay.replies import Refused, compact, error_object
-from hs_notebook.relay.upstream import STREAM, RefusedUpstream
+from hs_notebook.relay.replies import STREAM, Refused, compact, error_object
+from hs_notebook.relay.upstream import RefusedUpstream
 from hs_notebook.relay.usage import WithoutUsage
+from hs_notebook.relay.without_key import EventsWithoutKey
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire import sse
 from hs_notebook.wire.failures import may_be_billed
@@ -36,7 +36,7 @@ async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Si
     try:
         reply, counted = await _ask(gateway, asked)
         if reply.kind == STREAM:
-            sink = WithoutPieces(WithoutUsage(sink) if counted else sink, reply.key)
+            sink = EventsWithoutKey(WithoutUsage(sink) if counted else sink, reply.key)
         try:
             await _hand_on(gateway, admission, reply, sink)
         finally:

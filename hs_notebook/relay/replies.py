@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
+Headers = list[tuple[bytes, bytes]]
+
+STREAM = "text/event-stream"
+
+
 class CompactJSONResponse(Response):
     """JSON without spaces, non-ASCII characters as they are."""
 

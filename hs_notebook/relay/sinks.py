@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
-from hs_notebook.relay.upstream import STREAM
+from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, note_refusal
 from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from hs_notebook.relay.upstream import Headers
+    from hs_notebook.relay.replies import Headers
 
 # What stands before a relay must not gather the tokens of a stream.
 UNBUFFERED = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]

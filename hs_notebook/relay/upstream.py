@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, cast
 from starlette.responses import Response
 
 from hs_notebook.connections import send, undisturbed
-from hs_notebook.relay.replies import Refused, compact, error_object, note_refusal
-from hs_notebook.relay.scrubbing import Scrubbed
+from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, note_refusal
+from hs_notebook.relay.without_key import BytesWithoutKey
 from hs_notebook.secret import Secret
 from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import sentence, visible_text
-from hs_notebook.wire.pages import without_key
 
 if TYPE_CHECKING:
     import ssl
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
     import httpx
     from starlette.types import Receive, Scope, Send
 
+    from hs_notebook.relay.replies import Headers
     from hs_notebook.relay.settings import RelaySettings
-
-Headers = list[tuple[bytes, bytes]]
-
-STREAM = "text/event-stream"
 # What of a reply's headers reaches the client. The upstream's own limits are the relay's affair.
 _PASSED_ON = (
     "content-type",
@@ -56,7 +52,7 @@ class UpstreamReply:
         self.headers = _passed_on(response)
         # What `aiter_raw` iterates, with a layer less for each chunk.
         raw = aiter(cast("httpx.AsyncByteStream", response.stream))
-        self.chunks: AsyncIterator[bytes] = Scrubbed(raw, key)
+        self.chunks: AsyncIterator[bytes] = BytesWithoutKey(raw, key)
 
     async def whole(self, largest: int, patience: float) -> bytes:
         """Return the body; raises `Refused` where it is larger, takes longer (seconds) or breaks off."""
@@ -162,7 +158,7 @@ class Upstream:
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         is_json = _kind(response).endswith("json")
-        page = without_key(await self._page(response), self._key.scrub, _kind(response))
+        page = self._key.scrub_bytes(await self._page(response))
         status = response.status_code
         if status in {401, 403}:
             # It is the relay's own key that was refused: no client can mend that.
@@ -184,8 +180,7 @@ class Upstream:
 
     def _without_key(self, headers: httpx.Headers) -> httpx.Headers:
         """Return headers that may be passed on, or quoted."""
-        scrub, code = self._key.scrub, "latin-1"
-        return type(headers)([(name, scrub(value.decode(code)).encode(code)) for name, value in headers.raw])
+        return type(headers)([(name, self._key.scrub_bytes(value)) for name, value in headers.raw])
 
     async def _page(self, response: httpx.Response) -> bytes:
         page = bytearray()

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hs_notebook.relay.passing import BrokenOff, hand_on
-from hs_notebook.relay.replies import Refused
+from hs_notebook.relay.replies import STREAM, Headers, Refused
 from hs_notebook.relay.resume.log import Log
 from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
-from hs_notebook.relay.upstream import STREAM, Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

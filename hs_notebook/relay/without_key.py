@@ -1,4 +1,4 @@
-"""The upstream's own key, where a stream brings it in pieces: each in an event of its own."""
+"""The upstream's own key, taken out on the way to a client: of bytes, and of texts that come by the event."""
 
 from __future__ import annotations
 
@@ -8,26 +8,51 @@ import msgspec
 
 from hs_notebook.errors import HolySheepError
 from hs_notebook.relay.events import WholeEvents, end_of_event
-from hs_notebook.secret import beginning
+from hs_notebook.secret import Scrubber, beginning
 from hs_notebook.wire import sse
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.ending import DONE
 from hs_notebook.wire.scrubbing import ChunkScrubber
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     from hs_notebook.relay.sinks import Sink
     from hs_notebook.secret import Secret
     from hs_notebook.types import ChatCompletionChunk
 
-_BYTES = "latin-1"  # gives each byte a character
+_BYTES = "latin-1"  # gives each byte a character, and takes it back
 _END = r'(?:\Z|"(?!\s*:))'  # of a text in JSON, but not of a field's name
 _LEAST = 4  # characters of the key; fewer may pass, or every answer that ends so would be written anew
 
 
-class WithoutPieces(WholeEvents):
-    """Takes a key out of the texts of a stream.
+class BytesWithoutKey:
+    """The bytes of a reply without the key, however they are cut; all else is untouched, and at once."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], key: Secret) -> None:
+        self._next = chunks.__anext__
+        self._scrubber = Scrubber(key)
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._over:
+            try:
+                data = await self._next()
+            except StopAsyncIteration:
+                self._over = True
+                said = self._scrubber.rest()
+            else:
+                said = self._scrubber.feed(data.decode(_BYTES))
+            if said:
+                return said.encode(_BYTES)
+        raise StopAsyncIteration
+
+
+class EventsWithoutKey(WholeEvents):
+    """Takes a key out of the texts of a stream that brings it in pieces, each in an event of its own.
 
     Only an event that brings the fourth character of what may be the key, and those that go on with it, are
     written anew, as far as we know their fields; all others pass byte for byte.
