@@ -15,6 +15,7 @@ from hs_notebook.benchmarking.benchmark import Benchmark
 from hs_notebook.benchmarking.measurement import Measurement
 from hs_notebook.benchmarking.place import Place
 from hs_notebook.benchmarking.sample import Setup
+from hs_notebook.display.visible import escape, visible
 from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.interrupts import has_waited, uninterrupted
 from hs_notebook.pricing.limit import amount
@@ -58,11 +59,20 @@ class Means:
         # A page shows standard error in red.
         self.file = file or (sys.stderr if page is None else sys.stdout)
 
-    def say(self, line: str) -> None:
-        """Tell the user a line, where somebody reads it."""
+    def say(self, text: str) -> None:
+        """Tell the user some lines, where somebody reads them."""
         with contextlib.suppress(OSError, ValueError):
-            self.file.write(f"{line}\n")
-            self.file.flush()
+            if self.page is None:
+                self.file.write(f"{text}\n")
+                self.file.flush()
+            else:
+                self.page.display_pub.publish(data={"text/plain": text, "text/html": _lines(text)})
+
+
+def _lines(text: str) -> str:
+    """Return lines for a page, which would break printed ones within words and numbers."""
+    lines = "".join(f"<div>{escape(visible(line))}</div>\n" for line in text.splitlines())
+    return f'<div class="mathjax_ignore tex2jax_ignore">\n{lines}</div>'
 
 
 def measure(

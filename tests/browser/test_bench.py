@@ -9,6 +9,21 @@ from browser.answers import WIDGET
 FAST = "%config HolySheepMagics.requests_per_minute = 6000"
 SHORT = "%holysheep bench gpt-4.1,deepseek-v3.2 --requests 6 --tokens 20 --parallel 3 --warmup 0"
 LONG = "%holysheep bench gpt-4.1 --requests 40 --tokens 20 --parallel 2 --warmup 0"
+DRY = "%holysheep bench gpt-4.1,gemini-2.5-flash --dry-run"
+#: The words of a cell's first output that stand in two lines.
+BROKEN = r"""(n) => {
+  const output = hsTest.outputNode(n).querySelector(".jp-OutputArea-output");
+  const texts = document.createTreeWalker(output, NodeFilter.SHOW_TEXT), found = [];
+  for (let text; (text = texts.nextNode()); ) {
+    for (const word of text.data.matchAll(/\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
 PLOT, BAR = "svg.hs-strips", "[role=progressbar], .widget-hprogress"
 
 
@@ -41,6 +56,8 @@ def test_plots_grow_and_stay_as_static_pictures(open_asking, tmp_path):
     box = notebook.output(2).locator(PLOT).first.bounding_box()
     assert box["width"] > 300
     assert box["height"] > 100
+    notebook.page.set_viewport_size({"width": 600, "height": 1000})
+    assert notebook.output(2).locator(PLOT).first.bounding_box()["width"] >= 640, "it can still be read"
     for axis in axes(notebook, 2):
         step = axis[1]
         assert f"{step:e}"[:3] in {"1.0", "2.0", "5.0"}
@@ -67,3 +84,13 @@ def test_an_interrupt_keeps_what_is_measured(open_asking):
     assert notebook.output(2).locator(PLOT).count() == 1
     notebook.run(3)
     assert notebook.text(3).endswith("2")
+
+
+def test_no_word_of_the_price_is_broken_in_a_narrow_page(open_asking):
+    notebook = open_asking([DRY, "print('input ≈$0.001858 ' * 9)"])
+    notebook.page.set_viewport_size({"width": 600, "height": 1000})
+    notebook.run_all()
+    assert "output at most $0.15 (56,500 tokens)" in notebook.text(1)
+    assert "gpt-4.1, 113 requests" in notebook.outputs(1)[0]["data"]["text/plain"]
+    assert notebook.page.evaluate(BROKEN, 1) == []
+    assert notebook.page.evaluate(BROKEN, 2) != []  # as lines are that are printed
