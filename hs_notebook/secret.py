@@ -139,9 +139,11 @@ class Scrubber:
         at = start
         for number in range(self._size):
             wanted, plain = self._key.reveal()[number].lower(), text[at : at + 1].lower()
-            if plain == wanted and plain not in _ODD:
+            if plain not in _ODD:
+                if plain != wanted:
+                    return None
                 at += 1
-            elif not plain or (plain in _ODD and _BEGUN.match(text, at)):
+            elif not plain or _BEGUN.match(text, at):
                 return ~number
             elif (found := _CHARACTER.match(text, at)) is not None and _read(found) == wanted:
                 at = found.end()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from canary import ENDED, GROWING, in_pieces
@@ -17,6 +18,7 @@ from hs_notebook.relay.without_key import EventsWithoutKey
 from hs_notebook.secret import Secret
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.scrubbing import ChunkScrubber
+from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
     from hs_notebook.relay.replies import Headers, Refused
@@ -39,6 +41,7 @@ def texts(chunks: list[ChatCompletionChunk]) -> dict[tuple[int, str], str]:
 
 
 @given(st.lists(PARTS, max_size=30), st.booleans())
+@example([("thought", "\\"), ("called", "x"), ("thought", KEY)], False)
 @example([("said", "cr_cr_7f"), ("thought", "cr_"), ("refused", "3d5a91"), ("thought", "x")], True)
 def test_each_text_of_a_stream_is_scrubbed_as_if_it_had_come_whole(
     parts: list[tuple[str, str]], ends: bool
@@ -55,8 +58,7 @@ def test_each_text_of_a_stream_is_scrubbed_as_if_it_had_come_whole(
 
 def shown(place: tuple[int, str], text: str) -> str:
     """A text, if it was thought, without what may stand before the mark: the answer's beginning frees it."""
-    begun = "|".join(re.escape(KEY[:length]) for length in range(11, 0, -1))
-    return re.sub(rf"(?:{begun})*\[key\]", "[key]", text) if place[1] == "thought" else text
+    return re.sub(rf"[{KEY}%&\\]*\[key\]", "[key]", text) if place[1] == "thought" else text
 
 
 @pytest.mark.parametrize("part", ["said", "refused", "called"])
@@ -155,6 +157,70 @@ def test_only_the_events_that_bring_it_are_changed(part: str, size: int) -> None
     assert len(text) <= len("It is [key] indeed.") + 3  # characters of it that may pass
     same = [event for event in events if event.removesuffix(b"\n\n") in seen]
     assert len(events) - len(same) <= len(KEY) // size + 2
+
+
+MORE = {"service_tier": "default", "x": {"y": [1, None]}}
+
+
+@pytest.mark.parametrize("part", GROWING)
+def test_what_is_changed_keeps_all_that_we_do_not_know(part: str) -> None:
+    frames = [MORE | json.loads(encoded(frame)) for frame in in_pieces(part, f"It is {KEY} indeed.", 4)]
+    for frame in frames:
+        for choice in frame["choices"]:
+            choice |= {"logprobs": {"tokens": ["It"]}, "native_finish_reason": None}
+            choice["delta"] |= {"audio": {"id": "a"}}
+            for call in choice["delta"].get("tool_calls", ()):
+                call |= {"extra": 1}
+    events = [b"event: delta\nid: %d\ndata: %s\n\n" % pair for pair in enumerate(map(encoded, frames))]
+    changed = SSEDecoder().feed(passed(events).removesuffix(b"!"))
+    assert [event.id for event in changed] == [str(number) for number in range(len(frames))]
+    assert {event.event for event in changed} == {"delta"}
+    assert [textless(json.loads(event.data)) for event in changed] == list(map(textless, frames))
+    (text,) = texts([decode_chunk(event.data) for event in changed]).values()
+    assert text.endswith("[key] indeed.")
+
+
+def encoded(frame: dict[str, Any]) -> bytes:
+    return json.dumps(frame).encode()
+
+
+def textless(frame: Any) -> Any:
+    """A frame without its texts, as it was told."""
+    if isinstance(frame, dict):
+        return {name: textless(value) for name, value in frame.items() if name not in GROW}
+    return [textless(value) for value in frame] if isinstance(frame, list) else frame
+
+
+GROW = {"content", "refusal", "reasoning_content", "arguments"}
+
+
+def test_a_dialect_is_written_anew_as_it_is_read() -> None:
+    said = [{"type": "response.output_text.delta", "delta": text} for text in ("It is cr_cr_7f", "3d5a91.")]
+    said += [{"choices": [{"message": {"content": text}}]} for text in ("Or cr_cr_7f", "3d5a91.")]
+    read = SSEDecoder().feed(passed([b"data: %s\n\n" % encoded(one) for one in said]).removesuffix(b"!"))
+    chunks = [decode_chunk(event.data) for event in read]
+    assert texts(chunks) == {(0, "said"): "It is [key].Or [key]."}
+
+
+def test_an_id_that_ends_as_the_key_begins_costs_nothing() -> None:
+    def cost(end: str) -> float:
+        frame = {"id": f"chatcmpl-{end}", "model": "gpt-4.1", "choices": [GROWING["said"](" word")]}
+        events = [b"data: %s\n\n" % encoded(frame)] * 3000
+        begun = time.process_time()
+        assert passed(events) == b"".join(events) + b"!"
+        return time.process_time() - begun
+
+    assert min(cost("9c") for _ in range(5)) < 2 * min(cost("9x") for _ in range(5))
+
+
+@pytest.mark.parametrize("name", ["id", "model", "object"])
+def test_a_text_that_quotes_such_a_name_is_none(name: str) -> None:
+    """A text may hold what looks like a name that ends in the key's first character."""
+    begun = f'{{"{name}":"{KEY[:1]}'
+    frames = [{"choices": [GROWING["said"](text)]} for text in (begun, KEY[1:], ".")]
+    seen = passed([b"data: %s\n\n" % encoded(frame) for frame in frames])
+    chunks = [decode_chunk(event.data) for event in SSEDecoder().feed(seen.removesuffix(b"!"))]
+    assert texts(chunks) == {(0, "said"): f"{begun}[key]."}
 
 
 def test_what_is_held_goes_before_an_event_that_was_torn() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from hs_notebook.relay.sinks import Sink
     from hs_notebook.secret import Secret
     from hs_notebook.types import ChatCompletionChunk
+    from hs_notebook.wire.sse import ServerSentEvent
 
 _BYTES = "latin-1"  # gives each byte a character, and takes it back
 _END = r'(?:\Z|"(?!\s*:))'  # of a text in JSON, but not of a field's name
+_NAMES = tuple(
+    f'"{name}":{" " * space}' for name in ("id", "model", "system_fingerprint") for space in (0, 1)
+)
+_DELTA = {"delta", "message"}
 _LEAST = 4  # characters of the key; fewer may pass, or every answer that ends so would be written anew
 
 
@@ -55,7 +60,7 @@ class EventsWithoutKey(WholeEvents):
     """Takes a key out of the texts of a stream that brings it in pieces, each in an event of its own.
 
     Only an event that brings the fourth character of what may be the key, and those that go on with it, are
-    written anew, as far as we know their fields; all others pass byte for byte.
+    written anew, with other texts alone; all others pass byte for byte.
     """
 
     def __init__(self, sink: Sink, key: Secret) -> None:
@@ -77,7 +82,10 @@ class EventsWithoutKey(WholeEvents):
         """Return where the next event begins that may bring some of the key; most of them only pass."""
         if self._scrubber.waits:
             return at
-        if (found := self._may_begin(text, at)) is None:
+        found = self._may_begin(text, at)
+        while found is not None and _ends_name(text, found.start()):
+            found = self._may_begin(text, found.end())
+        if found is None:
             return None
         while (end := end_of_event(data, at)) <= found.start():
             at = end
@@ -100,7 +108,35 @@ class EventsWithoutKey(WholeEvents):
         except HolySheepError:  # it is not read either by who asks
             return event
         (clean,) = self._scrubber.feed([chunk])
-        return event if clean is chunk else _written([clean])
+        return event if clean is chunk else _rewritten(read[0], chunk, clean)
+
+
+def _ends_name(text: str, at: int) -> bool:
+    """Tell whether a character is the last of an id or the like, which does not grow from event to event."""
+    return text[at + 1 : at + 2] == '"' and text.endswith(_NAMES, 0, max(0, text.rfind('"', 0, at)))
+
+
+def _rewritten(event: ServerSentEvent, chunk: ChatCompletionChunk, clean: ChatCompletionChunk) -> bytes:
+    """Return an event whose chunk is to be another one; fields that we do not know stay."""
+    frame, old, new = msgspec.json.decode(event.data), msgspec.to_builtins(chunk), msgspec.to_builtins(clean)
+    rows = frame.get("choices")
+    # What is of another dialect is written in ours.
+    known = isinstance(rows, list) and all(
+        isinstance(row, dict) and _DELTA & row.keys() == {"delta"} for row in rows
+    )
+    data = msgspec.json.encode(_changed(frame, old, new) if known else new).decode()
+    kind = None if event.event == "message" else event.event
+    return sse.encode(data, event=kind, id=event.id or None)
+
+
+def _changed(frame: Any, old: Any, new: Any) -> Any:
+    """Return a part of a frame, with what two readings of it do not have in common as the new one has it."""
+    if isinstance(frame, dict) and isinstance(new, dict):
+        changes = {name for name in new if new[name] != old[name]}
+        return frame | {name: _changed(frame.get(name), old[name], new[name]) for name in changes}
+    if isinstance(frame, list) and isinstance(new, list):
+        return [*map(_changed, frame, old, new), *new[len(frame) :]]
+    return new
 
 
 def _written(chunks: Iterable[ChatCompletionChunk]) -> bytes:
