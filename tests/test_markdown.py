@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hs_notebook.display.highlight import LANGUAGES, highlight
-from hs_notebook.display.markdown import to_html
+from hs_notebook.display.markdown import html_and_line, to_html
 from hs_notebook.display.mathematics import DENIED, LONGEST_TEX
 from hs_notebook.display.visible import visible
 
@@ -218,7 +218,7 @@ def test_tex_is_typeset_to_a_depth(opening: str, closing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "declaration", ["\\tiny ", "\\displaystyle ", "\\bf ", "\\color{red} ", "\\raise1em "]
+    "declaration", ["\\tiny ", "\\displaystyle ", "\\bf ", "\\color{red} ", "\\raise1em ", "\\xmapsto{a} "]
 )
 def test_declarations_are_typeset_to_a_depth(declaration: str) -> None:
     """A thousand sizes, each within the one before, freeze JupyterLab's page for half a minute."""
@@ -228,18 +228,41 @@ def test_declarations_are_typeset_to_a_depth(declaration: str) -> None:
 
     assert typeset(declaration * 15)
     assert not typeset(declaration * 17)
-    assert typeset(f"{{{declaration}x}}" * 100)
-    assert typeset(f"\\begin{{matrix}}{f'{declaration}x & {declaration}y {chr(92) * 2}' * 20}\\end{{matrix}}")
+    assert typeset(f"{{{declaration}x}}" * 50)
+    assert typeset(f"\\begin{{matrix}}{f'{declaration}x & {declaration}y {chr(92) * 2}' * 18}\\end{{matrix}}")
     assert not typeset(f"{{{declaration * 9}" * 2)
     assert not typeset(f"\\begin{{matrix}}\\left({f'{declaration} & ' * 17}")
 
 
-def test_so_much_of_an_answer_is_typeset() -> None:
-    html = to_html("$x$ " * 1_000)
-    assert html.count("mathjax_process") == 36_000 // 101
-    assert html.count("<code>$x$</code>") == 1_000 - 36_000 // 101
-    deep = to_html(f"${'{' * 10}x{'}' * 10}$ " * 1_000)
-    assert deep.count("mathjax_process") == 36_000 // (121 + 4 * 55)
+MOST = 3_300
+
+
+@pytest.mark.parametrize(
+    ("tex", "costs"),
+    [
+        ("$x$", 7 + 1),
+        ("$x^2$", 7 + 5),
+        ("$\\alpha_{1}$", 7 + 10),
+        ("$漢'$", 7 + 6),
+        ("$\\binom12$", 7 + 32),
+        ("$\\ce{H2O}$", 7 + 5 * 34 + (5 * 34) ** 2 // 3_000),
+        (f"${'x+' * 100}$", 7 + 400 + 400**2 // 3_000),
+        ("$$x$$", 17 + 1),
+    ],
+)
+def test_so_much_of_an_answer_is_typeset(tex: str, costs: int) -> None:
+    html, line = html_and_line(f"{tex} " * 1_000)
+    assert html.count("mathjax_process") == MOST // costs
+    assert Reader(html).text.count(tex) == 1_000 - MOST // costs, "the others are text"
+    assert line == (
+        f"Only the first {MOST // costs} of 1,000 formulas are typeset; the others stand as written."
+    )
+
+
+def test_a_formula_that_is_too_much_alone_takes_nothing_from_others() -> None:
+    html, line = html_and_line(f"${'x+' * 1_000}$ and $y$")
+    assert html.count("mathjax_process") == 1
+    assert line == ""
 
 
 def test_so_many_headings_are_headings() -> None:
@@ -256,8 +279,8 @@ def test_so_many_pieces_of_code_are_coloured() -> None:
 
 
 def test_tex_of_the_longest_length_is_typeset() -> None:
-    assert "mathjax_process" in to_html(f"${'x' * LONGEST_TEX}$")
-    assert "mathjax_process" not in to_html(f"${'x' * (LONGEST_TEX + 1)}$")
+    assert "mathjax_process" in to_html(f"$x{' ' * (LONGEST_TEX - 2)}y$")
+    assert "mathjax_process" not in to_html(f"$x{' ' * (LONGEST_TEX - 1)}y$")
 
 
 HIDDEN = (

@@ -16,7 +16,9 @@ MOST = {
 }
 """Of each kind so much is drawn: each alone takes a page 0.1 s, and a long answer has half of it."""
 
-_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()}
+_TEX = 600  # so many marks of formulas count against all kinds together; more formulas are not typeset
+
+_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()} | {"tex": 2 * 21_000_000 // _TEX}
 _ALL = 4 * 21_000_000  # of all kinds together: as if four were drawn to their ends
 _PAIR, _DEAR, _TAG = 6, 20, 3  # what they count
 
@@ -42,7 +44,7 @@ def fold(text: str) -> str:
 
     The page's live view ends at the same character.
     """
-    left = MOST | {"all": _ALL}
+    left = MOST | {"all": _ALL, "tex": _TEX}
     at = line = 0  # what is paid for, and where the line begins
     start = _start_end(text, 0)
     for found in _special().finditer(text):
@@ -50,8 +52,9 @@ def fold(text: str) -> str:
         if here - at > _room(left):
             break
         for kind, cost in (("size", here - at), *_costs(found, line=line, start=start)):
-            left[kind] -= cost
-            left["all"] -= cost * _SHARES[kind]
+            paid = min(cost, left["tex"]) if kind == "tex" else cost
+            left[kind] -= paid
+            left["all"] -= paid * _SHARES[kind]
         if min(left.values()) < 0:
             return text[:here]
         at = found.end()
@@ -82,14 +85,19 @@ def _costs(found: re.Match[str], *, line: int, start: int) -> list[tuple[str, in
         return [("size", 1), ("line", 1), ("blank", int(blank)), ("start", int(begins))]
     if kind in ("dear", "pair"):
         return [("size", _PAIR if kind == "pair" else _DEAR)]
-    if kind == "tag":
-        return [("size", 1), ("mark", _TAG)]
     if kind == "row":
         is_more = found[0] != "*" and text[max(here - 3, 0) : here + 1] == 4 * found[0]
         return [("size", 1), ("mark", int(not is_more))]
+    if kind in ("mark", "tag"):
+        return [("size", 1), ("mark", _TAG if kind == "tag" else 1), ("tex", _tex(found))]
     if kind in ("quote", "fence"):
         kind = "mark" if here >= start else "start" if kind == "quote" else kind
     return [("size", 1), (kind, 1)]
+
+
+def _tex(found: re.Match[str]) -> int:
+    opens = found[0] in ("(", "[") and found.string[found.start() - 1 : found.start()] == "\\"
+    return 2 if opens else int(found[0] == "$")
 
 
 def fold_line(shown: int, whole: int) -> str:

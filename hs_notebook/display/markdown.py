@@ -37,11 +37,18 @@ def to_html(source: str, *, colour: bool = True) -> str:
     ``colour`` gives code its pygments spans; without, the result is the live view's. Time is linear in
     the text.
     """
-    env = {"colour": colour}
+    return html_and_line(source, colour=colour)[0]
+
+
+def html_and_line(source: str, *, colour: bool = True) -> tuple[str, str]:
+    """``source`` as HTML, and the line under it that tells which formulas are not typeset."""
+    from .mathematics import formulas_line
+
+    env: dict[str, Any] = {"colour": colour}
     parts = [str(_parser().render(part, env)) for part in visible(source).split(MARK)]
     # A note ends what is open before it: else a fence that the model leaves open would hide it.
     parts[1::2] = [f'<div class="hs-note">\n{part}</div>\n' for part in parts[1::2]]
-    return visible("".join(parts))
+    return visible("".join(parts)), formulas_line(env)
 
 
 @cache

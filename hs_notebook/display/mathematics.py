@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
@@ -22,9 +22,16 @@ LONGEST_TEX = 5000
 """Longer formulas (in code points) are shown as code: a typesetter may take minutes over them."""
 
 _DEEPEST = 16  # fractions 400 deep end the process of JupyterLab's page
-_MOST = 36_000  # what is typeset of one answer: each formula costs its length and
-_EACH = 100
-_GROUP = 4  # for each group or declaration, so often as it is deep
+
+# What is typeset of one answer. The unit is a letter, for which JupyterLab's page takes 25 µs.
+_MOST = 3_300
+_EACH = 7
+_BOX = 10  # more for one on lines of its own: it scrolls
+_SIGN = 3  # an operator, a script, a cell, a letter that is not ASCII
+_COMMAND = 5
+_DEAR = 30
+_CHEMISTRY = 5  # what is in such a formula counts so often
+_LONG = 3_000  # a formula that counts so much takes twice as long as two halves of it
 
 # Commands that load, link, define, style or attach behaviour. Whatever begins with "html" is refused too.
 DENIED = frozenset(
@@ -44,8 +51,8 @@ def _token() -> re.Pattern[str]:
 
 
 @cache
-def _command() -> re.Pattern[str]:
-    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])|[{}%&]")
+def _piece() -> re.Pattern[str]:
+    return re.compile(r"\\(?:([A-Za-z]+)|[\s\S])|[^ \t\n]")
 
 
 # In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts.
@@ -62,46 +69,67 @@ _DECLARATIONS = frozenset(
     """.split()  # noqa: SIM905 - as above
 )
 
+# Commands that are tables or parts of tables within, or many other commands.
+_DEAR_COMMANDS = frozenset(
+    """
+    binom tbinom dbinom choose brace brack genfrac cfrac substack matrix pmatrix cases pmod boxed
+    iff implies impliedby Bra Ket Braket TeX LaTeX tripledash ce pu
+    """.split()  # noqa: SIM905 - as above
+)
 
-def cost(tex: str) -> int | None:
-    """What it costs to typeset ``tex``; None where it is shown as code."""
+
+def cost(tex: str, *, boxed: bool = False) -> int | None:
+    """What it costs to typeset ``tex``, on lines of its own or not; None where it is shown as code."""
     if len(tex) > LONGEST_TEX:
         return None
-    depth = _Depth()
-    for found in _command().finditer(tex):
-        name = found[1] or ""
-        depth.see(found[0])
+    depth, weight, times = _Depth(), 0, 1
+    for found in _piece().finditer(tex):
+        piece, name = found[0], found[1] or ""
+        depth.see(piece)
         # A comment could hide from this count what closes a group.
-        if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or found[0] == "%":
+        if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or piece == "%":
             return None
-    return len(tex) + _EACH + _GROUP * depth.all
+        weight += _weight(piece, name)
+        times = _CHEMISTRY if name in ("ce", "pu") else times
+    weight *= times
+    costs = _EACH + _BOX * boxed + weight + weight * weight // _LONG
+    return costs if costs <= _MOST else None
+
+
+def _weight(piece: str, name: str) -> int:
+    if piece[0] == "\\":
+        return _DEAR if name in _DEAR_COMMANDS or _is_arrow(name) else _COMMAND
+    if piece == "}":
+        return 0
+    return 1 if piece == "{" or (piece.isascii() and piece.isalnum()) else _SIGN
+
+
+def _is_arrow(name: str) -> bool:
+    """Whether it is an arrow as long as its label, which is made twice: fifteen in one another take 0.2 s."""
+    return name.startswith("x") and len(name) > len("xmap")
 
 
 class _Depth:
     """How deep a formula nests: its groups, and the declarations in force in each."""
 
     def __init__(self) -> None:
-        self.now = self.all = 0
+        self.now = 0
         self._groups = [("", 0)]  # what opened each, and the declarations in it
 
     def see(self, piece: str) -> None:
         opener, declared = self._groups[-1]
         if piece in _OPENERS:
             self._groups.append((piece, 0))
-            self._deeper()
+            self.now += 1
         elif opener and _ENDS.get(piece) == opener:
             self._groups.pop()
             self.now -= 1 + declared
-        elif piece[1:] in _DECLARATIONS:
+        elif piece[1:] in _DECLARATIONS or _is_arrow(piece[1:]):
             self._groups[-1] = (opener, declared + 1)
-            self._deeper()
+            self.now += 1
         elif piece in _CELL_ENDS and opener == r"\begin":
             self._groups[-1] = (opener, 0)
             self.now -= declared
-
-    def _deeper(self) -> None:
-        self.now += 1
-        self.all += self.now
 
 
 def tex_of(source: str, markup: str) -> str:
@@ -122,15 +150,30 @@ def _choose(state: StateCore) -> None:
     for block in state.tokens:
         for token in (block, *(block.children or ())):
             if token.type in ("hs_math", "hs_math_block"):
-                token.meta = {"typeset": _may_be_typeset(token, state.env)}
+                _choose_one(token, state.env)
 
 
-def _may_be_typeset(token: Token, env: MutableMapping[str, Any]) -> bool:
-    costs = cost(tex_of(token.content, token.markup))
+def _choose_one(token: Token, env: MutableMapping[str, Any]) -> None:
+    costs = cost(tex_of(token.content, token.markup), boxed=token.markup in ("$$", r"\["))
+    token.meta = {"typeset": costs is not None}
     if costs is None:
-        return False
+        return
     env["hs_tex"] = env.get("hs_tex", 0) + costs
-    return bool(env["hs_tex"] <= _MOST)
+    fits = env["hs_tex"] <= _MOST
+    token.meta["typeset"] = fits
+    kept = "hs_typeset" if fits else "hs_source"
+    env[kept] = env.get(kept, 0) + 1
+    if not fits and token.type == "hs_math":
+        token.type = "text"  # ten thousand elements of code would cost the page as much as the formulas
+
+
+def formulas_line(env: Mapping[str, Any]) -> str:
+    """Return the line under an answer with more formulas than are typeset; empty where all are."""
+    typeset, source = env.get("hs_typeset", 0), env.get("hs_source", 0)
+    if not source:
+        return ""
+    every = typeset + source
+    return f"Only the first {typeset:,} of {every:,} formulas are typeset; the others stand as written."
 
 
 def _inline(state: StateInline, silent: bool) -> bool:

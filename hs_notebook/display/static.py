@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .fold import fold, fold_line
-from .markdown import to_html
+from .markdown import html_and_line
 from .notes import unmarked
 from .style import stylesheet
 from .visible import escape, visible
@@ -28,12 +28,13 @@ def answer_html(markdown: str, *, receipt: str, state: str, note: str | None = N
     """Return the part of a picture that holds an answer, without the stylesheet that it needs."""
     text = visible(markdown)
     drawn = fold(text)
+    html, untypeset = html_and_line(drawn)
     folded = "" if drawn == text else _notice(fold_line(len(drawn), len(text)), "hs-notice hs-fold")
-    notice = _notice(note) if note else ""
+    notice = "".join(_notice(line) for line in (untypeset, note) if line)
     badge = "" if state == "complete" else f'<span class="hs-state">{_text(state)}</span> '
     return (
         f'<div class="hs-answer mathjax_ignore tex2jax_ignore" data-state="{_text(state)}">\n'
-        f'<div class="hs-body">\n{to_html(drawn)}</div>\n{folded}{notice}'
+        f'<div class="hs-body">\n{html}</div>\n{folded}{notice}'
         f'<div class="hs-receipt">{badge}<span class="hs-summary">{_text(receipt)}</span></div>\n</div>'
     )
 

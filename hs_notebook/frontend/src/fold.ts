@@ -11,8 +11,11 @@ const MOST = {
 
 type Kind = keyof typeof MOST;
 
+const TEX = 600; // so many marks of formulas count against all kinds together; more formulas are not typeset
+
 const KIND = 21_000_000; // what each kind may cost
 const ALL = 4 * KIND; // and all of them together: as if four were drawn to their ends
+const ALL_TEX = 2 * KIND; // of which formulas take so much
 
 const PAIR = 6;
 const DEAR = 20;
@@ -29,6 +32,7 @@ for (const kind of ["line \n", "bar |", "fence `~", "start >", `mark !$&(<[\\]_$
 export class Fold {
   readonly #left = { ...MOST };
   #all = ALL;
+  #tex = TEX;
   #blank = true; // nothing stands in the line yet
   #start = true; // nothing but marks
   #before = ""; // the character before
@@ -66,6 +70,8 @@ export class Fold {
   #fits(character: string): boolean {
     const kind = KINDS.get(character);
     let room = this.#pay("size", character.length > 1 ? PAIR : character >= "\u0300" && IS_DEAR.test(character) ? DEAR : 1);
+    if (character === "$") this.#payTex(1);
+    else if (this.#before === "\\" && (character === "(" || character === "[")) this.#payTex(2);
     this.#row = character === this.#before ? this.#row + 1 : 1;
     const isRow = ROW.includes(character);
     const isMore = isRow && character !== "*" && this.#row > 3;
@@ -78,6 +84,12 @@ export class Fold {
     this.#blank = kind === "line" || (this.#blank && space);
     this.#start = kind === "line" || (this.#start && (space || kind === "start" || kind === "fence" || isRow || /[0-9]/.test(character)));
     return room;
+  }
+
+  #payTex(cost: number): void {
+    const paid = Math.min(cost, this.#tex);
+    this.#tex -= paid;
+    this.#all -= (paid * ALL_TEX) / TEX;
   }
 
   #pay(kind: Kind, cost: number): boolean {

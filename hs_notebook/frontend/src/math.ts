@@ -10,9 +10,17 @@ import { escape } from "./visible";
 const LONGEST_TEX = 5000;
 
 const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
-const MOST = 36_000; // what is typeset of one answer: each formula costs its length and
-const EACH = 100;
-const GROUP = 4; // for each group or declaration, so often as it is deep
+
+// What is typeset of one answer. The unit is a letter, for which JupyterLab's page takes 25 µs.
+const MOST = 3_300;
+const EACH = 7;
+const BOX = 10; // more for one on lines of its own: it scrolls
+const SIGN = 3; // an operator, a script, a cell, a letter that is not ASCII
+const COMMAND = 5;
+const DEAR = 30;
+const CHEMISTRY = 5; // what is in such a formula counts so often
+const LONG = 3_000; // a formula that counts so much takes twice as long as two halves of it
+
 /** In plain text, as in \text{\right}, an end ends nothing: only one of the group's own kind counts. */
 const ENDS = new Map([["}", "{"], ["\\right", "\\left"], ["\\end", "\\begin"]]);
 const OPENERS = new Set(ENDS.values());
@@ -24,6 +32,14 @@ const DECLARATIONS = new Set(
     "Tiny tiny scriptsize tsize footnotesize small normalsize large Large LARGE huge Huge " +
     "displaystyle textstyle scriptstyle scriptscriptstyle color raise lower moveleft moveright " +
     "rm sf tt bf it cal mit frak scr bbFont oldstyle"
+  ).split(" "),
+);
+
+/** Commands that are tables or parts of tables within, or many other commands. */
+const DEAR_COMMANDS = new Set(
+  (
+    "binom tbinom dbinom choose brace brack genfrac cfrac substack matrix pmatrix cases pmod boxed " +
+    "iff implies impliedby Bra Ket Braket TeX LaTeX tripledash ce pu"
   ).split(" "),
 );
 
@@ -51,57 +67,69 @@ export function useMathematics(md: MarkdownIt): void {
 function choose(state: StateCore): void {
   for (const block of state.tokens) {
     for (const token of [block, ...(block.children ?? [])]) {
-      if (token.type === "hs_math" || token.type === "hs_math_block") token.meta = { typeset: mayBeTypeset(token, state.env) };
+      if (token.type === "hs_math" || token.type === "hs_math_block") chooseOne(token, state.env);
     }
   }
 }
 
-function mayBeTypeset({ content, markup }: Token, env: Env): boolean {
-  const costs = cost(texOf(content, markup));
-  if (costs === null) return false;
-  env.tex = (env.tex ?? 0) + costs;
-  return env.tex <= MOST;
+function chooseOne(token: Token, env: Env): void {
+  const costs = cost(texOf(token.content, token.markup), token.markup === "$$" || token.markup === "\\[");
+  if (costs !== null) env.tex = (env.tex ?? 0) + costs;
+  const fits = costs !== null && env.tex! <= MOST;
+  token.meta = { typeset: fits };
+  // Ten thousand elements of code would cost the page as much as the formulas.
+  if (costs !== null && !fits && token.type === "hs_math") token.type = "text";
 }
 
-/** What it costs to typeset a formula; null where it is shown as code. */
-function cost(tex: string): number | null {
-  const { length } = [...tex];
-  if (length > LONGEST_TEX) return null;
+/** What it costs to typeset a formula, on lines of its own or not; null where it is shown as code. */
+function cost(tex: string, boxed: boolean): number | null {
+  if ([...tex].length > LONGEST_TEX) return null;
   const depth = new Depth();
-  for (const [piece, name] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[{}%&]/g)) {
-    if (name && (DENIED.has(name) || name.startsWith("html"))) return null;
+  let weight = 0;
+  let times = 1;
+  for (const [piece, name = ""] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[^ \t\n]/gu)) {
     depth.see(piece);
+    if (DENIED.has(name) || name.startsWith("html")) return null;
     if (depth.now > DEEPEST || piece === "%") return null; // a comment could hide from this count what closes a group
+    weight += weigh(piece, name);
+    if (name === "ce" || name === "pu") times = CHEMISTRY;
   }
-  return length + EACH + GROUP * depth.all;
+  weight *= times;
+  const costs = EACH + (boxed ? BOX : 0) + weight + Math.floor((weight * weight) / LONG);
+  return costs <= MOST ? costs : null;
+}
+
+function weigh(piece: string, name: string): number {
+  if (piece.startsWith("\\")) return DEAR_COMMANDS.has(name) || isArrow(name) ? DEAR : COMMAND;
+  if (piece === "}") return 0;
+  return /[A-Za-z0-9{]/.test(piece) ? 1 : SIGN;
+}
+
+/** An arrow as long as its label, which is made twice: fifteen in one another take 0.2 s. */
+function isArrow(name: string): boolean {
+  return name.startsWith("x") && name.length > "xmap".length;
 }
 
 /** How deep a formula nests: its groups, and the declarations in force in each. */
 class Depth {
   now = 0;
-  all = 0;
   readonly #groups = [{ opener: "", declared: 0 }];
 
   see(piece: string): void {
     const group = this.#groups.at(-1)!;
     if (OPENERS.has(piece)) {
       this.#groups.push({ opener: piece, declared: 0 });
-      this.#deeper();
+      this.now += 1;
     } else if (group.opener && ENDS.get(piece) === group.opener) {
       this.#groups.pop();
       this.now -= 1 + group.declared;
-    } else if (DECLARATIONS.has(piece.slice(1))) {
+    } else if (DECLARATIONS.has(piece.slice(1)) || isArrow(piece.slice(1))) {
       group.declared += 1;
-      this.#deeper();
+      this.now += 1;
     } else if (CELL_ENDS.has(piece) && group.opener === "\\begin") {
       this.now -= group.declared;
       group.declared = 0;
     }
-  }
-
-  #deeper(): void {
-    this.now += 1;
-    this.all += this.now;
   }
 }
 
