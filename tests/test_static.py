@@ -111,6 +111,16 @@ ORDINARY = {
     "fifty thousand tokens": SECTION * (200_000 // len(SECTION)),
     "a file of code": f"```python\n{CODE}\n```\n",
     "a file of data": "```yaml\n" + "- name: the first of them\n  value: 12.5\n" * 2_400 + "```\n",
+    "a script": "```sh\n"
+    + 'for name in "$@"; do\n  echo "$name" >> "$(dirname "$name")/list"\ndone\n' * 1_300
+    + "```\n",
+    "rulers": "```python\n" + f"# {'-' * 70}\n# a part of it\n# {'=' * 70}\nvalue = 1\n" * 540 + "```\n",
+    "a log": "```\n"
+    + "2026-11-25 18:05:01,123 INFO [worker-1] app.jobs: done in 12.5 ms (id=42)\n" * 1_250
+    + "```\n",
+    "CSV": "```csv\n" + "2026-11-25,alpha,12.50,3.25,-0.75,yes\n" * 2_400 + "```\n",
+    "HTML": "```html\n" + '<div class="row"><span>name of it</span> and a value</div>\n' * 1_200 + "```\n",
+    "JSON of floats": "```json\n[\n" + "  [0.123456, -1.5, 22.75, 3.14159],\n" * 2_500 + "]\n```\n",
     "a derivation": "Since $a_i \\le b_i$ holds for each of them, it also holds for their sum.\n\n" * 150,
 }
 
@@ -121,7 +131,7 @@ def test_a_long_answer_of_the_usual_kind_is_drawn_as_it_is(name: str) -> None:
     assert fold(text) == text
     html = body_of(picture(text, receipt=RECEIPT, state="complete"))
     if "$" in text:
-        assert html.count("mathjax_process") == 150
+        assert html.count("mathjax_process") == (150 if name == "a derivation" else 0)
     assert ("highlight" in html) is (name == "fifty thousand tokens")
 
 

@@ -16,9 +16,9 @@ MOST = {
 }
 """Of each kind so much is drawn: each alone takes a page 0.1 s, and a long answer has half of it."""
 
-_TEX = 600  # so many marks of formulas count against all kinds together; more formulas are not typeset
+_TEX = 300  # so many marks of formulas count against all kinds together, and three kinds' worth of these
 
-_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()} | {"tex": 2 * 21_000_000 // _TEX}
+_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()} | {"tex": 3 * 21_000_000 // _TEX}
 _ALL = 4 * 21_000_000  # of all kinds together: as if four were drawn to their ends
 _PAIR, _DEAR, _TAG = 6, 20, 3  # what they count
 
@@ -46,21 +46,27 @@ def fold(text: str) -> str:
     """
     left = MOST | {"all": _ALL, "tex": _TEX}
     at = line = 0  # what is paid for, and where the line begins
+    in_code = False  # about: between two fences of backticks
     start = _start_end(text, 0)
     for found in _special().finditer(text):
         here = found.start()
         if here - at > _room(left):
             break
         for kind, cost in (("size", here - at), *_costs(found, line=line, start=start)):
-            paid = min(cost, left["tex"]) if kind == "tex" else cost
+            paid = (0 if in_code else min(cost, left["tex"])) if kind == "tex" else cost
             left[kind] -= paid
             left["all"] -= paid * _SHARES[kind]
         if min(left.values()) < 0:
             return text[:here]
         at = found.end()
+        in_code ^= here < start and _is_third(text[max(here - 3, line) : at])
         if found.lastgroup == "line":
             line, start = at, _start_end(text, at)
     return text[: at + _room(left)]
+
+
+def _is_third(run: str) -> bool:
+    return run.endswith("```") and run != "````"
 
 
 def _room(left: dict[str, int]) -> int:

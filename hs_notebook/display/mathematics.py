@@ -89,7 +89,7 @@ def cost(tex: str, *, boxed: bool = False) -> int | None:
         # A comment could hide from this count what closes a group.
         if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or piece == "%":
             return None
-        weight += _weight(piece, name)
+        weight += depth.now if piece == "{" else _weight(piece, name)
         times = _CHEMISTRY if name in ("ce", "pu") else times
     weight *= times
     costs = _EACH + _BOX * boxed + weight + weight * weight // _LONG
@@ -101,7 +101,7 @@ def _weight(piece: str, name: str) -> int:
         return _DEAR if name in _DEAR_COMMANDS or _is_arrow(name) else _COMMAND
     if piece == "}":
         return 0
-    return 1 if piece == "{" or (piece.isascii() and piece.isalnum()) else _SIGN
+    return 1 if piece.isascii() and piece.isalnum() else _SIGN
 
 
 def _is_arrow(name: str) -> bool:

@@ -75,7 +75,7 @@ LARGE = {
     "sizes as deep as may be": Large(TEX, "$" + "\\tiny" * 15 + " x$ "),
     "accents on accents": Large(TEX, "$" + "\\overline{\\hat{" * 7 + "x" + "}}" * 7 + "$ "),
     "arrows within arrows": Large(TEX, "$" + "\\xrightarrow{" * 7 + "x" + "}" * 7 + "$ "),
-    "sums as long as may be": Large(TEX, "$" + "x+" * 620 + "x$ "),
+    "sums as long as may be": Large(TEX, "$" + "x+" * 450 + "x$ "),
     "binomials": Large(TEX, "$\\binom12$ "),
     "chemistry": Large(TEX, "$\\ce{A->[x]B}$ "),
     "accents within accents": Large(TEX, "$" + "\\hat{" * 15 + "x" + "}" * 15 + "$ "),

@@ -11,11 +11,11 @@ const MOST = {
 
 type Kind = keyof typeof MOST;
 
-const TEX = 600; // so many marks of formulas count against all kinds together; more formulas are not typeset
+const TEX = 300; // so many marks of formulas count against all kinds together, and three kinds' worth of these
 
 const KIND = 21_000_000; // what each kind may cost
 const ALL = 4 * KIND; // and all of them together: as if four were drawn to their ends
-const ALL_TEX = 2 * KIND; // of which formulas take so much
+const ALL_TEX = 3 * KIND;
 
 const PAIR = 6;
 const DEAR = 20;
@@ -33,6 +33,7 @@ export class Fold {
   readonly #left = { ...MOST };
   #all = ALL;
   #tex = TEX;
+  #inCode = false; // about: between two fences of backticks
   #blank = true; // nothing stands in the line yet
   #start = true; // nothing but marks
   #before = ""; // the character before
@@ -73,6 +74,7 @@ export class Fold {
     if (character === "$") this.#payTex(1);
     else if (this.#before === "\\" && (character === "(" || character === "[")) this.#payTex(2);
     this.#row = character === this.#before ? this.#row + 1 : 1;
+    if (character === "`" && this.#start && this.#row === 3) this.#inCode = !this.#inCode;
     const isRow = ROW.includes(character);
     const isMore = isRow && character !== "*" && this.#row > 3;
     if (kind && !isMore)
@@ -87,7 +89,7 @@ export class Fold {
   }
 
   #payTex(cost: number): void {
-    const paid = Math.min(cost, this.#tex);
+    const paid = this.#inCode ? 0 : Math.min(cost, this.#tex);
     this.#tex -= paid;
     this.#all -= (paid * ALL_TEX) / TEX;
   }

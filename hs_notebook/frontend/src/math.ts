@@ -91,7 +91,7 @@ function cost(tex: string, boxed: boolean): number | null {
     depth.see(piece);
     if (DENIED.has(name) || name.startsWith("html")) return null;
     if (depth.now > DEEPEST || piece === "%") return null; // a comment could hide from this count what closes a group
-    weight += weigh(piece, name);
+    weight += piece === "{" ? depth.now : weigh(piece, name);
     if (name === "ce" || name === "pu") times = CHEMISTRY;
   }
   weight *= times;
@@ -102,7 +102,7 @@ function cost(tex: string, boxed: boolean): number | null {
 function weigh(piece: string, name: string): number {
   if (piece.startsWith("\\")) return DEAR_COMMANDS.has(name) || isArrow(name) ? DEAR : COMMAND;
   if (piece === "}") return 0;
-  return /[A-Za-z0-9{]/.test(piece) ? 1 : SIGN;
+  return /[A-Za-z0-9]/.test(piece) ? 1 : SIGN;
 }
 
 /** An arrow as long as its label, which is made twice: fifteen in one another take 0.2 s. */
