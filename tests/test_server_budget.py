@@ -40,6 +40,10 @@ SILENT = {
     "page": page("200 OK", b"<p>", "text/html"),
     "packed": page("200 OK", b"x", "application/json", "content-encoding: gzip"),
     "cut": page("200 OK", b"{}").replace(b"length: 2", b"length: 9"),
+    **{
+        status: page(f"{status} No", b'{"error": {"code": "no"}}')
+        for status in ("400", "429", "500", "502", "503", "504")
+    },
 }
 
 
@@ -317,6 +321,19 @@ def test_a_call_that_was_sent_and_not_answered_may_be_billed(office: Office) -> 
             ("stopped", code, None) for code in codes.values()
         }
     assert office.ledger.spent(user="bob").unknown == len(codes)
+
+
+@pytest.mark.parametrize(
+    ("status", "cents"), [("400", 0), ("429", 0), ("500", 0), ("503", 0), ("502", 4), ("504", 4)]
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_upstream_that_gave_up_may_bill_and_one_that_refuses_does_not(
+    office: Office, status: str, cents: int, stream: bool
+) -> None:
+    key = office.key("ann", 20)
+    assert refusal(office.ask(key, status, max_tokens=4, stream=stream)) == (int(status), "no")
+    assert office.charged("ann") == cents * CENT
+    assert office.ledger.spent(user="ann").unknown == bool(cents)
 
 
 def test_an_answer_in_one_piece_may_take_its_time(tmp_path: Path, upstream: Upstream) -> None:
