@@ -1,4 +1,4 @@
-import type { Sink, Tail } from "./blocks";
+import type { Sink, Tail } from "./sink";
 import { element } from "./dom";
 
 /** Characters in one box of an open code block: the browser lays out again only the box that grows. */
