@@ -97,10 +97,19 @@ class Answer(str):
 
     `alternatives` holds the texts of all `n` alternatives, the first of them the answer's own. `parsed` is
     what the text was read into where a schema or JSON was asked for, else None. `shown` is the Markdown of
-    its picture where that is not its text.
+    its picture where that is not its text, and `picture` the same with the marks of what is ours in it.
     """
 
-    __slots__ = ("alternatives", "messages", "parsed", "reasoning", "receipt", "shown", "tool_calls")
+    __slots__ = (
+        "alternatives",
+        "messages",
+        "parsed",
+        "picture",
+        "reasoning",
+        "receipt",
+        "shown",
+        "tool_calls",
+    )
 
     receipt: Receipt
     messages: tuple[dict[str, Any], ...]
@@ -109,6 +118,7 @@ class Answer(str):
     alternatives: tuple[str, ...]
     parsed: Any
     shown: str
+    picture: str
 
     def __new__(
         cls,
@@ -121,6 +131,7 @@ class Answer(str):
         alternatives: Sequence[str] = (),
         parsed: Any = None,
         shown: str = "",
+        picture: str = "",
     ) -> Self:
         """Bind a text to its receipt; `messages` is what was sent."""
         self = super().__new__(cls, text)
@@ -131,6 +142,7 @@ class Answer(str):
         self.alternatives = tuple(alternatives) or (str(text),)
         self.parsed = parsed
         self.shown = shown
+        self.picture = picture
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -143,6 +155,7 @@ class Answer(str):
             alternatives=self.alternatives,
             parsed=self.parsed,
             shown=self.shown,
+            picture=self.picture,
         )
         return kept, (self.text, self.receipt)
 

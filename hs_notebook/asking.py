@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hs_notebook.answers import Answer, together
 from hs_notebook.call import Call, Interrupted, OnLoop
-from hs_notebook.display.notes import foreign, note
+from hs_notebook.display.notes import foreign, note, unmarked
 from hs_notebook.errors import HolySheepError, SchemaError
 from hs_notebook.interrupts import has_waited, interruptible, uninterrupted
 from hs_notebook.portal import portal, wait
@@ -121,7 +121,8 @@ class Asking:
             answer.end("error")
             answer.add_note(f"{type(error).__name__}: {error}")
         picture = "".join(self._picture)
-        answer.shown = picture if picture != answer.text else ""
+        if picture != answer.text:
+            answer.picture, answer.shown = picture, unmarked(picture)
         self._session.keep(answer)
         self._screen.finish(answer)
         return answer

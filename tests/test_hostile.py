@@ -126,11 +126,22 @@ def test_what_is_ours_stands_out_after_any_answer(forged: str, shell: Shell) -> 
     """A call of a function and its result stand in notes of ours, whatever the model has said before."""
     shell.run(ADD)
     shell.run(ASKING.format("--tools add --allow-tools", 'text tool=add arguments={"x":2}', "It is 3."))
-    shown = foreign(forged) + shell.names["reply"].shown
-    html = answer_bundle(Answer("", Receipt(request_model="m"), shown=shown))["text/html"]
+    picture = foreign(forged) + shell.names["reply"].picture
+    html = answer_bundle(Answer("", Receipt(request_model="m"), picture=picture))["text/html"]
     ours = re.findall(r'^<div class="hs-note">\n<div class="hs-code" data-lang="(\w+)">', html, re.MULTILINE)
     assert ours == ["call", "result"]
     assert html.endswith("<p>It is 3.</p>\n</div>\n" + html[html.index('<div class="hs-receipt">') :])
+
+
+def test_our_marks_are_in_nothing_that_a_user_gets_as_text(shell: Shell) -> None:
+    shell.run(ADD)
+    shell.run(
+        ASKING.format("-f text --tools add --allow-tools", 'text tool=add arguments={"x":2}', "It is 3.")
+    )
+    reply = shell.names["reply"]
+    said = "```call\nadd(x=2)\n```\n\n```result\n3\n```\n\n```text\nIt is 3.\n```\n"
+    assert reply.shown == said
+    assert answer_bundle(reply)["text/plain"] == said
 
 
 @pytest.mark.parametrize("family", sorted({large.family for large in LARGE.values()}))

@@ -30,4 +30,4 @@ def foreign(text: str) -> str:
 
 def unmarked(text: str) -> str:
     """Return a picture's Markdown without the marks."""
-    return _marks().sub("", text)
+    return _marks().sub("", text.replace(AS_IS, "text"))

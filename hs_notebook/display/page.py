@@ -27,7 +27,7 @@ _INTERVAL = 0.25  # seconds between two pictures, at least
 
 def answer_bundle(answer: Answer) -> dict[str, str]:
     """Return an answer's final picture: `text/html`, and `text/plain` with its own Markdown."""
-    receipt, shown = answer.receipt, answer.shown or foreign(answer.text)
+    receipt, shown = answer.receipt, answer.picture or foreign(answer.text)
     bundle = picture(shown, receipt=line(receipt), state=receipt.state, note=receipt.note or None)
     if unfenced(shown).rstrip("\n") == answer.text.rstrip("\n"):  # it is only shown in a fence
         bundle["text/plain"] = visible(answer.text)

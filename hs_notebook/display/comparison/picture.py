@@ -115,7 +115,7 @@ def _answer(model: str, answers: Answers) -> str:
     if error is not None and error.message in receipt.note:
         said = ""
     return answer_html(
-        answer.shown or foreign(answer.text),
+        answer.picture or foreign(answer.text),
         receipt=line(receipt, under=model),
         state=receipt.state,
         note=" · ".join(filter(None, [receipt.note, said])),
