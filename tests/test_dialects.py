@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,7 @@ COMPARED = {
 
 def differences(documents: Sequence[Sequence[str]]) -> list[str]:
     """What is wrong with each document: a key of COMPARED, or nothing."""
-    # Of blanks at an end one reader keeps those in an open fence in a quote, which nobody can see.
-    texts = [re.sub(r"[ \t]+(?=\ufdd0|\Z)", "", "".join(parts)) for parts in documents]
+    texts = ["".join(parts) for parts in documents]
     found = rendered_by_the_page([cut(text, Random(len(text))) for text in texts])
     return [difference(text, page) for text, page in zip(texts, found, strict=True)]
 

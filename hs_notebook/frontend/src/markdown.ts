@@ -99,7 +99,9 @@ function stopNesting(state: StateBlock, start: number, end: number, silent: bool
 }
 
 const code: RendererRule = (tokens, index) => {
-  const { content, info } = tokens[index]!;
+  const { info } = tokens[index]!;
+  // Blanks at the end of an open fence in a quote: the final picture's parser leaves them out.
+  const content = tokens[index]!.content.replace(/(?<![^\n])[ \t]+$/, "");
   if (info === AS_IS) return `<div class="hs-as-is"><pre><code>${escape(content)}</code></pre></div>\n`;
   const lang = /[A-Za-z0-9][A-Za-z0-9_+#.-]{0,31}/.exec(info)?.[0];
   if (!lang) return `<div class="hs-code"><pre><code>${escape(content)}</code></pre></div>\n`;
