@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hs_notebook.relay.simulation.answering import Pace
     from hs_notebook.relay.simulation.stats import Stats
 
+_ROUNDED = 0.0005  # seconds: on Linux asyncio's timers go up to the next whole millisecond
 _BREATH = 64  # frames after which even a hurrying stream lets the others run
 
 
@@ -87,7 +88,7 @@ class ScriptReply:
         now = asyncio.get_running_loop().time
         for index, frame in enumerate(self.script.tokens):
             # Deadlines are absolute: what one token is late the next one is not.
-            delay = self.start + self.pace.due(index) - now()
+            delay = self.start + self.pace.due(index) - now() - _ROUNDED
             if delay > 0 or index % _BREATH == 0:
                 await asyncio.sleep(delay)
             record.sent(time.time())
