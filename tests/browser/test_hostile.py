@@ -25,7 +25,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "target": "_blank",
     },
     "code": {"class": rf"language-{LANG}"},
-    "div": {"class": r"hs-code( highlight)?|hs-plain", "data-lang": LANG},
+    "div": {"class": r"hs-code( highlight)?|hs-plain|hs-part", "data-lang": LANG},
     "span": {"class": r"[a-z]{1,2}|hs-math( hs-math-display)? mathjax_process tex2jax_process"},
 }
 #: How many elements of the body of cell 1 were looked at, and those outside the list or outside the output.
