@@ -7,11 +7,15 @@ import gzip
 import json
 import socket
 import ssl
+import sys
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from email.utils import formatdate
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from loopback import END, SSE, Loopback, page
@@ -34,6 +38,7 @@ from hs_notebook.errors import (
     UpstreamError,
 )
 from hs_notebook.net.transport import Timeouts
+from hs_notebook.prices import load_book
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
 IMPATIENT = Timeouts(connect=0.3, idle=0.25, total=0.9)
 POLICY = RetryPolicy(base=0.01, cap=0.02)
 TWICE = RetryPolicy(attempts=2, base=0.01, cap=0.02)
+PRICES = load_book([{"model": "gpt-4.1", "input": 2, "output": 8}])
 MIB = 1024 * 1024
 IDLE_AND_CLOSED = "idle connection that was closed"
 CLOSED_IN_USE = "idle connection that is closed as it is used"
@@ -187,6 +193,11 @@ class Chaos(Loopback):
         return self.accepted - self.left
 
     @property
+    def tries(self) -> int:
+        """How many attempts there were."""
+        return len(self.requests)
+
+    @property
     def waits(self) -> list[float]:
         """Seconds from each request to the next."""
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
@@ -214,6 +225,11 @@ class OverTls(Chaos):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate(folder))
         self.base_url = self.base_url.replace("http:", "https:")
+
+    @property
+    def tries(self) -> int:
+        """How many handshakes were begun: no request comes so far."""
+        return self.accepted
 
     def _play(self, connection: Connection, server: Loopback) -> None:
         self.times.append(time.monotonic())
@@ -245,19 +261,42 @@ def certificate(folder: Path) -> Path:
 
 
 class Nobody:
-    """Stands for a server that is not there: an address, and no request that anybody could count."""
+    """Stands for a server that is not there: an address, and how to count who looked for it."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, count: Callable[[], int]) -> None:
         self.base_url = base_url
         self.open, self.waits = 0, list[float]()
-        self.tries = 0  # where they can be counted otherwise
+        self._count = count
+        self._before = count()
+
+    @property
+    def tries(self) -> int:
+        """How many attempts there were."""
+        return self._count() - self._before
+
+
+@cache
+def connects() -> Counter[Any]:
+    """How often this process has connected to an address, as the interpreter sees it, from now on."""
+    seen: Counter[Any] = Counter()
+
+    def hear(event: str, told: tuple[Any, ...]) -> None:
+        if event == "socket.connect":
+            seen[told[1]] += 1
+
+    sys.addaudithook(hear)
+    return seen
+
+
+def nobody_at(address: tuple[str, int]) -> Nobody:
+    return Nobody(f"http://{address[0]}:{address[1]}/v1", lambda: connects()[address])
 
 
 @contextmanager
 def refusing() -> Iterator[Nobody]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    yield Nobody(f"http://127.0.0.1:{port}/v1")
+        address = listener.getsockname()
+    yield nobody_at(address)
 
 
 @contextmanager
@@ -272,7 +311,7 @@ def queue_full() -> Iterator[Nobody]:
             with suppress(BlockingIOError):
                 one.connect(listener.getsockname())
         time.sleep(0.05)
-        yield Nobody(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        yield nobody_at(listener.getsockname())
         for one in waiting:
             one.close()
 
@@ -282,18 +321,18 @@ def unresolved(error: int) -> Callable[[], Any]:
 
     @contextmanager
     def running() -> Iterator[Nobody]:
-        nobody = Nobody("https://relay.invalid/v1")
+        asked: list[Any] = []
         real = socket.getaddrinfo
 
         def resolve(host: Any, *rest: Any, **named: Any) -> Any:
             if host not in {"relay.invalid", b"relay.invalid"}:
                 return real(host, *rest, **named)
-            nobody.tries += 1
+            asked.append(host)
             raise socket.gaierror(error, "as the system says")
 
         socket.getaddrinfo = resolve  # type: ignore[assignment]
         try:
-            yield nobody
+            yield Nobody("https://relay.invalid/v1", lambda: len(asked))
         finally:
             socket.getaddrinfo = real
 
@@ -308,10 +347,12 @@ class Fault:
     """One fault and what must come of it.
 
     `state` is that of the answer, or "error". `error` is the class that is raised; `says` stands in its
-    words, or in the receipt's note, which else is empty. `waits` are the least and the most seconds from
-    each request to the next, `least` and `seconds` those for all of it, `peak` is the most memory in MiB;
-    what a busy machine adds is not in them. `params` are asked for with the question. `server` replaces the scripts where the fault is in the connection itself. `relayed` is what a user of our own
-    relay sees where that differs: the error's class, and why.
+    words, or in the receipt's note, which else is empty. `requests` are the attempts. `estimated` is said of
+    the usage of an answer that is kept; `cost` in USD is what was told of one that is not. `waits` are the
+    least and the most seconds from each request to the next, `least` and `seconds` those for all of it,
+    `peak` is the most memory in MiB; what a busy machine adds is not in them. `params` are asked for with
+    the question. `server` replaces the scripts where the fault is in the connection itself. `relayed` is what
+    a user of our own relay sees where that differs: the error's class, and why.
     """
 
     name: str
@@ -323,6 +364,7 @@ class Fault:
     requests: int = 1
     waits: tuple[tuple[float, float], ...] | None = None
     estimated: bool | None = None
+    cost: Decimal | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = POLICY
     least: float = 0.0
@@ -344,12 +386,14 @@ class Fault:
         return bool(self.scripts) and self.scripts[-1].kept
 
 
-def complete(name: str, *scripts: Script, **more: Any) -> Fault:
-    return Fault(name=name, scripts=scripts, **more)
+def complete(name: str, *scripts: Script, estimated: bool = False, **more: Any) -> Fault:
+    return Fault(name=name, scripts=scripts, estimated=estimated, **more)
 
 
-def truncated(name: str, *steps: Any, says: str, **more: Any) -> Fault:
-    return Fault(name=name, scripts=(script(*steps),), state="truncated", says=says, **more)
+def truncated(name: str, *steps: Any, says: str, estimated: bool = True, **more: Any) -> Fault:
+    return Fault(
+        name=name, scripts=(script(*steps),), state="truncated", says=says, estimated=estimated, **more
+    )
 
 
 def failed(name: str, error: type[HolySheepError], *scripts: Script, says: str, **more: Any) -> Fault:
@@ -375,11 +419,11 @@ AS_504 = (InternalServerError, "the relay answers 504 in its place")
 CONNECTIONS = (
     failed(
         "connection refused", APIConnectionError, says="cannot be reached: connection refused. Tried 5 times",
-        server=refusing, relayed=AS_502,
+        requests=5, server=refusing, relayed=AS_502,
     ),
     failed(
         "no room in the listener's queue", APITimeoutError, says="did not answer in time. Tried 2 times",
-        server=queue_full, timeouts=Timeouts(connect=0.2, idle=5, total=5), retry=TWICE, relayed=AS_504,
+        requests=2, server=queue_full, timeouts=Timeouts(connect=0.2, idle=5, total=5), retry=TWICE, relayed=AS_504,
         least=0.4, seconds=0.5,
     ),
     failed(
@@ -627,7 +671,7 @@ def bomb(size: int) -> bytes:
 WRONG = (
     failed("empty 200", EmptyAnswerError, events(b""), says="empty"),
     failed("[DONE] alone", EmptyAnswerError, stream(DONE), says="The answer is empty."),
-    failed("finish reason alone", EmptyAnswerError, stream(STOP, USAGE, DONE), says="The answer is empty."),
+    failed("finish reason alone", EmptyAnswerError, stream(STOP, USAGE, DONE), says="The answer is empty.", cost=Decimal("0.000034")),
     failed("empty JSON", EmptyAnswerError, whole("200 OK", b""), says="empty"),
     failed("200 with HTML", ProtocolError, whole("200 OK", b"<title>x</title><h1>Sign in</h1>", "text/html"),
            says="answered with text/html where an answer belongs: Sign in. Check the base URL.", relayed=AS_502),

@@ -8,10 +8,11 @@ import importlib
 import time
 import tracemalloc
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from chaos import CLOSED_IN_USE, FAULTS, HELLO, IDLE_AND_CLOSED, MIB, Chaos, Fault
+from chaos import CLOSED_IN_USE, FAULTS, HELLO, IDLE_AND_CLOSED, MIB, PRICES, Chaos, Fault
 from edge import Edge, edge, within
 from shell import KEY
 
@@ -117,7 +118,12 @@ def test_faults(fault: Fault, tmp_path: Path, publish: Any) -> None:
 
     async def ask(base_url: str) -> tuple[Outcome, float]:
         async with AsyncHolySheep(
-            KEY, base_url=base_url, timeouts=fault.timeouts, retry=fault.retry, ledger=ledger
+            KEY,
+            base_url=base_url,
+            timeouts=fault.timeouts,
+            retry=fault.retry,
+            ledger=ledger,
+            prices=PRICES,
         ) as client:
             started = time.monotonic()
             outcome = await asked(client, fault)
@@ -134,7 +140,7 @@ def test_faults(fault: Fault, tmp_path: Path, publish: Any) -> None:
         with Watched(looks=fault.peak > 0) as memory:
             outcome, took = asyncio.run(ask(server.base_url))
         assert within(5, lambda: not server.open)
-        requests = getattr(server, "tries", 0) or len(getattr(server, "requests", ()))
+        requests = server.tries
         gaps = server.waits
 
     assert outcome.kind is fault.error, repr(outcome.error or outcome.answer)
@@ -144,21 +150,19 @@ def test_faults(fault: Fault, tmp_path: Path, publish: Any) -> None:
     assert KEY not in outcome.words
     assert fault.least <= took < fault.seconds + SLACK
     assert memory.peak <= fault.peak
-    if fault.scripts or requests:
-        assert requests == fault.requests
+    assert requests == fault.requests
     bounds = fault.waits or [(0.0, fault.retry.cap)] * len(gaps)
     assert len(gaps) == len(bounds) or fault.server
     assert all(least <= gap < most + SLACK for gap, (least, most) in zip(gaps, bounds, strict=False)), gaps
-    if fault.estimated is not None:
-        assert outcome.answer is not None
-        assert outcome.answer.usage.estimated is fault.estimated
-    kept = kept_in(ledger, outcome)
+    estimated = None if outcome.answer is None else outcome.answer.usage.estimated
+    assert estimated is fault.estimated
+    kept = kept_in(ledger, outcome, fault)
     publish(
         "faults",
         fault=fault.name,
         state=outcome.state,
         text_kept=shown_text(outcome.text),
-        requests=requests or "none arrives",
+        requests=requests,
         waits=", ".join(f"{gap:.2f} s" for gap in gaps),
         told=shown_words(outcome.words, server.base_url),
         receipt=receipt_of(outcome),
@@ -167,14 +171,22 @@ def test_faults(fault: Fault, tmp_path: Path, publish: Any) -> None:
     )
 
 
-def kept_in(ledger: Ledger, outcome: Outcome) -> str:
+def cost_of(answer: Answer) -> Decimal:
+    """What its tokens come to at the prices of the table."""
+    return Decimal(2 * answer.usage.prompt_tokens + 8 * answer.usage.completion_tokens) / 1_000_000
+
+
+def kept_in(ledger: Ledger, outcome: Outcome, fault: Fault) -> str:
     """Hold the ledger to an outcome, and return what it keeps of it."""
     rows = list(ledger.rows())
     row = rows[-1]
     assert len(rows) == (2 if len(rows) == 2 and rows[0]["state"] == "complete" else 1)
     assert row["state"] == outcome.state
     assert row["ended_at"]
-    cost = None if outcome.answer is None else outcome.answer.cost
+    cost = fault.cost
+    if outcome.answer is not None:
+        cost = outcome.answer.cost
+        assert cost == cost_of(outcome.answer) > 0
     assert row["cost_usd"] == (None if cost is None else format(cost, "f"))
     if outcome.state != "truncated" or outcome.answer.receipt.finish_reason in CUT:
         assert row["error_type"] == (outcome.kind and outcome.kind.__name__)
