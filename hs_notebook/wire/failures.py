@@ -31,7 +31,16 @@ _UNSEEN = re.compile(
     r"<(script|style|title)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[a-z/!?][^>]*(?:>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-_BALANCE = re.compile(r"balance|quota|credit|insufficient|billing", re.IGNORECASE)
+# A quota that is used up and a limit of requests a minute come with the same status. Codes tell them apart,
+# and words where there is no such code: both speak of billing now and then.
+_UNPAID_CODE = re.compile(
+    r"insufficient\w{0,20}(quota|credit|fund)|current_quota|balance(?!r)|billing", re.IGNORECASE
+)
+_LIMIT_CODE = re.compile(r"rate_?limit_|too_many_requests", re.IGNORECASE)
+_MONEY = re.compile(r"\b(balance|credits?|billing|funds)\b|insufficient[ _]quota|余额|额度", re.IGNORECASE)
+_LACK = re.compile(r"insufficient|not enough|too low|exceed|exhaust|used up|out of|不足", re.IGNORECASE)
+_LIMIT = re.compile(r"rate[ -]limit|\b(per|a) (second|minute|hour|day)\b|(retry|again) in", re.IGNORECASE)
+_MAY_BE_UNPAID = frozenset({400, 403, 429})  # by their words
 
 
 def status_failure(
@@ -83,7 +92,7 @@ def visible_text(body: bytes) -> str:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(body.decode("utf-8", "replace"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
@@ -96,11 +105,23 @@ def _phrase(status: int) -> str:
 
 
 def _kind(status: int, parsed: Any, said: str) -> type[APIStatusError]:
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
-    if "insufficient_quota" in code or (status == HTTPStatus.FORBIDDEN and _BALANCE.search(said)):
-        return InsufficientBalanceError
-    return status_error(status)
+    return InsufficientBalanceError if _is_unpaid(status, _codes(parsed), said) else status_error(status)
+
+
+def _is_unpaid(status: int, codes: str, said: str) -> bool:
+    if _UNPAID_CODE.search(codes):
+        return True
+    if _LIMIT_CODE.search(codes) or status not in _MAY_BE_UNPAID:
+        return False
+    return bool(_MONEY.search(said) and _LACK.search(said)) and not _LIMIT.search(said)
+
+
+def _codes(parsed: Any) -> str:
+    if not isinstance(parsed, dict):
+        return ""
+    error = parsed.get("error")
+    told = error if isinstance(error, dict) else parsed
+    return f"{told.get('code')} {told.get('type')}"
 
 
 def _param(parsed: Any) -> str | None:
