@@ -110,7 +110,7 @@ class Calls:
             self._failed(failure)
             wait = self._retry.wait(failure, attempt=number, waited=waited)
             if wait is None:
-                raise self._explained(failure, number)
+                raise self._explained(failure, number, waited)
             number, waited = number + 1, waited + wait
             cause = failure.message.rstrip(".")
             progress.notice(f"{cause}; trying again in {wait:.0f} s ({number} of {self._retry.attempts})")
@@ -118,11 +118,13 @@ class Calls:
             await gate.count(lambda wait: _tell_wait(progress, wait))
             progress.notice("")
 
-    def _explained(self, failure: APIError, attempts: int) -> APIError:
-        if failure.retry_after > self._retry.total:
-            failure.hint = f"It asks to wait {failure.retry_after:.0f} s. {failure.hint}".strip()
-        elif attempts > 1:
-            failure.hint = f"Tried {attempts} times. {failure.hint}".strip()
+    def _explained(self, failure: APIError, attempts: int, waited: float) -> APIError:
+        tried = f"Tried {attempts} times." if attempts > 1 else ""
+        total, asks = self._retry.total, ""
+        if failure.retry_after > (left := total - waited):
+            of = f", and {left:.0f} s of {total:.0f} are left" if waited else ""
+            asks = f"It asks to wait {failure.retry_after:.0f} s{of}."
+        failure.hint = " ".join(filter(None, (tried, asks, failure.hint)))
         return failure
 
     async def _open(self, request: ChatRequest, once: str, gate: Gate, progress: Progress) -> Reader:
