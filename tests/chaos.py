@@ -68,6 +68,7 @@ def said(text: str | None, **more: Any) -> str:
 HEL, LO = said("Hel"), said("lo")
 STOP = said(None, finish_reason="stop")
 FIGURES = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+FILTERED = json.dumps({"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
 USAGE = json.dumps({"id": "chat-1", "model": "gpt-4.1", "choices": [], "usage": FIGURES})
 DONE = "[DONE]"
 
@@ -562,6 +563,8 @@ SEEN_IN_MID_STREAM = (
     complete("an empty finish reason in every frame", stream(said("Hel", finish_reason=""), said("lo", finish_reason=""), STOP, USAGE, DONE),
              estimated=False),
     complete("a frame that says all is well", stream('{"code": 0, "message": "success"}', HEL, LO, STOP, USAGE, DONE), estimated=False),
+    complete("frames that say nothing", script(SSE, frames(FILTERED, HEL, '{"type": "ping"}', "{}", '{"choices": null}'),
+             chunked(b'event: ping\ndata: {"time": 7}\n\n'), frames(LO, STOP, USAGE, DONE), END, kept=True)),
     complete(
         "finish reason without [DONE]", stream(HEL, LO, STOP, USAGE), says="the stream had no [DONE]",
         estimated=False,
@@ -610,6 +613,10 @@ RESPONSES = [
     {"type": "response.output_text.delta", "delta": "lo"},
     {"type": "response.completed", "response": {"id": "r", "model": "gpt-4.1", "usage": {"input_tokens": 9, "output_tokens": 2}}},
 ]  # fmt: skip
+RESPONSE_FILTERED = {
+    "type": "response.incomplete",
+    "response": {"incomplete_details": {"reason": "content_filter"}},
+}
 COMPLETION = {
     "id": "c", "model": "gpt-4.1", "usage": FIGURES,
     "choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}],
@@ -644,7 +651,11 @@ DIALECTS = (
     complete("two alternatives", stream(HEL, said("Two", index=1), LO, said(None, index=1, finish_reason="stop"), STOP, USAGE, DONE)),
     complete("tool calls in pieces", stream(said(None, delta={"tool_calls": [TOOL]}), said(None, delta={"tool_calls": [TOOL_REST]}), said(None, finish_reason="tool_calls"), USAGE, DONE), text=""),
     complete("frames of the Responses API", stream(*map(json.dumps, RESPONSES), DONE), estimated=False),
+    complete("a refusal of the Responses API", stream(json.dumps({"type": "response.refusal.delta", "delta": "Hello"}), *map(json.dumps, RESPONSES[-1:]), DONE)),
+    Fault(name="an end of the Responses API by the content filter", state="truncated", says="cut by the content filter", estimated=True,
+          scripts=(stream(*map(json.dumps, RESPONSES[:-1]), json.dumps(RESPONSE_FILTERED), DONE),)),
     complete("whole JSON completion", whole("200 OK", json.dumps(COMPLETION).encode()), estimated=False),
+    complete("invalid UTF-8 in a whole JSON completion", whole("200 OK", json.dumps(COMPLETION).encode().replace(b"Hello", b"a\xff\xc3b")), text="a��b"),
     complete("character cut in two", text_of(CUT_UTF8[:CUT_AT], CUT_UTF8[CUT_AT:], event(STOP, USAGE, DONE)), text="π"),
     complete("invalid UTF-8", text_of(BAD_UTF8, event(STOP, USAGE, DONE)), text="a��b"),
     complete("gzip", events(gzip.compress(HELLO_BODY), "content-encoding: gzip"), relayed=NOT_ASKED),
@@ -666,6 +677,13 @@ def gzip_pieces(*data: bytes) -> list[bytes]:
 def bomb(size: int) -> bytes:
     """One event of `size` MiB, packed."""
     return gzip.compress(b"data: " + b"x" * (size * MIB), 9)
+
+
+UNKNOWN = (
+    '{"errors":[{"message":"It fell over"}]}', '{"error_code":500,"error_msg":"It fell over"}',
+    '{"base_resp":{"status_code":1004,"status_msg":"It fell over"}}', '{"success":false,"msg":"It fell over"}',
+    '{"status":"error","reason":"It fell over"}', '{"detail":[{"msg":"It fell over"}]}', '{"choices":"none"}',
+)  # fmt: skip
 
 
 WRONG = (
@@ -692,6 +710,8 @@ WRONG = (
            says="a list where an object belongs"),
     broken("a frame that is a number", ProtocolError, *BEGUN, frames("7", said("more"), STOP, DONE), END,
            says="a int where an object belongs"),
+    *(broken(f"a frame of no known shape: {frame}", ProtocolError, *BEGUN, frames(frame, said("more"), STOP, DONE), END,
+             says=f"no part of an answer: {frame}") for frame in UNKNOWN),
     failed("bad JSON in the first frame", ProtocolError, stream("{", HEL, STOP, DONE), says="no JSON"),
     failed("broken gzip", ProtocolError, events(b"\x1f\x8b" + HELLO_BODY, "content-encoding: gzip"),
            says="is compressed and broken", relayed=NOT_ASKED),
@@ -720,10 +740,16 @@ ERROR_FRAMES = (
     error_frame('{"code", "msg"}', '{"code": 500, "msg": "The model fell over"}'),
     error_frame('{"detail"}', '{"detail": "The model fell over"}'),
     error_frame("beside choices", '{"error": {"message": "The model fell over"}, "choices": []}'),
+    error_frame("beside empty choices", '{"choices": [], "code": 500, "message": "The model fell over"}'),
+    error_frame("beside choices null", '{"choices": null, "message": "The model fell over", "code": 500}'),
+    error_frame("in a choice", said("", error={"message": "The model fell over", "code": 502})),
+    error_frame("in the last choice", said(None, finish_reason="error", error={"message": "The model fell over"})),
     error_frame("of the Responses API", '{"type": "response.failed", "response": {"error": {"message": "The model fell over"}}}'),
     error_frame("event: error", raw=b'event: error\ndata: {"error": {"message": "The model fell over"}}\n\n'),
     error_frame("event: error, plain text", raw=b"event: error\ndata: The model fell over\n\n"),
+    error_frame("of the Responses API, cancelled", '{"type": "response.cancelled", "response": {"id": "r"}}', text="the answer was cancelled"),
     error_frame("finish reason error", said(None, finish_reason="error"), text=""),
+    error_frame("finish reason ERROR", said(None, finish_reason="ERROR"), text=""),
     failed("error frame first", UpstreamError, stream('{"error": {"message": "The model fell over"}}'),
            says="The relay reports: The model fell over"),
 )  # fmt: skip
@@ -777,12 +803,33 @@ def temporary(status: int) -> Fault:
     )  # fmt: skip
 
 
+def said_by_code(status: int, code: object, message: str) -> Script:
+    return whole(f"{status} No", json.dumps({"error": {"message": message, "code": code}}).encode())
+
+
+UNPAID: tuple[tuple[int, object, str], ...] = (
+    (429, "insufficient_quota", "Used up."),
+    (429, "insufficient_user_quota", "No."),
+    (429, "1113", "Insufficient balance or no resource package. Please recharge."),
+    (429, None, "You exceeded your current quota, please check your plan and billing details."),
+    (400, "invalid_request_error", "Your credit balance is too low to access the API."),
+)
+LIMITED: tuple[tuple[object, str], ...] = (
+    ("rate_limit_exceeded", "Limit reached. You can add a payment method to exceed it, see billing."),
+    (None, "Quota exceeded for requests per minute."),
+    (
+        None,
+        "You exceeded your current quota, please check your plan and billing details. Please retry in 37 s.",
+    ),
+)
 SLOW = RetryPolicy(base=0.2, cap=0.4)
 STATUSES = (
     *map(final, FINAL),
     *map(temporary, TEMPORARY),
-    failed("quota exhausted", InsufficientBalanceError, whole("429 No", b'{"error": {"message": "Used up", "code": "insufficient_quota"}}'),
-           says="Check the balance"),
+    *(failed(f"quota exhausted: {status}, {code}", InsufficientBalanceError, said_by_code(status, code, message),
+             says=f"{status}: {message} Check the balance") for status, code, message in UNPAID),
+    *(failed(f"limit reached: 429, {code}", RateLimitError, said_by_code(429, code, message), requests=5,
+             says=f"429: {message} Tried 5 times.") for code, message in LIMITED),
     failed("redirect", APIStatusError, whole("302 Found", b"", "text/html", "location: http://127.0.0.1:1/v1"),
            says="302: Found. Redirects are never followed; check the base URL http://127.0.0.1", relayed=AS_502),
     failed("HTML error page", InternalServerError,
@@ -824,6 +871,8 @@ RETRY_AFTER = (
     waits("Retry-After: 1e30", "retry-after: 1e30", 0, 0.02),
     waits("Retry-After: soon", "retry-after: soon", 0, 0.02),
     waits("Retry-After: a date that is past", "retry-after: Mon, 23 Nov 2020 12:00:00 GMT", 0, 0.02),
+    failed("429, Retry-After: 2 twice, past what is left of 3 s", RateLimitError, refusal(429, "No.", "retry-after: 2"), requests=2,
+           retry=RetryPolicy(total=3), waits=((2, 2),), says="Tried 2 times. It asks to wait 2 s, and 1 s of 3 are left.", seconds=3),
     refuses_a_long_wait("Retry-After: 61", "retry-after: 61"),
     refuses_a_long_wait("Retry-After: a date in hours", f"retry-after: {formatdate(time.time() + 9000, usegmt=True)}"),
 )  # fmt: skip

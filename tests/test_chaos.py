@@ -240,7 +240,7 @@ def test_an_iterated_stream_has_the_same_text_and_the_same_error(fault: Fault, c
             create = client.chat.completions.create
             for chunk in create(model="gpt-4.1", messages=messages, stream=True, **fault.params):
                 first = [choice for choice in chunk.choices if choice.index == 0]
-                got += "".join(choice.delta.content or "" for choice in first)
+                got += "".join(choice.delta.content or choice.delta.refusal or "" for choice in first)
         except HolySheepError as failure:
             error = failure
     assert expected(got, fault)

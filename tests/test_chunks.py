@@ -52,7 +52,9 @@ SILENT = {
     "no choices": {"id": "1", "choices": []},
     "choices null": {"id": "1", "choices": None},
     "choices missing": {"id": "1"},
-    "choices of a wrong type": {"choices": "none"},
+    "choices empty, and a name we do not know": {"choices": [], "prompt_filter_results": [{}]},
+    "a code that says all is well": {"code": 200, "message": "success"},
+    "a ping": {"type": "ping", "time": 7},
     "choices of wrong things": {"choices": [None, 1, "x", []]},
     "nothing": {},
     "Responses, something else": {"type": "response.in_progress", "response": {"id": "r"}},
@@ -91,8 +93,9 @@ def test_every_field_of_a_frame() -> None:
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "error"])
 def test_finish_reason(reason: str) -> None:
-    chunk = decoded(choice(delta={}, finish_reason=reason))
-    assert [choice.finish_reason for choice in chunk.choices] == [reason]
+    for written in (reason, reason.upper()):
+        chunk = decoded(choice(delta={}, finish_reason=written))
+        assert [choice.finish_reason for choice in chunk.choices] == [reason]
 
 
 def test_responses_end() -> None:
@@ -104,8 +107,20 @@ def test_responses_end() -> None:
     chunk = decoded({"type": "response.completed", "response": response})
     assert (chunk.id, chunk.model, chunk.choices[0].finish_reason) == ("r", "gpt-5.5", "stop")
     assert chunk.usage == Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8)
-    cut = decoded({"type": "response.incomplete", "response": {}})
-    assert cut.choices[0].finish_reason == "length"
+    for reason, ours in (
+        (None, "length"),
+        ("max_output_tokens", "length"),
+        ("content_filter", "content_filter"),
+    ):
+        details = {"incomplete_details": reason and {"reason": reason}}
+        cut = decoded({"type": "response.incomplete", "response": details})
+        assert cut.choices[0].finish_reason == ours
+
+
+def test_responses_texts() -> None:
+    refused = decoded({"type": "response.refusal.delta", "delta": "no"})
+    thought = decoded({"type": "response.reasoning_summary_text.delta", "delta": "hm"})
+    assert (refused.choices[0].delta.refusal, thought.choices[0].delta.reasoning_content) == ("no", "hm")
 
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
@@ -159,6 +174,14 @@ ERRORS = {
     "a top-level message": ({"message": "no room", "code": 1}, "no room", "1"),
     "a detail": ({"detail": "no room"}, "no room", ""),
     "beside choices": ({"error": {"message": "no room"}, "choices": []}, "no room", ""),
+    "beside empty choices": ({"choices": [], "message": "no room", "code": 500}, "no room", "500"),
+    "beside choices null": ({"choices": None, "message": "no room", "code": "x"}, "no room", "x"),
+    "in a choice": (choice(delta=DELTA, error={"message": "no room", "code": 5}), "no room", "5"),
+    "in another choice": (
+        {"choices": [{"delta": DELTA}, {"index": 1, "delta": {}, "error": "no room"}]},
+        "no room",
+        "",
+    ),
     "beside a delta": ({"error": {"message": "no room"}, **choice(delta=DELTA)}, "no room", ""),
     "Responses, failed": (
         {"type": "response.failed", "response": {"error": {"message": "no room", "code": "x"}}},
@@ -170,6 +193,7 @@ ERRORS = {
         "the answer failed",
         "",
     ),
+    "Responses, cancelled": ({"type": "response.cancelled", "response": {}}, "the answer was cancelled", ""),
     "Responses, an error": ({"type": "error", "message": "no room", "code": "x"}, "no room", "x"),
     "several lines": ({"error": "no\n  room\r\n"}, "no room", ""),
 }
@@ -199,6 +223,34 @@ def test_no_object(data: str, kind: str) -> None:
         decode_chunk(data)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"errors":[{"message":"no room"}]}',
+        '{"error_code":500,"error_msg":"no room"}',
+        '{"success":false,"msg":"no room"}',
+        '{"status":"error","reason":"no room"}',
+        '{"detail":[{"msg":"no room"}]}',
+        '{"type":"message_start","message":{"id":"m"}}',
+        '{"type":["ping"]}',
+        '{"id":"1","x":99999999999999999999999}',
+        '{"choices":"none"}',
+        '{"choices":{"0":1}}',
+    ],
+)
+def test_no_part_of_an_answer(data: str) -> None:
+    with pytest.raises(ProtocolError, match="no part of an answer") as caught:
+        decode_chunk(data)
+    assert str(caught.value).endswith(f": {data}")
+
+
+def test_what_is_no_part_of_an_answer_is_told_in_one_short_line() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decoded({"x": "a\u2028b\x85c\n" + "y" * 9000})
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 200
+
+
 def test_nesting_without_end() -> None:
     for data in ("[" * 100_000, '{"choices":' + "[" * 100_000):
         with pytest.raises(ProtocolError):
@@ -226,6 +278,11 @@ def test_whole_completion() -> None:
     assert first.message.tool_calls == [ToolCall(id="t")]
     assert (second.index, second.message.content) == (1, None)
     assert completion.usage is not None
+
+
+def test_a_whole_completion_that_is_no_utf_8() -> None:
+    completion = decode_completion(b'{"choices": [{"message": {"content": "a\xff\xc3b"}}]}')
+    assert completion.choices[0].message.content == "a\ufffd\ufffdb"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ place of `delta`, frames of the Responses API, a whole completion, and errors in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,24 +15,37 @@ from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, Upstre
 from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
-_TEXT_EVENTS = {"response.output_text.delta": "content", "response.reasoning_text.delta": "reasoning_content"}
+_TEXT_EVENTS = {
+    "response.output_text.delta": "content",
+    "response.refusal.delta": "refusal",
+    "response.reasoning_text.delta": "reasoning_content",
+    "response.reasoning_summary_text.delta": "reasoning_content",
+}
 _ENDING_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
+_FAILING_EVENTS = {
+    "response.failed": "the answer failed",
+    "response.cancelled": "the answer was cancelled",
+}
 
+IDLE = ("ping", "keepalive", "keep-alive", "heartbeat")  # types of what is sent lest the connection be cut
+_OWN = frozenset(ChatCompletionChunk.__struct_fields__)
+_SHOWN = 120  # characters of what cannot be read
 _ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
 
 def decode_chunk(data: str) -> ChatCompletionChunk:
     """Return the chunk that a frame's data holds.
 
-    Raises `UpstreamError` for an error frame and `ProtocolError` for what is no JSON object.
+    Raises `UpstreamError` for an error frame, and `ProtocolError` for what is no JSON object or no part of an
+    answer.
     """
     try:
         chunk = _decode_chunk(data)
     except (msgspec.DecodeError, RecursionError):  # also a ValidationError: JSON of another shape
         return _forgiving(data)
-    # A frame without choices, the last with one, and one that names an error may be something in disguise;
-    # figures are looked at closely.
-    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.error is chunk.usage is None:
+    # A frame without choices and the last with one may be something in disguise; figures are looked at
+    # closely.
+    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.usage is None:
         return chunk
     return _forgiving(data)
 
@@ -90,7 +103,8 @@ def error_text(frame: Any) -> str:
         return error
     code = frame.get("code")
     message = frame.get("message") or frame.get("detail") or (code is not None and frame.get("msg"))
-    may_be_one = "choices" not in frame and code not in _ALL_IS_WELL
+    empty = "choices" not in frame or bool(code and not frame["choices"])
+    may_be_one = empty and code not in _ALL_IS_WELL
     if isinstance(message, str) and message and (error or may_be_one):
         return message
     return str(error) if error else ""
@@ -102,31 +116,50 @@ def _forgiving(data: str) -> ChatCompletionChunk:
     kind = frame.get("type")
     if isinstance(kind, str) and kind.startswith("response."):
         return _from_responses(kind, frame)
+    if not _is_part(frame):
+        shown = " ".join(msgspec.json.encode(frame).decode().split())[:_SHOWN]
+        raise ProtocolError(f"The relay sent what is no part of an answer: {shown}")
     return msgspec.convert(_clean(frame, "delta"), ChatCompletionChunk)
 
 
+def _is_part(frame: dict[str, Any]) -> bool:
+    """Tell whether a frame brings choices or figures, or says nothing; what says more is not to be lost."""
+    if not isinstance(frame.get("choices"), list | None):
+        return False
+    silent = frame.keys() <= _OWN or frame.get("type") in IDLE or frame.get("code") in _ALL_IS_WELL
+    return silent or "choices" in frame or isinstance(frame.get("usage"), dict)
+
+
 def _object(data: str | bytes) -> dict[str, Any]:
+    if isinstance(data, bytes):
+        data = data.decode("utf-8", "replace")
     try:
         frame = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        shown = data[:80] if isinstance(data, str) else str(data[:80], "utf-8", "replace")
         # At the end, where a key that is cut is seen for one.
-        raise ProtocolError(f"The relay sent what is no JSON: {repr(shown)[1:-1]}") from None
+        raise ProtocolError(f"The relay sent what is no JSON: {repr(data[:_SHOWN])[1:-1]}") from None
     if not isinstance(frame, dict):
         raise ProtocolError(f"The relay sent a {type(frame).__name__} where an object belongs.")
     return frame
 
 
 def _raise_error(frame: dict[str, Any]) -> None:
-    failed: Any = frame
-    message = error_text(frame)
-    if frame.get("type") == "response.failed":
-        failed = frame.get("response")
-        message = error_text(failed) or "the answer failed"
-    if message:
-        error = failed.get("error") if isinstance(failed, Mapping) else None
-        code = error.get("code") if isinstance(error, Mapping) else frame.get("code")
-        raise UpstreamError(f"The relay reports: {' '.join(message.split())}", code=str(code or ""))
+    for part in _may_have_failed(frame):
+        if message := error_text(part):
+            error = part.get("error")
+            code = error.get("code") if isinstance(error, Mapping) else part.get("code")
+            raise UpstreamError(f"The relay reports: {' '.join(message.split())}", code=str(code or ""))
+
+
+def _may_have_failed(frame: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield frame
+    choices = frame.get("choices")
+    for row in choices if isinstance(choices, list) else ():
+        if isinstance(row, dict) and row.get("error"):
+            yield {"error": row["error"]}
+    if told := _FAILING_EVENTS.get(str(frame.get("type"))):
+        response = frame.get("response")
+        yield response if isinstance(response, dict) and error_text(response) else {"error": told}
 
 
 def _from_responses(kind: str, frame: dict[str, Any]) -> ChatCompletionChunk:
@@ -136,7 +169,9 @@ def _from_responses(kind: str, frame: dict[str, Any]) -> ChatCompletionChunk:
     if (field := _TEXT_EVENTS.get(kind)) and isinstance(frame.get("delta"), str):
         clean["choices"] = [{"delta": {field: frame["delta"]}}]
     elif kind in _ENDING_EVENTS:
-        clean["choices"] = [{"delta": {}, "finish_reason": _ENDING_EVENTS[kind]}]
+        filtered = _at(clean, ("incomplete_details", "reason")) == "content_filter"
+        reason = "content_filter" if filtered else _ENDING_EVENTS[kind]
+        clean["choices"] = [{"delta": {}, "finish_reason": reason}]
     usage = clean.get("usage")
     if isinstance(usage, dict):
         names = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
@@ -163,10 +198,9 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
-    reason = (
-        {"finish_reason": row["finish_reason"]} if _texts(row, "finish_reason").get("finish_reason") else {}
-    )
-    return {part: clean, "index": abs(_whole(row.get("index"))), **reason}
+    reason = row.get("finish_reason")
+    ended = {"finish_reason": reason.lower()} if isinstance(reason, str) and reason else {}
+    return {part: clean, "index": abs(_whole(row.get("index"))), **ended}
 
 
 def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:

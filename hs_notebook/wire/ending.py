@@ -11,7 +11,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
-from hs_notebook.wire.chunks import decode_chunk, reported
+from hs_notebook.wire.chunks import IDLE, decode_chunk, reported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +67,11 @@ class Ending:
                 if text == DONE:
                     self.done = self.error is None
                     break
-                if event.event == "error":
-                    raise reported(text)
+                if event.event != "message":
+                    if event.event == "error":
+                        raise reported(text)
+                    if event.event in IDLE:
+                        continue
                 chunk = decode_chunk(text)
                 chunks.append(chunk)
                 self.see(chunk)
