@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +50,61 @@ QUICK, SLOW = "[simulate tokens=40 speed=inf] {}", "[simulate tokens=4000 tps=80
 BOUNDS = {"memory, MiB": 8.0, "own memory, MiB": 8.0, "files": 4, "threads": 4, "tasks": 4, "objects": 2000}
 LEAST = 14  # rounds: in nine each fault was tried
 WARM = 40  # rounds at most, and a third of a short run: caches fill, the session keeps its fifty answers
-WELL = ("blocking", "async", "cell", "background", "map", "recorded")  # though connections are cut
+PARTS = ("client", "relay")  # the processes that are asked what they hold
 SHARE = 0.4  # of a core, for client and relay together
 PATIENCE = 60.0
+MOSTLY = 0.9  # of the calls whose connections are cut end as the others do
+#: What a call may come to whose connection was cut too often.
+CUT = frozenset({"truncated", "APIConnectionError"})
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kind of work: how many calls of it a round makes, how they end, and how some may all the same."""
+
+    calls: int = 1
+    ends: str = "complete"
+    some: frozenset[str] = frozenset()
+
+
+WORK = {
+    "blocking": Work(some=CUT),
+    "blocking, whole": Work(),
+    "closed": Work(ends="stopped", some=CUT),
+    "async": Work(3, some=CUT),
+    "cancelled": Work(ends="stopped", some=CUT),
+    "cell": Work(3, some=CUT),
+    "background": Work(some=CUT),
+    "interrupted": Work(ends="stopped", some=CUT),
+    "map": Work(3, some=CUT),
+    "recorded": Work(),
+}
+#: How a fault of the upstream ends for a client of our relay, streamed and whole.
+AT_FAULT = {
+    "400": ("BadRequestError", "BadRequestError"),
+    "401": ("InternalServerError", "InternalServerError"),  # it is the relay's own key that is refused
+    "402": ("InsufficientBalanceError", "InsufficientBalanceError"),
+    "403": ("InternalServerError", "InternalServerError"),
+    "429": ("RateLimitError", "RateLimitError"),
+    "500": ("InternalServerError", "InternalServerError"),
+    "503": ("InternalServerError", "InternalServerError"),
+    "html": ("InternalServerError", "InternalServerError"),
+    "html502": ("InternalServerError", "InternalServerError"),
+    "redirect": ("InternalServerError", "InternalServerError"),
+    "empty": ("EmptyAnswerError", "EmptyAnswerError"),
+    "doneonly": ("EmptyAnswerError", "EmptyAnswerError"),
+    "cut": ("truncated", "InternalServerError"),
+    "stall": ("truncated", "InternalServerError"),
+    "nodone": ("complete", "complete"),
+    "badjson": ("ProtocolError", "ProtocolError"),
+    "errorframe": ("UpstreamError", "UpstreamError"),
+    "nousage": ("complete", "complete"),
+    "wholejson": ("complete", "complete"),
+    "sse_for_nonstream": ("complete", "complete"),
+    "responses": ("complete", "complete"),
+}
+WAYS = tuple(itertools.product(FAULTS, (True, False)))  # with a stream and without
+FAULTS_A_ROUND = 5
 
 
 def held() -> dict[str, float]:
@@ -88,7 +141,7 @@ class Client:
         self.client = HolySheep(key, **self.settings)
         # A whole reply that is cut is billed and lost: nothing that could be gone on with.
         self.direct = HolySheep(key, **(self.settings | {"base_url": direct}))
-        self.faults = itertools.cycle(itertools.product(FAULTS, (True, False)))
+        self.faults = itertools.cycle(WAYS)
         self.asked = 0
         self.ended: dict[str, int] = {}
         os.environ |= {"HOLYSHEEP_BASE_URL": url, "HOLYSHEEP_API_KEY": key}
@@ -115,7 +168,7 @@ class Client:
         self.mapped(number)
         self.replayed(number)
         self.unread(number)
-        for fault, stream in itertools.islice(self.faults, 5):
+        for fault, stream in itertools.islice(self.faults, FAULTS_A_ROUND):
             self.fault(fault, stream=stream, number=number)
         return {"asked": self.asked, "ended": self.ended, **held()}
 
@@ -131,16 +184,22 @@ class Client:
             state = type(error).__name__
         self.ends(what, state)
 
+    def recorded(self) -> str:
+        """Return how the latest call ended, where it returns no answer."""
+        with sqlite3.connect(self.folder / "client.db") as connection:
+            (state,) = connection.execute("SELECT state FROM calls ORDER BY id DESC LIMIT 1").fetchone()
+        return str(state)
+
     def blocking(self, number: int) -> None:
         prompt = QUICK.format(number)
         self.tried("blocking", lambda: self.client.ask(prompt, model=MODEL))
-        self.tried("blocking", lambda: self.direct.ask(prompt, model=MODEL, stream=False))
+        self.tried("blocking, whole", lambda: self.direct.ask(prompt, model=MODEL, stream=False))
         asked: list[dict[str, Any]] = [{"role": "user", "content": SLOW.format(number)}]
         with suppress(HolySheepError):
             stream = self.client.chat.completions.create(model=MODEL, messages=asked, stream=True)
             next(iter(stream))
             stream.close()
-        self.ends("closed", "stopped")
+        self.ends("closed", self.recorded())
 
     async def asynchronous(self, number: int) -> None:
         async with AsyncHolySheep(self.key, **self.settings) as client:
@@ -152,7 +211,7 @@ class Client:
             task.cancel()
             with suppress(asyncio.CancelledError, HolySheepError):
                 await task
-            self.ends("cancelled", "stopped")
+            self.ends("cancelled", self.recorded())
 
     def cell(self, code: str) -> Any:
         """Run a cell and return `answer`.
@@ -179,19 +238,15 @@ class Client:
         self.tried("background", lambda: self.cell(later).wait(PATIENCE))
 
     def interrupted(self) -> None:
-        while True:
-            timer = threading.Timer(0.3 + self.dice.random() / 4, signal.raise_signal, (signal.SIGINT,))
-            timer.start()
-            try:
-                self.tried(
-                    "over before its interrupt",
-                    lambda: self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW}"),
-                )
-                timer.cancel()
-                timer.join()
-            except KeyboardInterrupt:
-                self.ends("interrupted", self.shell.names["answer"].state)
-                return
+        """Interrupt a cell; one that is over before was cut."""
+        timer = threading.Timer(0.3 + self.dice.random() / 4, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        try:
+            self.tried("interrupted", lambda: self.cell(f"%%holysheep {MODEL} -o answer\n{SLOW}"))
+            timer.cancel()
+            timer.join()
+        except KeyboardInterrupt:
+            self.ends("interrupted", self.shell.names["answer"].state)
 
     def mapped(self, number: int) -> None:
         import hs_notebook
@@ -205,8 +260,9 @@ class Client:
             client=self.client,
             progress=False,
         )
-        for answer in mapped:
-            self.ends("map", getattr(answer, "state", "error"))
+        for row, answer in enumerate(mapped):
+            error = mapped.errors.get(row)
+            self.ends("map", type(error).__name__ if error else getattr(answer, "state", "nothing"))
         keep.unlink()
 
     def replayed(self, number: int) -> None:
@@ -233,8 +289,11 @@ class Client:
 
     def fault(self, name: str, *, stream: bool, number: int) -> None:
         asked = f"[simulate tokens=40 speed=inf fault={name}] {number}"
-        what = name if stream else f"{name}, whole"
-        self.tried(what, lambda: self.direct.ask(asked, model=MODEL, stream=stream))
+        self.tried(named(name, stream=stream), lambda: self.direct.ask(asked, model=MODEL, stream=stream))
+
+
+def named(fault: str, *, stream: bool) -> str:
+    return fault if stream else f"{fault}, whole"
 
 
 def client_process(folder: str, *words: str) -> None:
@@ -360,7 +419,7 @@ def soak(
     at = [began for began, *_ in kept]
     lines = [
         fit(f"{name}: {what}", at, [one[what] for one in held_then], bound)
-        for name, held_then in (("client", [one for _, one, _ in kept]), ("relay", [one for *_, one in kept]))
+        for name, held_then in zip(PARTS, zip(*(both for _, *both in kept), strict=True), strict=True)
         for what, bound in BOUNDS.items()
     ]
     return lines, counts
@@ -368,34 +427,60 @@ def soak(
 
 def wrong(lines: Sequence[Line], counts: dict[str, Any]) -> list[str]:
     """Say what does not hold of a run."""
-    ended = counts["ended"]
-    tried = {name.partition(":")[0] for name in ended}
-    wanted = {*FAULTS, *(f"{fault}, whole" for fault in FAULTS), "interrupted", "cancelled", "closed", "map"}
+    measured = {line.what for line in lines}
+    ended, recorded = Counter(counts["ended"]), Counter(counts["client"])
     return [
         *(f"not flat: {line}" for line in lines if not line.flat),
-        *(f"never tried: {name}" for name in sorted(wanted - tried)),
-        *(f"not interrupted: {name}" for name in ended if name.startswith("interrupted: c")),
         *(
-            f"asked {counts['asked']}, recorded {n}"
-            for n in [total(counts["client"])]
-            if n != counts["asked"]
+            f"not measured: {who}: {what}"
+            for who in PARTS
+            for what in BOUNDS
+            if f"{who}: {what}" not in measured
         ),
-        *(f"{who} has pending calls" for who in ("client", "relay") if counts[who].get("pending")),
+        *wrongly_ended(ended, counts["rounds"]),
+        *([] if as_recorded(ended) == recorded else [f"ended {as_recorded(ended)}, recorded {recorded}"]),
+        *(f"{who} has pending calls" for who in PARTS if counts[who].get("pending")),
         *([] if 0 <= total(counts["relay"]) - counts["requests"] <= gone(counts) else ["the relay's calls"]),
-        *(f"hardly complete: {what}" for what in WELL if share(ended, what, "complete") < 0.9),
         *(["no connection was cut"] if not counts["cuts"] else []),
     ]
 
 
-def share(ended: dict[str, int], what: str, state: str) -> float:
-    every = sum(number for name, number in ended.items() if name.startswith(f"{what}: "))
-    return ended.get(f"{what}: {state}", 0) / every if every else 0.0
+def wrongly_ended(ended: Counter[str], rounds: int) -> list[str]:
+    """Say what was done too little or too often, and what ended as it may not."""
+    told = []
+    for what, work, calls in expected(rounds):
+        states = {
+            name.removeprefix(f"{what}: "): n for name, n in ended.items() if name.startswith(f"{what}: ")
+        }
+        wrong = {state: n for state, n in states.items() if state != work.ends and state not in work.some}
+        told += [f"{what} wrongly ended: {wrong}"] * bool(wrong)
+        told += [f"{what}: {total(states)} calls, not {calls}"] * (total(states) != calls)
+        told += [f"hardly {work.ends}: {what}"] * (states.get(work.ends, 0) < MOSTLY * calls)
+    return told
+
+
+def expected(rounds: int) -> Iterator[tuple[str, Work, int]]:
+    """Each kind of work, and how many calls of it so many rounds make."""
+    for what, work in WORK.items():
+        yield what, work, work.calls * rounds
+    for number, (fault, stream) in enumerate(WAYS):
+        ends = AT_FAULT[fault][not stream]
+        calls = max(1, len(range(number, FAULTS_A_ROUND * rounds, len(WAYS))))
+        yield named(fault, stream=stream), Work(ends=ends), calls
+
+
+def as_recorded(ended: Counter[str]) -> Counter[str]:
+    """Return the states that a ledger must hold; of an error it keeps the class elsewhere."""
+    states = Counter[str]()
+    for name, number in ended.items():
+        state = name.rpartition(": ")[2]
+        states["error" if state.endswith("Error") else state] += number
+    return states
 
 
 def gone(counts: dict[str, Any]) -> int:
     """How many clients may have been gone before the relay had asked its upstream."""
-    left = ("closed: stopped", "cancelled: stopped", "interrupted: stopped")
-    return int(counts["cuts"] + counts["rounds"]) + sum(int(counts["ended"].get(name, 0)) for name in left)
+    return int(counts["cuts"] + counts["rounds"]) + int(as_recorded(Counter(counts["ended"]))["stopped"])
 
 
 def total(counted: dict[str, int]) -> int:

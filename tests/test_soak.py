@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from soak import BOUNDS, fit, soak, wrong
+from soak import BOUNDS, PARTS, Line, as_recorded, expected, fit, soak, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +46,52 @@ def test_a_line_that_climbs_is_seen(per_round: float, flat: bool) -> None:
     assert line.least <= line.slope <= line.most
 
 
-def test_what_was_not_tried_or_does_not_add_up_is_told() -> None:
-    counts = {"ended": {}, "asked": 3, "requests": 5, "cuts": 0, "rounds": 1}
-    ledgers = {"client": {"complete": 1, "pending": 1}, "relay": {"complete": 4}}
-    told = wrong([], counts | ledgers)
-    for what in ("never tried: stall, whole", "never tried: interrupted", "asked 3, recorded 2"):
+ROUNDS = 20
+FLAT = [
+    Line(f"{who}: {what}", 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, bound)
+    for who in PARTS
+    for what, bound in BOUNDS.items()
+]
+
+
+def counted(**ended: int) -> dict[str, Any]:
+    """What a run in order counts, but for what `ended` otherwise, with _ for a blank and __ for a colon."""
+    ends = {f"{what}: {work.ends}": calls for what, work, calls in expected(ROUNDS)}
+    ends |= {name.replace("__", ": ").replace("_", " "): number for name, number in ended.items()}
+    ledger = as_recorded(Counter(ends))
+    asked = sum(ends.values())
+    counts = {"ended": ends, "asked": asked, "requests": asked, "cuts": 9, "rounds": ROUNDS}
+    return counts | {"client": dict(ledger), "relay": {"complete": asked}}
+
+
+def test_a_run_in_order_is_not_complained_of() -> None:
+    assert wrong(FLAT, counted()) == []
+    assert wrong(FLAT, counted(async__complete=58, async__truncated=1, async__APIConnectionError=1)) == []
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        ({"interrupted__stopped": 19}, "interrupted: 19 calls, not 20"),
+        (
+            {"interrupted__stopped": 19, "interrupted__complete": 1},
+            "interrupted wrongly ended: {'complete': 1}",
+        ),
+        ({"cancelled__stopped": 0, "cancelled__error": 20}, "cancelled wrongly ended: {'error': 20}"),
+        ({"async__complete": 59, "async__TypeError": 1}, "async wrongly ended: {'TypeError': 1}"),
+        ({"map__complete": 50, "map__truncated": 10}, "hardly complete: map"),
+        ({"401__InternalServerError": 0, "401__complete": 3}, "401 wrongly ended: {'complete': 3}"),
+        ({"stall,_whole__InternalServerError": 0}, "stall, whole: 0 calls, not 2"),
+    ],
+)
+def test_what_ended_as_it_may_not_is_told(ended: dict[str, int], told: str) -> None:
+    assert told in wrong(FLAT, counted(**ended))
+
+
+def test_what_was_not_measured_or_does_not_add_up_is_told() -> None:
+    counts = counted() | {"cuts": 0, "client": {"complete": 1, "pending": 1}, "relay": {"complete": 4}}
+    told = wrong(FLAT[1:], counts)
+    for what in ("not measured: client: memory, MiB", "client has pending calls", "the relay's calls"):
         assert what in told
-    for what in ("client has pending calls", "the relay's calls", "no connection was cut"):
-        assert what in told
+    assert "no connection was cut" in told
+    assert any(line.startswith("ended Counter({") for line in told)
