@@ -16,9 +16,9 @@ MOST = {
 }
 """Of each kind so much is drawn: each alone takes a page 0.1 s, and a long answer has half of it."""
 
-_TEX = 300  # so many marks of formulas count against all kinds together, and three kinds' worth of these
+_TEX = 600  # so many marks of formulas count against all kinds together, and two kinds' worth of these
 
-_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()} | {"tex": 3 * 21_000_000 // _TEX}
+_SHARES = {kind: 21_000_000 // most for kind, most in MOST.items()} | {"tex": 2 * 21_000_000 // _TEX}
 _ALL = 4 * 21_000_000  # of all kinds together: as if four were drawn to their ends
 _PAIR, _DEAR, _TAG = 6, 20, 3  # what they count
 

@@ -24,7 +24,8 @@ LONGEST_TEX = 5000
 _DEEPEST = 16  # fractions 400 deep end the process of JupyterLab's page
 
 # What is typeset of one answer. The unit is a letter, for which JupyterLab's page takes 25 µs.
-_MOST = 3_300
+_MOST = 8_000
+_MOST_ALONE = 3_300
 _EACH = 7
 _BOX = 10  # more for one on lines of its own: it scrolls
 _SIGN = 3  # an operator, a script, a cell, a letter that is not ASCII
@@ -93,7 +94,7 @@ def cost(tex: str, *, boxed: bool = False) -> int | None:
         times = _CHEMISTRY if name in ("ce", "pu") else times
     weight *= times
     costs = _EACH + _BOX * boxed + weight + weight * weight // _LONG
-    return costs if costs <= _MOST else None
+    return costs if costs <= _MOST_ALONE else None
 
 
 def _weight(piece: str, name: str) -> int:

@@ -11,11 +11,11 @@ const MOST = {
 
 type Kind = keyof typeof MOST;
 
-const TEX = 300; // so many marks of formulas count against all kinds together, and three kinds' worth of these
+const TEX = 600; // so many marks of formulas count against all kinds together, and two kinds' worth of these
 
 const KIND = 21_000_000; // what each kind may cost
 const ALL = 4 * KIND; // and all of them together: as if four were drawn to their ends
-const ALL_TEX = 3 * KIND;
+const ALL_TEX = 2 * KIND;
 
 const PAIR = 6;
 const DEAR = 20;

@@ -12,7 +12,8 @@ const LONGEST_TEX = 5000;
 const DEEPEST = 16; // fractions 400 deep end the process of JupyterLab's page
 
 // What is typeset of one answer. The unit is a letter, for which JupyterLab's page takes 25 µs.
-const MOST = 3_300;
+const MOST = 8_000;
+const MOST_ALONE = 3_300;
 const EACH = 7;
 const BOX = 10; // more for one on lines of its own: it scrolls
 const SIGN = 3; // an operator, a script, a cell, a letter that is not ASCII
@@ -96,7 +97,7 @@ function cost(tex: string, boxed: boolean): number | null {
   }
   weight *= times;
   const costs = EACH + (boxed ? BOX : 0) + weight + Math.floor((weight * weight) / LONG);
-  return costs <= MOST ? costs : null;
+  return costs <= MOST_ALONE ? costs : null;
 }
 
 function weigh(piece: string, name: string): number {

@@ -20,10 +20,10 @@ describe("a growing text looks as if rendered in one go", () => {
 
 /** What is counted twice shows before the bound, and what is not counted beyond it. */
 describe.each([-1, 1])("what is bounded in an answer is counted once, %i from the bound", (beyond) => {
-  const formula = `$${"x".repeat(248)}$`; // twelve are typeset, and not one more
-  const display = `$$${"x".repeat(239)}$$`; // the same
+  const formula = `$${"x".repeat(556)}$`; // twelve are typeset, and not one more
+  const display = `$$${"x".repeat(549)}$$`; // the same
   const formulas = Array<string>(12).fill(formula);
-  const last = beyond < 0 ? "" : " $x$";
+  const last = beyond < 0 ? "" : " $xy$";
   const headings = Array.from({ length: 60 + beyond }, (_, number) => `# ${number}`);
   const items = (of: string[]): string => of.map((each) => `- ${each}\n`).join("");
 
