@@ -29,7 +29,7 @@ from hs_notebook.wire.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-QUICK = RetryPolicy(base=0.001, cap=0.01)
+QUICK = RetryPolicy(base=0.001, cap=0.01, total=3)
 MODEL = "gpt-4.1"
 TEXT = "Ein Bär, 熊, un oso 🐻: " * 100
 PROMPT = f"[simulate text]\n{TEXT}"
@@ -261,6 +261,15 @@ CASES: dict[str, tuple[list[Callable[[Connection], None]], list[str], str, str]]
         ["POST", "GET 2", "DELETE"],
         "one two ",
         "truncated; The stream broke off: 429: The events 3 to 5 are not kept. It asks to wait 90 s.",
+    ),
+    "busy for what is left": (
+        [sends(range(1, 3)), refuses("429 Slow", "busy", "retry-after: 2")],
+        ["POST", "GET 2", "GET 2", "DELETE"],
+        "one two ",
+        (
+            "truncated; The stream broke off: 429: The events 3 to 5 are not kept. "
+            "It asks to wait 2 s, and 1 s of 3 are left."
+        ),
     ),
     "a redirect": (
         [sends(range(1, 3)), refuses("302 Found", "moved")],

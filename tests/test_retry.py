@@ -91,6 +91,21 @@ def test_retry_after_is_obeyed_within_the_total(seconds: float, waited: float, w
     assert POLICY.wait(asked(seconds), attempt=1, waited=waited, chance=lambda: 1.0) == wait
 
 
+@pytest.mark.parametrize(
+    ("seconds", "waited", "said"),
+    [
+        (math.nan, 59, ""),
+        (60, 0, ""),
+        (30, 30, ""),
+        (31, 30, "It asks to wait 31 s, and 30 s of 60 are left."),
+        (61, 0, "It asks to wait 61 s."),
+        (61, 30, "It asks to wait 61 s."),
+    ],
+)
+def test_a_wait_that_is_too_long_is_told(seconds: float, waited: float, said: str) -> None:
+    assert POLICY.too_long(asked(seconds), waited=waited) == said
+
+
 @given(
     chances=st.lists(st.floats(0, 1), min_size=10, max_size=10),
     asked_for=st.lists(st.just(math.nan) | st.floats(0, 70), min_size=10, max_size=10),

@@ -120,10 +120,7 @@ class Calls:
 
     def _explained(self, failure: APIError, attempts: int, waited: float) -> APIError:
         tried = f"Tried {attempts} times." if attempts > 1 else ""
-        total, asks = self._retry.total, ""
-        if failure.retry_after > (left := total - waited):
-            of = f", and {left:.0f} s of {total:.0f} are left" if waited else ""
-            asks = f"It asks to wait {failure.retry_after:.0f} s{of}."
+        asks = self._retry.too_long(failure, waited=waited)
         failure.hint = " ".join(filter(None, (tried, asks, failure.hint)))
         return failure
 

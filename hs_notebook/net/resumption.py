@@ -127,10 +127,10 @@ class Resumption:
         await asyncio.sleep(wait)
 
     def _broke_off(self, cause: APIError) -> StreamTruncatedError:
-        wait = cause.retry_after
-        asks = f" It asks to wait {wait:.0f} s." if wait > self._policy.total else ""
-        hint = f" {cause.hint}" if isinstance(cause, APIStatusError) and cause.hint else ""
-        return lost(f"The stream broke off: {cause.message}{asks}{hint}", kept=self.last > 0)
+        asks = self._policy.too_long(cause, waited=self._waited)
+        hint = cause.hint if isinstance(cause, APIStatusError) else ""
+        said = " ".join(filter(None, (cause.message, asks, hint)))
+        return lost(f"The stream broke off: {said}", kept=self.last > 0)
 
     async def _resume(self) -> AsyncIterator[bytes]:
         try:

@@ -46,6 +46,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             wait = min(wait, max(0.0, self.total - waited))
         return wait if waited + wait <= self.total else None
 
+    def too_long(self, error: APIError, *, waited: float) -> str:
+        """Return what a server asks to wait where that is more than is left, in a sentence, else nothing."""
+        wait, left = error.retry_after, self.total - waited
+        if not wait > left:  # NaN where it asks nothing
+            return ""
+        of = f", and {left:.0f} s of {self.total:.0f} are left" if wait <= self.total else ""
+        return f"It asks to wait {wait:.0f} s{of}."
+
 
 def is_temporary(error: APIError) -> bool:
     """Tell whether the same request could succeed a moment later."""
