@@ -42,10 +42,10 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
     try:
         chunk = _decode_chunk(data)
     except (msgspec.DecodeError, RecursionError):  # also a ValidationError: JSON of another shape
-        return _forgiving(data)
+        chunk = None  # no error is raised in here: it would have this frame's data in its verbose traceback
     # A frame without choices and the last with one may be something in disguise; figures are looked at
     # closely.
-    if chunk.choices and chunk.choices[0].finish_reason is None and chunk.usage is None:
+    if chunk and chunk.choices and chunk.choices[0].finish_reason is None and chunk.usage is None:
         return chunk
     return _forgiving(data)
 
