@@ -13,6 +13,7 @@ import pytest
 from canary import GROWING, WRITTEN, Canary, everything, in_pieces
 from kernels import DEFAULT_KERNEL
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter, MarkdownExporter, PythonExporter
 from shell import Cell, Kernel, Reply, Server, kernel, manager, said, settings, sse
 
 from hs_notebook.relay import EmbeddedRelay
@@ -199,7 +200,12 @@ def test_the_search_finds_each_way_to_write_it(way: str) -> None:
         assert CANARY.found_in(text)
 
 
-MODES = ("Verbose", "Context", "Plain", "Minimal")
+MODES = ("Verbose", "Context", "Plain", "Minimal", "Docs", "Doctest")
+
+
+def test_no_mode_is_left_out(running: Kernel) -> None:
+    modes = running.run("print(*sorted(get_ipython().InteractiveTB.valid_modes))").printed
+    assert " ".join(sorted(MODES)) in modes
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -233,7 +239,7 @@ def test_the_values_in_every_frame_of_what_fails(running: Kernel, publish: Calla
     )
 
 
-@pytest.mark.parametrize("mode", ["Verbose", "Context"])
+@pytest.mark.parametrize("mode", MODES)
 def test_tracebacks_of_what_is_interrupted(mode: str, running: Kernel) -> None:
     running.run(f"%xmode {mode}")
     for code in INTERRUPTED:
@@ -399,6 +405,84 @@ def test_what_is_told_while_a_key_arrives_in_pieces(
     )
 
 
+# What else asks a model; each leaves what it showed.
+FACES = {
+    "several models": "%%holysheep m,n -o several\nHello",
+    "in the background": "%%holysheep m --bg -o later\nHello",
+    "waited for": "try:\n    print(later.wait())\nexcept Exception as error:\n    print(repr(error))",
+    "map": (
+        "import hs_notebook\n"
+        "mapped = hs_notebook.map(['a', 'b'], 'Hello {row}', model='m', client=HolySheep(**many))\n"
+        "print(list(mapped), mapped.errors)\nmapped"
+    ),
+    "bench": "%holysheep bench m --requests 2 --warmup 0 --parallel 2 --tokens 20",
+    "fix": "%holysheep fix",
+    "doctor": "%holysheep doctor m",
+}
+SAYING = sse(*in_pieces("said", f"It is {CANARY.key} indeed.", 5))
+ASKED_AGAIN = {
+    "an answer in pieces": SAYING,
+    **{
+        name: ECHOES[name]
+        for name in ("401", "an error in mid-answer", "a status and headers", "a page in HTML")
+    },
+}
+
+
+@pytest.mark.parametrize("name", ASKED_AGAIN)
+def test_what_else_asks_a_server_that_says_the_key(
+    name: str, running: Kernel, relay: EmbeddedRelay, publish: Callable[..., None]
+) -> None:
+    running.run("%xmode Verbose")
+    searched = 0
+    for face, code in FACES.items():
+        with asking(running, relay, ASKED_AGAIN[name]) as server:
+            running.run("1 / 0", fails=True)
+            cell = running.wait(running.start(code))
+            running.rest(cell, 0.1)
+            searched += CANARY.is_clean(everything([vars(said) for said in cell.said] + [cell.reply]))
+            assert server.asked or face == "waited for"
+            assert "[key]" in everything([vars(said) for said in cell.said]) or face in {"bench", "doctor"}
+    publish(
+        "the key",
+        looked_for=f"several models, --bg, map, bench, fix and doctor: {name}",
+        said_in_pieces_of="5 characters" if "pieces" in name else "–",
+        searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
+        found=0,
+    )
+
+
+def test_a_key_that_is_typed(relay: EmbeddedRelay, tmp_path: Path, publish: Callable[..., None]) -> None:
+    """At the hidden prompt: it is in no message, in no traceback, and in nothing that is written."""
+    environment = {
+        "HOLYSHEEP_BASE_URL": relay.base_url,
+        "HOME": str(tmp_path),
+        "IPYTHONDIR": str(tmp_path / "i"),
+    }
+    with kernel(DEFAULT_KERNEL, tmp_path, environment) as typing:
+        typing.run(f"%config HolySheepMagics.ledger = {os.fspath(tmp_path / 'ledger.db')!r}")
+        typing.run("%config HolySheepMagics.keep_text = True")
+        typing.run("%xmode Verbose")
+        asked, cell = typing.answer_prompt("%%holysheep -o answer\n[simulate tokens=5 speed=inf]", CANARY.key)
+        assert (asked["password"], cell.status) == (True, "ok")
+        looking = ("%holysheep", "%whos", "%history", "print(In, Out, dir())")
+        cells = [cell, *map(typing.run, looking), typing.run("%%holysheep\n[simulate fault=401]", fails=True)]
+        assert "from the prompt" in cells[1].printed
+        searched = sum(map(searched_in, cells)) + CANARY.is_clean(everything(asked))
+        typing.run("get_ipython().history_manager.writeout_cache()")
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        searched += CANARY.are_clean(files)
+    names = {path.name for path in files}
+    assert {"history.sqlite", "ledger.db", typing.log.name} <= names
+    publish(
+        "the key",
+        looked_for=f"a key that is typed at the prompt: messages, and {len(files)} files",
+        said_in_pieces_of="–",
+        searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
+        found=0,
+    )
+
+
 def test_afterwards_no_file_holds_it(running: Kernel, home: Path, publish: Callable[..., None]) -> None:
     """The history, the ledger and its exports, the kernel's log, whatever was written; runs last here."""
     running.run("get_ipython().history_manager.writeout_cache()")
@@ -417,9 +501,18 @@ def test_afterwards_no_file_holds_it(running: Kernel, home: Path, publish: Calla
     )
 
 
+def saved(cells: list[str], home: Path, base_url: str) -> nbformat.NotebookNode:
+    """A notebook that was run by a tool, with the widgets that it is not shown unless it is told to."""
+    cells = ["%load_ext hs_notebook\n%config HolySheepMagics.display = 'widget'", *cells]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    environment = os.environ | settings(base_url, CANARY.key) | {"IPYTHONDIR": str(home / ".ipython")}
+    client = NotebookClient(notebook, km=manager(DEFAULT_KERNEL), allow_errors=True, timeout=60)
+    client.execute(env=environment, cwd=str(home))
+    return notebook
+
+
 def test_the_saved_notebook(relay: EmbeddedRelay, home: Path) -> None:
     cells = [
-        "%load_ext hs_notebook",
         "%%holysheep gpt-4.1 -o answer\n[simulate tokens=2000 tps=2000]",
         "answer",
         "%holysheep last",
@@ -427,15 +520,50 @@ def test_the_saved_notebook(relay: EmbeddedRelay, home: Path) -> None:
         "from hs_notebook import HolySheep\nclient = HolySheep()\nclient",
         "%%holysheep\n[simulate fault=401]",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    environment = os.environ | settings(relay.base_url, CANARY.key) | {"IPYTHONDIR": str(home / ".ipython")}
-    client = NotebookClient(notebook, km=manager(DEFAULT_KERNEL), allow_errors=True, timeout=60)
-    client.execute(env=environment, cwd=str(home))
-    saved = nbformat.writes(notebook)
-    CANARY.is_clean(saved)
-    assert '"simulated": true' in saved
-    assert "AuthenticationError" in saved
-    widgets = json.dumps(notebook.metadata.get("widgets", {}))
+    notebook = saved(cells, home, relay.base_url)
+    written = nbformat.writes(notebook)
+    CANARY.is_clean(written)
+    assert '"simulated": true' in written
+    assert "AuthenticationError" in written
+    widgets = json.dumps(notebook.metadata["widgets"])
     assert notebook.cells[1].outputs[0].data["text/plain"][200:260] not in widgets
     assert len(widgets) < 2 * 5_000  # two answers; nbclient saves the widgets of both
     assert [sorted(output.data) for output in notebook.cells[1].outputs] == [["text/html", "text/plain"]]
+
+
+SHOWN_LIVE = ("stream.Stream", "comparison.Comparison", "calculator.Calculator")
+
+
+def test_a_saved_notebook_whose_server_says_the_key(home: Path, publish: Callable[..., None]) -> None:
+    """Answers, a comparison, a calculator and errors, as saved and as nbconvert exports them."""
+    with Server([SAYING]) as says, Server([ECHOES["401"]]) as refuses:
+        cells = [
+            "%%holysheep m -o answer\nHello",
+            "%%holysheep m,n -o several\nHello",
+            "%%holysheep m --bg -o later\nHello",
+            "answer",
+            "several",
+            "%holysheep roi",
+            "%holysheep bench m --requests 2 --warmup 0 --parallel 2 --tokens 20",
+            f"import os; os.environ['HOLYSHEEP_BASE_URL'] = {refuses.base_url!r}",
+            "%%holysheep m\nHello",
+            "%%holysheep m,n\nHello",
+        ]
+        notebook = saved(cells, home, says.base_url)
+    written = nbformat.writes(notebook)
+    searched = CANARY.is_clean(written)
+    assert "AuthenticationError" in written
+    views = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    kinds = {view["state"].get("_anywidget_id") for view in views}
+    assert kinds >= {f"hs_notebook.widgets.{name}View" for name in SHOWN_LIVE}
+    for exporter in (HTMLExporter, MarkdownExporter, PythonExporter):
+        body, resources = exporter().from_notebook_node(notebook)
+        searched += CANARY.is_clean(body) + CANARY.is_clean(str(resources))
+        assert exporter is PythonExporter or body.count("It is [key] indeed.") >= 5
+    publish(
+        "the key",
+        looked_for="a saved notebook, its widgets, and what nbconvert makes of it: page, Markdown, script",
+        said_in_pieces_of="5 characters",
+        searched=f"{searched:,} characters for {len(CANARY.forms)} forms of it",
+        found=0,
+    )
