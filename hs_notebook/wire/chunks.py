@@ -29,7 +29,7 @@ _FAILING_EVENTS = {
 
 IDLE = ("ping", "keepalive", "keep-alive", "heartbeat")  # types of what is sent lest the connection be cut
 _OWN = frozenset(ChatCompletionChunk.__struct_fields__)
-_SHOWN = 120  # characters of what cannot be read
+_SHOWN = 120  # characters of what cannot be read; at the end, where a key that is cut is seen for one
 _ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
 
@@ -69,7 +69,7 @@ def decode_completion(body: bytes) -> ChatCompletion:
     frame = _object(body)
     _raise_error(frame)
     if not isinstance(frame.get("choices"), list):
-        raise ProtocolError("The reply holds no choices.", hint=_seen(frame))
+        raise ProtocolError("The reply holds no choices.", hint=f"It says: {_beginning(frame)}")
     return msgspec.convert(_clean(frame, "message"), ChatCompletion)
 
 
@@ -79,7 +79,7 @@ def decode_models(body: bytes) -> list[Model]:
     _raise_error(frame)
     rows = frame.get("data")
     if not isinstance(rows, list):
-        raise ProtocolError("The reply lists no models.", hint=_seen(frame))
+        raise ProtocolError("The reply lists no models.", hint=f"It says: {_beginning(frame)}")
     named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
     return [
         Model(
@@ -117,8 +117,7 @@ def _forgiving(data: str) -> ChatCompletionChunk:
     if isinstance(kind, str) and kind.startswith("response."):
         return _from_responses(kind, frame)
     if not _is_part(frame):
-        shown = " ".join(msgspec.json.encode(frame).decode().split())[:_SHOWN]
-        raise ProtocolError(f"The relay sent what is no part of an answer: {shown}")
+        raise ProtocolError(f"The relay sent what is no part of an answer: {_beginning(frame)}")
     return msgspec.convert(_clean(frame, "delta"), ChatCompletionChunk)
 
 
@@ -136,7 +135,6 @@ def _object(data: str | bytes) -> dict[str, Any]:
     try:
         frame = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        # At the end, where a key that is cut is seen for one.
         raise ProtocolError(f"The relay sent what is no JSON: {repr(data[:_SHOWN])[1:-1]}") from None
     if not isinstance(frame, dict):
         raise ProtocolError(f"The relay sent a {type(frame).__name__} where an object belongs.")
@@ -268,5 +266,5 @@ def _whole(value: Any, default: int = 0) -> int:
     return int(value) if isinstance(value, int | float) and abs(value) < 2**53 else default  # so NaN is none
 
 
-def _seen(frame: dict[str, Any]) -> str:
-    return f"It holds: {', '.join(map(repr, list(frame)[:8])) or 'nothing'}."
+def _beginning(frame: dict[str, Any]) -> str:
+    return " ".join(msgspec.json.encode(frame).decode().split())[:_SHOWN]
