@@ -112,7 +112,7 @@ def test_one_that_is_not_ended_is_taken_out_too() -> None:
 def test_words_go_on_as_they_come_and_no_event_is_held_beyond_all_measure() -> None:
     assert passed(WORD, WORD + LAST, DONE) == [WORD, WORD + LAST, DONE]
     assert passed(WORD[:9], WORD[9:] + WORD[:5], WORD[5:]) == [WORD, WORD]
-    endless = [b"x" * 400_000] * 3
+    endless = [b"x" * 800_000] * 3
     assert passed(*endless, b"x") == [b"".join(endless), b"x"]
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hs_notebook.relay.replies import Headers, Refused
     from hs_notebook.relay.sinks import Sink
 
-_LARGEST = 1024 * 1024  # bytes of an event that are held until it is whole
+_LARGEST = 2 * 1024 * 1024  # bytes of an event that are held until it is whole; twice what is read of one
 _SEAM = 3  # bytes of two ends of lines that may have come already
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 
@@ -39,6 +39,11 @@ class WholeEvents:
             data = self._whole_events(data)
         if data and (data := self.edited(data)):
             await self._sink.write(data)
+
+    async def cut(self, last: bytes) -> None:
+        """Leave out an event that has not ended, and hand on a last one."""
+        self._held, self._size, self._seam = [], 0, b""
+        await self.write(last)
 
     async def end(self, *, whole: bool) -> None:
         """Hand on what is left, and end."""

@@ -7,7 +7,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from hs_notebook.errors import APIError, EventTooLargeError, HolySheepError, ProtocolError, UpstreamError
+from hs_notebook.errors import APIError, BudgetError, HolySheepError, StreamTruncatedError, UpstreamError
 from hs_notebook.types import ChatCompletionChunk
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.ending import Ending
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hs_notebook.recording import Entry
     from hs_notebook.wire.sse import ServerSentEvent
 
-_LARGEST_BODY = 16 * 1024 * 1024  # bytes of a whole reply that are looked at
+_LONGEST_STREAM = 64 * 1024 * 1024  # bytes
 
 
 class Meter:
@@ -40,42 +40,47 @@ class Meter:
         self._decoder = SSEDecoder()
         self._started = time.perf_counter()
 
-    def feed(self, data: bytes) -> bool:
-        """Look at the next bytes of a stream; tell whether the answer must end here."""
+    def feed(self, data: bytes) -> HolySheepError | None:
+        """Look at the next bytes of a stream; return why the answer must end here, if it must."""
         self.bytes += len(data)
+        if self.bytes > _LONGEST_STREAM:
+            return self._given_up(StreamTruncatedError("The answer is longer than 64 MiB."))
         if self.ending.done:
-            return False
-        ending, chunks, unread = self.ending, list[ChatCompletionChunk](), False
+            return None
+        ending, chunks, unread = self.ending, list[ChatCompletionChunk](), None
         try:
             events: Sequence[ServerSentEvent] = self._decoder.feed(data)
         except APIError as error:
-            events, unread = error.before, True
+            events, unread = error.before, error
         for event in events:
             chunks += ending.read((event,))  # one by one: also what comes after an error is paid for
             if ending.done:
                 break
-        if unread and not ending.done:
-            ending.fail(EventTooLargeError("The stream cannot be read on."))
         if self.first is None and ending.begun:
             self.first = time.perf_counter()
-        return self._count(chunks, unread=unread)
+        reached = self._count(chunks)
+        if unread is not None:
+            return self._given_up(unread)
+        if reached and not ending.whole:
+            return BudgetError("The monthly budget of the key is reached: the answer ends here.")
+        return None
 
-    def _count(self, chunks: list[ChatCompletionChunk], *, unread: bool) -> bool:
+    def _given_up(self, error: HolySheepError) -> HolySheepError:
+        if not self.ending.done:
+            self.ending.fail(error)
+        return error
+
+    def _count(self, chunks: list[ChatCompletionChunk]) -> bool:
         if self._entry is not None:
             for chunk in chunks:
                 self._entry.add(chunk)
-        if self._limit is None:
-            return False
-        # What cannot be read cannot be held to a limit.
-        return (self._limit.reached(chunks) or unread) and not self.ending.whole
+        return self._limit is not None and self._limit.reached(chunks)
 
     def take(self, body: bytes) -> None:
         """Look at a reply that is no stream."""
         self.first = time.perf_counter()
         self.bytes += len(body)
         try:
-            if len(body) > _LARGEST_BODY:
-                raise ProtocolError("The reply is too large to be looked at.")
             chunk = as_chunk(decode_completion(body))
         except HolySheepError as error:
             self.unread = not isinstance(error, UpstreamError)
@@ -85,6 +90,11 @@ class Meter:
         self.ending.take(chunk)
         if self._entry is not None:
             self._entry.add(chunk)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return time.perf_counter() - self._started
 
     @property
     def ttft(self) -> float | None:
@@ -100,9 +110,8 @@ class Meter:
             return await self.fail(type(ending.error).__name__ if ending.error else "", billed=True)
         if (failure := self._failure()) is not None:
             return await self.fail(type(failure).__name__, billed=not isinstance(failure, UpstreamError))
-        now = time.perf_counter()
         ttft = math.nan if self.ttft is None else self.ttft
-        return await self._entry.settle_stream(ending, ttft=ttft, duration=now - self._started, aside=True)
+        return await self._entry.settle_stream(ending, ttft=ttft, duration=self.elapsed, aside=True)
 
     def _failure(self) -> HolySheepError | None:
         """Return what went wrong with a stream that is over and has brought nothing, nor figures."""

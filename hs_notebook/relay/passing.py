@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hs_notebook.errors import BudgetError
 from hs_notebook.relay.replies import STREAM, Refused, compact, error_object
 from hs_notebook.relay.upstream import RefusedUpstream
 from hs_notebook.relay.usage import WithoutUsage
 from hs_notebook.relay.without_key import EventsWithoutKey
-from hs_notebook.watchdog import Watchdog, within
+from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire import sse
 from hs_notebook.wire.failures import may_be_billed
 
 if TYPE_CHECKING:
+    from hs_notebook.errors import HolySheepError
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Admission, Gateway
     from hs_notebook.relay.sinks import Sink
     from hs_notebook.relay.upstream import UpstreamReply
 
-_BUDGET = error_object(
-    "The monthly budget of the key is reached: the answer ends here.",
-    kind="insufficient_quota",
-    code="BUDGET_EXCEEDED",
-)
+_LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
 
 
 class BrokenOff(Exception):  # noqa: N818 - it is no error of ours
@@ -35,10 +33,12 @@ async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Si
     failure: Refused | None = None
     try:
         reply, counted = await _ask(gateway, asked)
-        if reply.kind == STREAM:
-            sink = EventsWithoutKey(WithoutUsage(sink) if counted else sink, reply.key)
         try:
-            await _hand_on(gateway, admission, reply, sink)
+            if reply.kind == STREAM:
+                inner = WithoutUsage(sink) if counted else sink
+                await _stream(gateway, admission, reply, EventsWithoutKey(inner, reply.key))
+            else:
+                await _carry(gateway, admission, reply, sink)
         finally:
             await reply.close()
     except Refused as refused:
@@ -69,18 +69,17 @@ async def _ask(gateway: Gateway, asked: Asked) -> tuple[UpstreamReply, bool]:
     return await chat(asked.body, stream=asked.stream), False
 
 
-async def _hand_on(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> None:
+async def _stream(
+    gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: EventsWithoutKey
+) -> None:
     await sink.head(reply.status, reply.headers)
-    if reply.kind == STREAM:
-        whole = await _pump(gateway, admission, reply, sink)
-    else:
-        whole = await _carry(gateway, admission, reply, sink)
+    whole = await _pump(gateway, admission, reply, sink)
     admission.meter.ending.broken = admission.meter.ending.broken or not whole
     await sink.end(whole=whole)
 
 
-async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> bool:
-    """Hand on a stream; tell whether its bytes came to their end."""
+async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: EventsWithoutKey) -> bool:
+    """Hand on a stream; tell whether its bytes came to their end, or to one that says why."""
     # This runs once for every token: what it does is spelled out, not called.
     times, feed, write, read = gateway.settings, admission.meter.feed, sink.write, reply.chunks.__anext__
     watchdog = Watchdog(times.idle, times.total)
@@ -92,8 +91,8 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
             watchdog.waiting = None
             watchdog.fed_at = loop.time()
             await write(data)
-            if feed(data):
-                await write(b"\n\n" + sse.encode(compact(_BUDGET)))  # the bytes may end in mid-event
+            if (why := feed(data)) is not None:
+                await sink.cut(_last_words(why))
                 return True
             if watchdog.expired:
                 return False
@@ -113,20 +112,20 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
         watchdog.close()
 
 
-async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> bool:
-    """Hand on a reply that is no stream; tell whether its bytes came to their end."""
-    body = bytearray()
-    admission.meter.unread = True
-    try:
-        async with within(gateway.settings.total):
-            async for data in reply.chunks:
-                body += data
-                await sink.write(data)
-    except TimeoutError:
-        return False
-    except reply.failures:
-        return False
-    except BrokenOff:
-        return False
-    admission.meter.take(bytes(body))
-    return True
+def _last_words(why: HolySheepError) -> bytes:
+    if isinstance(why, BudgetError):
+        kind, code = "insufficient_quota", "BUDGET_EXCEEDED"
+    else:
+        kind, code = "server_error", "upstream_too_large"
+    return b"\n\n" + sse.encode(compact(error_object(why.message, kind=kind, code=code)))
+
+
+async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, sink: Sink) -> None:
+    """Hand on a reply that is no stream, once it is whole: raises `Refused` for one that will not be."""
+    meter = admission.meter
+    meter.unread = True
+    body = await reply.whole(_LARGEST_BODY, gateway.settings.total - meter.elapsed)
+    meter.take(body)
+    await sink.head(reply.status, reply.headers)
+    await sink.write(body)
+    await sink.end(whole=True)

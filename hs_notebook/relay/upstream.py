@@ -40,10 +40,17 @@ class UpstreamReply:
     """A reply of 2xx as it arrives: `headers` are fit for the client, `chunks` are bytes untouched.
 
     The upstream's `key` alone is taken out of them. `failures` are the errors of a connection that breaks
-    off.
+    off, `body` is what was posted.
     """
 
-    def __init__(self, response: httpx.Response, failures: tuple[type[Exception], ...], key: Secret) -> None:
+    def __init__(
+        self,
+        response: httpx.Response,
+        failures: tuple[type[Exception], ...],
+        key: Secret,
+        body: _Body | None,
+    ) -> None:
+        self._posted = body
         self.failures = failures
         self.key = key
         self._response = response
@@ -62,11 +69,15 @@ class UpstreamReply:
                 async for data in self.chunks:
                     body += data
                     if len(body) > largest:
-                        raise _bad_gateway("The upstream's reply is too large.", "upstream_too_large")
+                        raise _bad_gateway(
+                            "The upstream's reply is too large.", "upstream_too_large", self._posted
+                        )
         except TimeoutError:
-            raise _late() from None
+            raise _late(self._posted) from None
         except self.failures:
-            raise _bad_gateway("The upstream's reply broke off.", "upstream_broke_off") from None
+            raise _bad_gateway(
+                "The upstream's reply broke off.", "upstream_broke_off", self._posted
+            ) from None
         finally:
             await self.close()
         return bytes(body)
@@ -149,7 +160,7 @@ class Upstream:
             await undisturbed(response.aclose())
             said = "The upstream's reply has an encoding that was not asked for."
             raise _bad_gateway(said, "upstream_encoding", body)
-        reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key)
+        reply = UpstreamReply(response, (httpx.HTTPError, httpx.StreamError), self._key, body)
         if reply.kind not in {STREAM, "application/json"}:
             await reply.close()
             said = f"The upstream answered with {reply.kind or 'no content type'}."

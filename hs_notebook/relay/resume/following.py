@@ -173,7 +173,7 @@ class Following:
             await head.reply()(scope, receive, send)
         elif head.body is not None:
             await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
-            await send({"type": "http.response.body", "body": head.body, "more_body": head.broken})
+            await send({"type": "http.response.body", "body": head.body})
         else:
             offer = [(b"x-stream-resume", b"1"), (b"x-stream-id", self.source.id.encode())]
             headers = [*head.headers, *UNBUFFERED, *offer]

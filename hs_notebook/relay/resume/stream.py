@@ -19,18 +19,16 @@ if TYPE_CHECKING:
     from hs_notebook.relay.keys import Client
     from hs_notebook.relay.metering import Meter
 
-_LARGEST_BODY = 16 * 1024 * 1024  # bytes of a reply that is no stream
 _OBJECT = 4096  # bytes of a stream without events
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """How a reply begins. One that is no stream comes whole, or `broken` off."""
+    """How a reply begins. One that is no stream comes whole."""
 
     status: int
     headers: Headers
     body: bytes | None = None
-    broken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +119,6 @@ class Stream:
         """Keep the events that these bytes complete; wait where nobody reads them."""
         if not self.begun.done():
             self._body += data
-            if len(self._body) > _LARGEST_BODY:
-                raise BrokenOff
             return
         try:
             events = self._numbering.feed(data)
@@ -137,11 +133,9 @@ class Stream:
 
     async def end(self, *, whole: bool) -> None:
         """Take note of the end of a reply that is no stream."""
-        if not self.begun.done() and self._head is not None:
+        if whole and not self.begun.done() and self._head is not None:
             head = self._head
-            self.begun.set_result(
-                Head(status=head.status, headers=head.headers, body=bytes(self._body), broken=not whole)
-            )
+            self.begun.set_result(Head(status=head.status, headers=head.headers, body=bytes(self._body)))
             self._body.clear()
 
     async def refuse(self, refused: Refused) -> None:
