@@ -93,26 +93,26 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "An answer that is ended, at every stage and in every way",
         (
             "A cell is interrupted, stopped, cancelled, restarted or killed at each stage of its answer, in "
-            "each ipykernel. Asserted are the text kept and shown, the one line of the error, what later "
-            "cells do, the ledger and its next start, no task or thread left over, and a connection that "
-            "the relay sees closed within 0.3 s (after a restart or SIGKILL within 3 s). The figure is the "
-            "slowest of the kernels; two of them are either restarted or killed at a stage by `make test`, "
-            "and both by `make reliability`. "
-            "`tests/test_interrupts.py`, by `make test`."
+            "each ipykernel. Asserted are the text kept and shown, with which the relay's words begin, the "
+            "one line of the error, what later cells do, the ledger, its tokens and its next start, no task "
+            "or thread left over, and a connection that the relay sees closed within 0.3 s (after a restart "
+            "or SIGKILL within 3 s). Other ways to ask are ended in mid-stream on the newest. The figure is "
+            "the slowest of the kernels; two of them are either restarted or killed at a stage by `make "
+            "test`, and both by `make reliability`. `tests/test_interrupts.py`, by `make test`."
         ),
     ),
     (
         "interrupts in a row",
         "Interrupts at random moments, one after another",
         (
-            "Cells of six kinds are interrupted at random moments once they run; a short one also before its "
-            "first line and after its last, and one by ten interrupts at once. After each the kernel must "
-            "answer `1 + 1`, the relay serve nobody, no call be pending, the ledger be free, and a text that "
-            "had come be kept. Beside it cells that only sleep: ipykernel itself loses a cell's reply where "
-            "an interrupt meets its own steps at the cell's end. Threads, memory and our objects but for the "
-            "answers that are kept are counted after each kind was interrupted twice, and at the end. "
-            "`tests/test_interrupts.py`, 60 rounds on one kernel by `make test`, 1,000 on each by "
-            "`make reliability`."
+            "Cells of six kinds are interrupted at random moments once they run; a short one also before "
+            "its first line and after its last, and one by ten interrupts at once. After each the kernel "
+            "must answer `1 + 1`, the relay serve nobody, no call be pending, the ledger be free, and a "
+            "text that had come be kept as the relay said it; at most one reply in 40 may be lost. Beside "
+            "it cells that only sleep: ipykernel itself loses a cell's reply where an interrupt meets its "
+            "own steps at the cell's end. Threads, memory and our objects but for the answers that are kept "
+            "are counted after each kind was interrupted twice, and at the end. `tests/test_interrupts.py`, "
+            "60 rounds on one kernel by `make test`, 1,000 on each by `make reliability`."
         ),
     ),
     (
@@ -120,15 +120,16 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         "Where the key was looked for",
         (
             "A server says the user's key in its answer, whole or in pieces, and in its errors, headers and "
-            "status line; what users call fails in every way. The key in small and capital letters, pieces "
-            "of it, how JSON, a URL, HTML and Markdown may write it, and its Base64 and hexadecimal forms "
-            "are looked for in all that the kernel says (messages to the page, standard output, logs at "
-            "DEBUG), in the text the page paints at each moment, in the chunks a program reads, in the kept "
-            "answer, its pickle and its copy, in the values of every frame of every error, and in the files "
-            "that are written. The same is done with the commands of the command line, and with our relay "
-            "server, for its upstream's key and a client's: in replies, logs, figures, ledger, a Redis, and "
-            "what the system tells of its processes. `tests/test_canary.py`, `test_canary_cli.py` and "
-            "`test_canary_relay.py`, by `make test`."
+            "status line; what users call fails in every way, in each of IPython's modes; or it is typed at "
+            "the hidden prompt. The key in small and capital letters, pieces of it, how JSON, a URL, HTML "
+            "and Markdown may write it, and its Base64 and hexadecimal forms are looked for in all that the "
+            "kernel says (messages to the page, standard output, logs at DEBUG), in the text the page "
+            "paints at each moment, in the chunks a program reads, in the kept answer, its pickle and its "
+            "copy, in the values of every frame of every error, in a saved notebook, its widgets and its "
+            "exports, and in the files that are written. The same is done with the commands of the command "
+            "line, and with our relay server, for its upstream's key and a client's: in replies, logs, "
+            "figures, ledger, a Redis, and what the system tells of its processes. `tests/test_canary.py`, "
+            "`test_canary_cli.py` and `test_canary_relay.py`, by `make test`."
         ),
     ),
     (
@@ -162,8 +163,8 @@ TABLES: tuple[tuple[str, str, str], ...] = (
             "A client (blocking, async, cells, interrupts, map, replay) before a relay server, whose "
             "connections are cut at random, before an upstream with every fault. After each round both are "
             "asked what they hold; a line is fitted after Theil and Sen, the warm-up left out, and its "
-            "upper end must stay under the bound. Ledgers must add up. `tests/test_soak.py`, 40 s by "
-            "`make test`, an hour by `make reliability`."
+            "upper end must stay under the bound. Each kind of work must end as it should, and the ledgers "
+            "must add up. `tests/test_soak.py`, 40 s by `make test`, an hour by `make reliability`."
         ),
     ),
 )
