@@ -557,7 +557,8 @@ def test_other_ways_to_ask_are_ended(
     assert closed < CLOSED_WITHIN
     assert cell.status == ("ok" if stop else "error")
     assert [call["state"] for call in calls] == ["stopped"] * models
-    for call in calls if code.count(WHOLE) == 0 else ():
+    assert all(call["gen_ai_usage_input_tokens"] > 0 for call in calls)
+    for call in calls if WHOLE not in code else ():
         whole = {tried.relay.stats.seen[-n].model: told_to_say(tried.relay, -n) for n in (1, models)}
         assert whole[call["gen_ai_request_model"]].startswith(call["answer"])
         assert not cell.shown or call["answer"] in unmarked(cell.shown[-1]["data"]["text/plain"])
@@ -618,11 +619,13 @@ def test_a_kernel_dies(
         closed = closing(tried.relay, before, pressed) if moment.connected else math.nan
     tried.kernel.run("%load_ext hs_notebook\n%config HolySheepMagics.requests_per_minute = 6000")
     tried.prepare(at_once=True)
-    states = tried.states()[known:]
+    calls = tried.calls(known)
+    states = [call["state"] for call in calls]
     shown = str([said.content for said in tried.kernel.run("%holysheep spend").said])
     under_way = not moment.ended and "tool" not in moment.cell
     last = "complete" if not under_way else "pending" if way == "SIGKILL" else "stopped"
     assert states == [*["complete"] * (len(states) - 1), last]
+    assert calls[-1]["gen_ai_usage_output_tokens"] or last == "pending" or not moment.text
     assert closed < CLOSED_WITHIN * 10 or not moment.connected
     told = "without outcome: the kernel ended before the answer did" in shown
     assert told is ("pending" in tried.states())
@@ -798,7 +801,9 @@ def nothing_is_lost(tried: Tried, cell: Cell) -> bool:
         connection.execute("BEGIN IMMEDIATE")  # nobody holds it
     if not cell.painted:
         return False
-    assert unfenced(cell.shown[-1]["data"]["text/plain"]) == unfenced(cell.painted)
+    kept = unmarked(cell.shown[-1]["data"]["text/plain"])
+    assert unfenced(kept) == unfenced(cell.painted)
+    assert told_to_say(tried.relay).startswith(kept)
     return True
 
 
