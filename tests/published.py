@@ -30,7 +30,8 @@ TABLES: tuple[tuple[str, str, str], ...] = (
         (
             "A server on a raw socket does it, down to the byte; `client.ask` goes through it with a real "
             "ledger. Asserted are the state, the text, the error's class and words, the requests at the "
-            "server and the time between them, the receipt, the one row of the ledger, the time, where a "
+            "server (where there is none, the attempts to reach it), the time between them, the receipt and "
+            "its price, the one row of the ledger, the time, where a "
             "fault has no end the memory, and that the connection is closed; waits and time-outs may come "
             "0.5 s late at most. HOST stands for the server's address. A name's look-up alone is stood "
             "in for. `tests/chaos.py` is the table; `tests/test_chaos.py` also takes it through an iterated "
