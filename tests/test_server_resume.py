@@ -589,16 +589,19 @@ def test_a_stream_cut_twenty_times_between_two_workers_arrives_whole(two: World)
 
 
 def test_another_worker_follows_what_is_under_way(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "_BEHIND", 0.1)
+    monkeypatch.setattr(elsewhere, "_BEHIND", PATIENCE)
     user, other = two.client("elsewhere"), two.client("elsewhere-other")
     cancelled = two.simulation.stats.cancelled
-    stream = user.begun("[simulate tokens=100000 speed=5]", idempotency_key="k")
-    with user.at[1].stream("GET", f"/streams/{stream}", headers={"last-event-id": "1"}) as reply:
-        text, began = "", time.monotonic()
-        for piece in reply.iter_text():
-            text += piece
-            if time.monotonic() - began > 2.5:  # more than `linger`
-                break
+    with user.post("[simulate tokens=100000 speed=5]", idempotency_key="k") as first:
+        next(first.iter_raw())
+        stream = first.headers["x-stream-id"]
+        with user.at[1].stream("GET", f"/streams/{stream}", headers={"last-event-id": "1"}) as reply:
+            pieces = reply.iter_text()
+            text = next(pieces)
+            first.close()  # from now on who follows elsewhere alone keeps it going
+            left = time.monotonic()
+            while time.monotonic() - left < 2.5:  # more than `linger`
+                text += next(pieces)
     assert reply.headers["x-stream-id"] == stream
     found = numbers(text[: text.rindex("\n\n")])
     assert found == list(range(2, 2 + len(found)))
@@ -608,6 +611,7 @@ def test_another_worker_follows_what_is_under_way(two: World, monkeypatch: pytes
         assert reply.headers["x-stream-id"] == stream
     with user.post("?", worker=1, idempotency_key="k") as reply:
         assert reply.status_code == 422
+    monkeypatch.setattr(elsewhere, "_BEHIND", 0.1)
     assert code(user.get(stream, 10**9, worker=1)) == (416, "EVENT_UNKNOWN")
     assert code(other.get(stream, 1, worker=1)) == (404, "STREAM_NOT_FOUND")
     assert other.at[1].delete(f"/streams/{stream}").status_code == 404
@@ -615,6 +619,19 @@ def test_another_worker_follows_what_is_under_way(two: World, monkeypatch: pytes
     until(lambda: two.simulation.stats.cancelled == cancelled + 1)
     assert [user.get(stream, worker=worker).status_code for worker in (0, 1)] == [404, 404]
     until(lambda: user.rows() == ["stopped"])
+
+
+def test_who_comes_back_before_others_know_the_stream_waits_for_it(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "_BEHIND", PATIENCE)
+    monkeypatch.setattr(elsewhere, "_GATHER", 0.5)
+    user = two.client("early")
+    streams = [user.begun() for _ in range(2)]  # the second is copied half a second after the first
+    with user.at[1].stream("GET", f"/streams/{streams[1]}", headers={"last-event-id": "1"}) as reply:
+        assert reply.status_code == 200
+        assert next(reply.iter_text()).startswith("id: 2\n")
+    assert [user.at[0].delete(f"/streams/{stream}").status_code for stream in streams] == [204, 204]
 
 
 def test_a_worker_that_ends_lets_streams_end_for_who_follows_elsewhere(

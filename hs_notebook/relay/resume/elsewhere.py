@@ -249,6 +249,17 @@ class Remote:
             await self._shared.attend(self.id)
 
 
+async def known(shared: SharedStreams, stream: str, *, soon: bool) -> Kept | None:
+    """Return what is known of a stream, or will be `soon`: a client that comes back may outrun its copy."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + (_BEHIND if soon else 0.0)
+    while (found := await shared.head(stream)) is None:
+        if loop.time() >= deadline:
+            return None
+        await asyncio.sleep(_TICK / 10)
+    return kept_of(found)
+
+
 def encoded(owner: str, once: str, head: Head) -> bytes:
     """Return what others must know of a stream, as they are told it."""
     return msgspec.json.encode(Kept(owner=owner, once=once, head=head))

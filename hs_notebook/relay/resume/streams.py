@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from hs_notebook.relay.access import identify, seen
 from hs_notebook.relay.replies import Refused
-from hs_notebook.relay.resume.elsewhere import Mirror, Remote, kept_of, reached
+from hs_notebook.relay.resume.elsewhere import Mirror, Remote, known, reached
 from hs_notebook.relay.resume.following import Followers, Following, Local
 from hs_notebook.relay.resume.stream import Name, Stream
 from hs_notebook.relay.settings import MEMORY
@@ -163,18 +163,17 @@ class Streams:
         """Return a stream of this worker's, or the id of another's; raises `Refused` for all others."""
         name = request.path_params["id"]
         stream = self._streams.get(name)
-        kept = await self._kept(name) if stream is None else None
+        kept = await self._kept(name, soon=True) if stream is None else None
         owner = stream.name.owner if stream else kept.owner if kept else None
         if owner != client.sha256:
             raise _unknown()
         return stream or str(name)
 
-    async def _kept(self, stream: str) -> Kept | None:
+    async def _kept(self, stream: str, *, soon: bool = False) -> Kept | None:
         if self._shared is None or not _ID.fullmatch(stream):
             return None
         with reached(self._shared):
-            found = await self._shared.head(stream)
-        return None if found is None else kept_of(found)
+            return await known(self._shared, stream, soon=soon)
 
     def _remote(self, stream: str, once: str = "") -> Source:
         assert self._shared is not None  # noqa: S101 - it led to the stream
