@@ -324,13 +324,17 @@ def kernel(name: str, folder: Path, environment: Mapping[str, str]) -> Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One HTTP reply; in all of its texts `KEY` stands for the key that came with the request."""
+    """One HTTP reply; in all of its texts `KEY` stands for the key that came with the request.
+
+    `pause` is the time between its events, in seconds.
+    """
 
     body: str = ""
     status: int = 200
     reason: str | None = None
     kind: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,10 +351,10 @@ class Asked:
         return parsed
 
 
-def sse(*frames: object) -> Reply:
+def sse(*frames: object, pause: float = 0.0) -> Reply:
     """A reply that streams `frames`, and `[DONE]`."""
     lines = [f"data: {json.dumps(frame)}\n\n" for frame in frames]
-    return Reply(body="".join(lines) + "data: [DONE]\n\n", kind="text/event-stream")
+    return Reply(body="".join(lines) + "data: [DONE]\n\n", kind="text/event-stream", pause=pause)
 
 
 def said(text: str) -> Reply:
@@ -400,7 +404,9 @@ class Server:
         }.items():
             handler.send_header(name, value.replace("KEY", key))
         handler.end_headers()
-        handler.wfile.write(body)
+        for event in re.split(rb"(?<=\n\n)", body) if reply.pause else [body]:
+            handler.wfile.write(event)
+            time.sleep(reply.pause)
 
     def __enter__(self) -> Self:
         self._thread.start()
