@@ -6,6 +6,7 @@ place of `delta`, frames of the Responses API, a whole completion, and errors in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ _FAILING_EVENTS = {
 
 IDLE = ("ping", "keepalive", "keep-alive", "heartbeat")  # types of what is sent lest the connection be cut
 _OWN = frozenset(ChatCompletionChunk.__struct_fields__)
+# Fields that tell of trouble, or of another protocol; others, such as sources, gateways put beside answers.
+_TELLING = re.compile(r"err|fail|msg|message|code|status|success|resp$|detail$|reason$|^type$", re.IGNORECASE)
 _SHOWN = 120  # characters of what cannot be read; at the end, where a key that is cut is seen for one
 _ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
@@ -122,11 +125,13 @@ def _forgiving(data: str) -> ChatCompletionChunk:
 
 
 def _is_part(frame: dict[str, Any]) -> bool:
-    """Tell whether a frame brings choices or figures, or says nothing; what says more is not to be lost."""
+    """Tell whether a frame brings choices or figures, or nothing of either and no trouble."""
     if not isinstance(frame.get("choices"), list | None):
         return False
-    silent = frame.keys() <= _OWN or frame.get("type") in IDLE or frame.get("code") in _ALL_IS_WELL
-    return silent or "choices" in frame or isinstance(frame.get("usage"), dict)
+    if "choices" in frame or isinstance(frame.get("usage"), dict):
+        return True
+    silent = frame.get("type") in IDLE or frame.get("code") in _ALL_IS_WELL
+    return silent or not any(map(_TELLING.search, frame.keys() - _OWN))
 
 
 def _object(data: str | bytes) -> dict[str, Any]:
