@@ -92,15 +92,16 @@ class Connection:
 class Loopback:
     """Answers each connection by `serve`, in a thread of its own; what it raises is raised at the end."""
 
-    def __init__(self, serve: Callable[[Connection, Loopback], None]) -> None:
+    def __init__(self, serve: Callable[[Connection, Loopback], None], host: str = "127.0.0.1") -> None:
         self.requests: list[Request] = []
         self.accepted = 0
         self.gone = threading.Event()
         self.gone_at = 0.0
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._failures: list[Exception] = []

@@ -128,6 +128,10 @@ def test_an_empty_prompt(prompt: Any) -> None:
         prompt_messages(prompt)
 
 
+def tool(**function: Any) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": {"name": "f", **function}}]
+
+
 @pytest.mark.parametrize(
     ("model", "messages", "params", "said"),
     [
@@ -140,14 +144,24 @@ def test_an_empty_prompt(prompt: Any) -> None:
         (MODEL, HI, {"temperature": math.inf}, "NaN or infinite"),
         (MODEL, HI, {"stop": object()}, "cannot be sent as JSON"),
         (MODEL, [{"role": "user", "content": "half \ud83d"}], {}, "surrogate"),
+        (MODEL, [{"role": "user", "content": [{"type": "text", "text": "half \udc4d"}]}], {}, "surrogate"),
+        (MODEL, [{"role": "user", "content": "hi", "weight": math.nan}], {}, "NaN"),
+        (f"{MODEL}\ud83d", HI, {}, "surrogate"),
+        (MODEL, HI, {"stop": ["a", "\ud83d"]}, "surrogate"),
+        (MODEL, HI, {"user": "\udc4d"}, "surrogate"),
+        (MODEL, HI, {"metadata": {"half \ud83d": "x"}}, "surrogate"),
+        (MODEL, HI, {"logit_bias": {"50256": -math.inf}}, "NaN or infinite"),
+        (MODEL, HI, {"tools": tool(description="half \ud83d")}, "surrogate"),
+        (MODEL, HI, {"tools": tool(parameters={"properties": {"x": {"default": math.nan}}})}, "NaN"),
     ],
 )
+@pytest.mark.parametrize("stream", [True, False])
 def test_what_cannot_be_sent_is_not_sent(
-    model: str, messages: Any, params: dict[str, Any], said: str
+    model: str, messages: Any, params: dict[str, Any], said: str, stream: bool
 ) -> None:
     with Loopback(say_hello) as server, blocking(server.base_url) as client:
         with pytest.raises(UsageError, match=said):
-            client.chat.completions.create(model=model, messages=messages, stream=True, **params)
+            client.chat.completions.create(model=model, messages=messages, stream=stream, **params)
         assert server.accepted == 0
 
 

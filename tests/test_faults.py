@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loopback import END, FINISH, HELLO, SSE, Loopback, hello_page, page, replies
+from loopback import END, FINISH, HELLO, SSE, Loopback, hello_page, page, replies, say_hello
 
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.answers import Answer
@@ -210,11 +210,6 @@ def test_the_wait_is_told(quick: EmbeddedRelay) -> None:
 
 
 # --- the connection ------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def once(serve: Callable[[Connection], None]) -> Callable[[Connection, Loopback], None]:
@@ -593,11 +588,36 @@ def test_the_source_of_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 # --- proxies -------------------------------------------------------------------------------------
 
 
-def test_loopback_goes_direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Loopback(replies(hello_page())) as server:
-        for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
-            monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_loopback_goes_direct(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    if host == "::1" and not has_ipv6():
+        pytest.skip("this machine has no ::1")
+    with Loopback(replies(hello_page()), host) as server, Loopback(say_hello) as proxy:
+        for name in PROXIES:
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        assert host in server.base_url
         kept(outcome(server.base_url), "complete", "Hello")
+    assert (len(server.requests), proxy.accepted) == (1, 0)
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_no_proxy_gets_a_key_in_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(say_hello) as proxy:
+        for name in PROXIES:
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        result = outcome("http://far.example/v1")
+    failed(result, ConfigurationError, "would send the key unprotected")
+    assert proxy.accepted == 0
 
 
 def test_a_proxy_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
