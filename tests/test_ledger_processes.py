@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -221,13 +222,16 @@ def test_a_file_that_another_program_holds(path: Path) -> None:
     assert ledger.warning() is None
 
 
-def test_who_waits_long_enough_loses_nothing(path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+def test_who_waits_long_enough_loses_nothing(path: Path, seconds: float) -> None:
     ledger = Ledger(path)
     ledger.begin(CALL)
     holding = process(HOLDING, path)
     assert line(holding) == "held"
-    threading.Timer(0.5, tell, [holding]).start()
+    threading.Timer(seconds, tell, [holding]).start()
+    start = time.monotonic()
     assert ledger.begin(CALL) == 2
+    assert time.monotonic() - start > 0.9 * seconds
     end(holding)
 
 
@@ -378,6 +382,127 @@ def test_a_full_disk(small_disk: Path, relay: EmbeddedRelay, publish: Any) -> No
     assert [answer.state for answer in answers] == ["complete"] * 2
     assert len(told) == 1
     publish("ledger", trouble="a file system of 256 KiB that is full", kept=f"{rows} of {rows} before it",
+            told=warning.replace(str(path), "…"))  # fmt: skip
+
+
+def test_a_disk_that_is_read_only(small_disk: Path, relay: EmbeddedRelay, publish: Any) -> None:
+    """As root finds it, too, who may write whatever its mode says."""
+    path = small_disk / "ledger.db"
+    assert Ledger(path).begin(CALL) == 1
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with (
+        HolySheep(KEY, base_url=relay.base_url, ledger=Ledger(path)) as client,
+        pytest.warns(UserWarning, match="is read-only") as told,
+    ):
+        answers = [client.ask("[simulate tokens=5]", model="gpt-4.1") for _ in range(2)]
+    assert [answer.state for answer in answers] == ["complete"] * 2
+    assert len(told) == 1
+    assert Ledger(path).spent().calls == 1
+    publish("ledger", trouble="a file system that is mounted read-only", kept="what was there",
+            told=str(told[0].message).replace(str(path), "…"))  # fmt: skip
+
+
+#: Stands before the C library as a file system that does not lock, or does not sync.
+REMOTE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+static int controlled(const char *name, int file, int command, void *more)
+{
+    int (*real)(int, int, void *) = dlsym(RTLD_NEXT, name);
+    if (command == F_SETLK && getenv("LOCKING")) {
+        errno = atoi(getenv("LOCKING"));
+        return -1;
+    }
+    return real(file, command, more);
+}
+
+#define CONTROL(name)                                \
+    int name(int file, int command, ...)             \
+    {                                                \
+        va_list rest;                                \
+        va_start(rest, command);                     \
+        void *more = va_arg(rest, void *);           \
+        va_end(rest);                                \
+        return controlled(#name, file, command, more); \
+    }
+CONTROL(fcntl)
+CONTROL(fcntl64)
+
+#define SYNC(name)                                   \
+    int name(int file)                               \
+    {                                                \
+        int (*real)(int) = dlsym(RTLD_NEXT, #name);  \
+        if (getenv("SYNCING")) {                     \
+            errno = atoi(getenv("SYNCING"));         \
+            return -1;                               \
+        }                                            \
+        return real(file);                           \
+    }
+SYNC(fsync)
+SYNC(fdatasync)
+"""
+ASKING = """
+import warnings
+from hs_notebook import HolySheep
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    ledger = Ledger(Path(sys.argv[1]), timeout=0.3)
+    with HolySheep("cr_test_0123456789abcdef", base_url=sys.argv[2], ledger=ledger) as client:
+        say(*(client.ask("[simulate tokens=5]", model="gpt-4.1").state for _ in range(2)))
+for warning in told:
+    say(warning.message)
+"""
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("there is no C compiler to make a file system with that fails")
+    source = tmp_path_factory.mktemp("remote") / "remote.c"
+    source.write_text(REMOTE)
+    library = source.with_suffix(".so")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    return library
+
+
+@pytest.mark.parametrize(
+    ("what", "fails", "error", "told"),
+    [
+        ("locks nothing", "LOCKING", errno.ENOLCK, "is locked by another program"),
+        ("cannot lock", "LOCKING", errno.EOPNOTSUPP, "cannot be written (disk I/O error)"),
+        ("has lost its server", "LOCKING", errno.EIO, "cannot be written (disk I/O error)"),
+        ("does not sync", "SYNCING", errno.EIO, "cannot be written (disk I/O error)"),
+        ("works", "NOTHING", 0, ""),
+    ],
+)
+def test_a_network_disk(
+    path: Path,
+    remote: Path,
+    relay: EmbeddedRelay,
+    publish: Any,
+    *,
+    what: str,
+    fails: str,
+    error: int,
+    told: str,
+) -> None:
+    """Its answers to system calls are stood in for: SQLite, and all that is ours, is real."""
+    environ = {**os.environ, "LD_PRELOAD": str(remote), fails: str(error)}
+    states, *warnings = end(process(ASKING, path, relay.base_url, env=environ)).splitlines()
+    assert states == "complete complete"
+    if not told:
+        assert warnings == []
+        assert Ledger(path).spent().simulated == 2
+        return
+    (warning,) = warnings
+    assert warning.startswith(f"The ledger {path} {told}. Calls go on, but are not recorded. ")
+    publish("ledger", trouble=f"a file system that {what} ({errno.errorcode[error]})", kept="the answers",
             told=warning.replace(str(path), "…"))  # fmt: skip
 
 
