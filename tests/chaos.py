@@ -71,6 +71,7 @@ FIGURES = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 FILTERED = json.dumps({"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
 USAGE = json.dumps({"id": "chat-1", "model": "gpt-4.1", "choices": [], "usage": FIGURES})
 DONE = "[DONE]"
+PINGS = ('{"type": "ping"}', '{"choices": []}', said(None, delta={"role": "assistant", "content": ""}))
 
 
 def event(*data: str) -> bytes:
@@ -477,6 +478,11 @@ CONNECTIONS = (
         requests=2, timeouts=IMPATIENT, retry=TWICE, says="was silent for 0.25 s. Tried 2 times",
         relayed=AS_EMPTY, **SILENT_TWICE,
     ),
+    failed(
+        "only keep-alives in the shape of frames", APITimeoutError, script(SSE, forever(frames(*PINGS), 0.02)),
+        requests=2, timeouts=IMPATIENT, retry=TWICE, says="was silent for 0.25 s. Tried 2 times",
+        relayed=AS_EMPTY, **SILENT_TWICE,
+    ),
 )  # fmt: skip
 
 HTTP = (
@@ -554,6 +560,10 @@ SEEN_IN_MID_STREAM = (
     ),
     truncated(
         "only keep-alives in mid-stream", *BEGUN, forever(chunked(b": keep-alive\n\n"), 0.02),
+        says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT, **SILENT,
+    ),
+    truncated(
+        "keep-alives in the shape of frames in mid-stream", *BEGUN, forever(frames(*PINGS), 0.02),
         says="was silent for 0.25 s", estimated=True, timeouts=IMPATIENT, **SILENT,
     ),
     truncated(

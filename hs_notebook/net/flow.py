@@ -14,7 +14,7 @@ from hs_notebook.errors import (
     HolySheepError,
     StreamTruncatedError,
 )
-from hs_notebook.net.pace import CAUGHT_UP
+from hs_notebook.net.pace import AT_ONCE, CAUGHT_UP
 from hs_notebook.net.resumption import lost
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.scrubbing import ChunkScrubber
@@ -61,7 +61,7 @@ class Flow:
         self.rest = self._scrubber.rest  # what is held back of an answer that is not read to its end
         self._at_end = False  # of the bytes
         self._next = source.__anext__
-        self._watchdog = watchdog
+        self._watchdog, self._now = watchdog, watchdog.loop.time
         self._pace = pace
         self._translate = translate
         self._resumption = resumption
@@ -89,7 +89,7 @@ class Flow:
                 if watchdog.expired:
                     raise TimeoutError  # noqa: TRY301 - the reader took his time, and the time is over
                 watchdog.waiting = current_task(loop)
-                asked_at = loop.time()
+                asked_at = loop.time() if pace.streams > AT_ONCE else 0.0  # few never rest
                 data = await read()
             except StopAsyncIteration:
                 watchdog.waiting, self._at_end = None, True
@@ -100,10 +100,10 @@ class Flow:
             else:
                 watchdog.waiting = None
                 if chunks := self._chunks(data):
-                    watchdog.fed_at = now = loop.time()
                     if begun:
+                        now = watchdog.fed_at
                         yield chunks
-                        if now - asked_at > CAUGHT_UP and not ending.done:
+                        if asked_at and now - asked_at > CAUGHT_UP and not ending.done:
                             # After a rest it waits for the others, who wake with it, not for its server.
                             if pause := 0.0 if rested else pace.rest(now):
                                 await asyncio.sleep(pause)
@@ -154,8 +154,8 @@ class Flow:
 
     def take(self, chunk: ChatCompletionChunk) -> None:
         """Take the whole answer, which came otherwise than as a stream."""
-        self._prelude = [chunk]
         self.ending.take(chunk)
+        self._prelude = self._scrubber.feed([chunk])
         self._failed = self.ending.error
 
     def _chunks(self, data: bytes) -> list[ChatCompletionChunk]:
@@ -172,6 +172,8 @@ class Flow:
             failed = StreamTruncatedError("The answer is longer than 64 MiB.")
         if (failed := ending.error or failed) is not None and not ending.done:
             self._failed = self._translate(failed)  # what comes after its end is of no interest
+        if ending.moved:  # else these are keep-alives in the shape of chunks
+            ending.moved, self._watchdog.fed_at = False, self._now()
         if ending.finish_reason is not None:
             self._hurry()
         return self._scrubber.feed(chunks)
@@ -209,6 +211,7 @@ class Flow:
                 return error.with_traceback(None)
             else:
                 watchdog.again()
+                self._hurry()
                 return None
         if self.ending.begun or self._resumption is not None:  # another attempt could bill it twice
             return lost(f"The stream broke off: {failure.message}", kept=self.ending.begun)

@@ -8,7 +8,7 @@ cost a quarter of a core.
 
 from __future__ import annotations
 
-_AT_ONCE = 10  # streams that never rest
+AT_ONCE = 10  # streams that never rest
 _REST = 0.0005  # seconds for each stream beyond
 _LONGEST = 0.03  # seconds; a screen is painted less often
 CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
@@ -22,7 +22,7 @@ class Pace:
 
     def rest(self, now: float) -> float:
         """Return for how many seconds a stream that has caught up is to rest."""
-        if self.streams <= _AT_ONCE:
+        if self.streams <= AT_ONCE:
             return 0.0
-        interval = min(_LONGEST, _REST * (self.streams - _AT_ONCE))
+        interval = min(_LONGEST, _REST * (self.streams - AT_ONCE))
         return interval - now % interval

@@ -28,6 +28,7 @@ class Ending:
 
     def __init__(self, alternatives: int = 1) -> None:
         self.begun = False  # something to keep has come: sending again would bill twice
+        self.moved = False  # a chunk said something; who waits for that sets it back
         self.finish_reason: str | None = None
         self.telling: ChatCompletionChunk | None = None  # the last chunk with a usage, else the first
         self.done = False  # [DONE] was seen
@@ -39,13 +40,15 @@ class Ending:
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
-        if chunk.usage is not None or self.telling is None:
+        if chunk.usage is not None:
+            self.telling, self.moved = chunk, True
+        elif self.telling is None:
             self.telling = chunk
         for choice in chunk.choices:
-            if not self.begun or self._finished:
-                delta = choice.delta
-                if delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal:
-                    self.begun = True
+            delta = choice.delta
+            if delta.content or delta.tool_calls or delta.reasoning_content or delta.refusal:
+                self.begun = self.moved = True
+                if self._finished:
                     self._finished.discard(choice.index)  # what goes on was not finished
             if choice.index:
                 self._last = max(self._last, choice.index)
@@ -55,7 +58,7 @@ class Ending:
     def _finish(self, index: int, reason: str) -> None:
         if reason == "error":
             raise UpstreamError("The relay ended the answer with an error and did not say which.")
-        self.finish_reason = reason
+        self.finish_reason, self.moved = reason, True
         self._finished.add(index)
 
     def read(self, events: Iterable[ServerSentEvent]) -> list[ChatCompletionChunk]:
