@@ -6,13 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hs_notebook.errors import HolySheepError
+from hs_notebook.exchange import Exchange, Screen
 from hs_notebook.net.progress import Attempts
 from hs_notebook.portal import portal
 from hs_notebook.streams import AsyncStream, Stream
 from hs_notebook.types import ChatCompletion, ChatRequest, Messages, Model
 from hs_notebook.wire.assembler import Assembler
 from hs_notebook.wire.chunks import decode_models
-from hs_notebook.wire.whole import as_answer, read_completion
+from hs_notebook.wire.whole import as_completion
 
 if TYPE_CHECKING:
     from hs_notebook.net.calls import Calls
@@ -52,16 +53,31 @@ class AsyncCompletions:
     ) -> ChatCompletion | AsyncStream:
         """Send messages; return the completion, or with `stream` an asynchronous iterator of chunks.
 
-        Parameters that are not given (or None) are not sent. Raises `HolySheepError`.
+        Parameters that are not given (or None) are not sent. Raises `HolySheepError`, whose `answer` is what
+        had come of a completion.
         """
         request = ChatRequest.of(model, messages, params)
-        assembler = Assembler(request, quotes=self._account.quotes)
+        return await (self._stream(request) if stream else self._whole(request))
+
+    async def _whole(self, request: ChatRequest) -> ChatCompletion:
+        exchange = Exchange(self._calls, request, self._account)
+        try:
+            error = await exchange.read(Screen(), stream=False)
+        except asyncio.CancelledError as stop:
+            stop.answer = await exchange.finish(stopped=True)  # type: ignore[attr-defined]
+            raise
+        answer = await exchange.finish(error=error)
+        self._account.warn()
+        if error is not None:
+            error.answer = answer
+            raise error
+        return exchange.whole or as_completion(answer)
+
+    async def _stream(self, request: ChatRequest) -> AsyncStream:
         entry = await self._account.record(request)
         attempts = Attempts()
         try:
-            if stream:
-                return self._recorded(await self._calls.stream(request, attempts), entry)
-            completion = read_completion(assembler, *await self._calls.post(request, attempts))
+            reader = await self._calls.stream(request, attempts)
         except asyncio.CancelledError:
             if entry:
                 await (entry.settle_unknown() if attempts.may_be_billed else entry.withdraw())
@@ -70,17 +86,15 @@ class AsyncCompletions:
             if isinstance(error, HolySheepError):
                 error.scrub(self._account.key.scrub)
             if entry:
-                await self._settle_failed(entry, error, assembler, attempts)
+                await self._settle_failed(entry, error, request, attempts)
             raise
-        if entry:
-            await entry.settle(as_answer(request, completion, self._account.quotes))
-        return completion
+        return self._recorded(reader, entry)
 
     async def _settle_failed(
-        self, entry: Entry, error: Exception, assembler: Assembler, attempts: Attempts
+        self, entry: Entry, error: Exception, request: ChatRequest, attempts: Attempts
     ) -> None:
         unanswered, charge = attempts.unanswered(error), None
-        receipt = assembler.billed(unanswered=unanswered)
+        receipt = Assembler(request, quotes=self._account.quotes).billed(unanswered=unanswered)
         if receipt is not None and receipt.usage.estimated:
             charge = unanswered * self._account.quotes.charge(receipt)
         await entry.settle_failed(error, receipt, charge=charge)

@@ -152,8 +152,7 @@ async def _ask(credentials: Credentials, auth: Auth) -> _Reply:
         await transport.prepare()
         began = time.perf_counter()
         try:
-            _, body = await transport.get("/models")
-            reply.models = decode_models(body)
+            reply.models = decode_models(await transport.get("/models"))
         finally:
             reply.seconds = time.perf_counter() - began
     except HolySheepError as error:

@@ -14,16 +14,16 @@ from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
 from hs_notebook.types import FunctionCall, ToolCall, Usage
 from hs_notebook.wire.assembler import Assembler
-from hs_notebook.wire.whole import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hs_notebook.net.calls import Calls
+    from hs_notebook.net.reader import Reader
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.recording import Account, Entry
     from hs_notebook.replay import KeptAnswer, Replay
-    from hs_notebook.types import ChatRequest
+    from hs_notebook.types import ChatCompletion, ChatRequest
 
 
 class Screen(Progress):
@@ -64,6 +64,7 @@ class Exchange:
         self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
         self.charge = Decimal(0)  # what the answer counts against a budget, in USD
+        self.whole: ChatCompletion | None = None  # the answer where it came in one piece
         self.unanswered: Receipt | None = None  # where no answer is left to keep, and one may be billed
         self._entry: Entry | None = None
         self._timed = _Timed(self._assembler, Screen())
@@ -90,19 +91,18 @@ class Exchange:
                 self._limit.check(streaming=stream)
             await self.record()
             self._timed = _Timed(self._assembler, screen)
-            if stream:
-                await self._read_stream(screen)
-            else:
-                content_type, body = await self._calls.post(self.request, self._timed)
-                screen.text(self._scrub(fill(self._assembler, content_type, body)))
+            ask = self._calls.stream if stream else self._calls.post
+            await self._read(await ask(self.request, self._timed), screen)
         except HolySheepError as error:
             error.scrub(self._scrub)
             return error
         return None
 
-    async def _read_stream(self, screen: Screen) -> None:
+    async def _read(self, reader: Reader, screen: Screen) -> None:
         assembler, limit = self._assembler, self._limit
-        reader = await self._calls.stream(self.request, self._timed)
+        self._stream = True  # from here on it is known what came
+        self.whole = reader.whole
+        assembler.timed = reader.whole is None
         try:
             async for batch in reader.batches:
                 if new := "".join([assembler.add(chunk) for chunk in batch]):

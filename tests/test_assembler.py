@@ -31,10 +31,10 @@ from hs_notebook.secret import Secret
 from hs_notebook.types import ChatRequest, Usage
 from hs_notebook.watchdog import Watchdog
 from hs_notebook.wire.assembler import Assembler
-from hs_notebook.wire.chunks import decode_chunk
+from hs_notebook.wire.chunks import decode_chunk, decode_completion
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import ServerSentEvent, encode
-from hs_notebook.wire.whole import as_completion, fill, read_completion
+from hs_notebook.wire.whole import as_chunk, as_completion
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -81,8 +81,13 @@ def added(*frames: Frame, done: bool = True, clock: Clock | None = None) -> Asse
     return assembler
 
 
-async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> Answer | HolySheepError:
-    """What a client makes of these bytes, and of a `failure` after them: a real reader and assembler."""
+async def _read(
+    pieces: Iterable[bytes], failure: Exception | None = None, whole: bytes = b""
+) -> Answer | HolySheepError:
+    """What a client makes of these bytes, and of a `failure` after them: a real reader and assembler.
+
+    `whole` comes in their place, and in one piece.
+    """
 
     async def source() -> AsyncIterator[bytes]:
         for piece in pieces:
@@ -100,14 +105,15 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
     watchdog = Watchdog(60, 60)
     pace = Pace()
     flow = Flow(source(), key=Secret(""), watchdog=watchdog, pace=pace, translate=translate)
+    if whole:
+        flow.take(as_chunk(decode_completion(whole)))
     reader = Reader(flow, close=close, watchdog=watchdog, pace=pace)
     assembler = Assembler(REQUEST, clock=Clock())
     error = None
     try:
         await reader.begin()
         async for batch in reader.batches:
-            for chunk in batch:
-                assembler.add(chunk)
+            "".join(map(assembler.add, batch))
         assembler.done = reader.ending.done
     except HolySheepError as failed:
         error = failed
@@ -120,8 +126,8 @@ async def _read(pieces: Iterable[bytes], failure: Exception | None = None) -> An
         return nothing
 
 
-def read(*pieces: bytes, failure: Exception | None = None) -> Answer | HolySheepError:
-    return asyncio.run(_read(pieces, failure))
+def read(*pieces: bytes, failure: Exception | None = None, whole: bytes = b"") -> Answer | HolySheepError:
+    return asyncio.run(_read(pieces, failure, whole))
 
 
 RESET = OSError("reset")
@@ -423,30 +429,17 @@ COMPLETION = {
     "usage": USAGE,
     "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}],
 }
-JSON, SSE = "application/json", "text/event-stream"
 
 
-@pytest.mark.parametrize(
-    ("kind", "body"),
-    [
-        (JSON, json.dumps(COMPLETION).encode()),
-        (SSE, wire({"usage": USAGE, **said("h")}, said("i"), ended())),
-    ],
-)
-def test_whole(kind: str, body: bytes) -> None:
-    assembler = Assembler(REQUEST)
-    assert fill(assembler, kind, body) == "hi"
-    answer = assembler.finish()
+def test_whole() -> None:
+    answer = read(whole=json.dumps(COMPLETION).encode())
+    assert isinstance(answer, Answer)
     assert (answer.text, answer.state, answer.receipt.note, answer.usage.completion_tokens) == (
         "hi",
         "complete",
         "",
         3,
     )
-    assert math.isnan(answer.ttft)
-    assert math.isnan(answer.receipt.tokens_per_second)
-    completion = read_completion(Assembler(REQUEST), kind, body)
-    assert (completion.choices[0].message.content, completion.choices[0].finish_reason) == ("hi", "stop")
 
 
 def completion(**choice: Any) -> bytes:
@@ -454,25 +447,21 @@ def completion(**choice: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("kind", "body", "error"),
+    ("body", "error", "text"),
     [
-        (JSON, completion(), EmptyAnswerError),
-        (JSON, completion(message={"content": None}, finish_reason="stop"), EmptyAnswerError),
-        (JSON, completion(message={"content": ""}), EmptyAnswerError),
-        (JSON, completion(message={"content": "a"}, finish_reason="error"), UpstreamError),
-        (SSE, DONE, EmptyAnswerError),
-        (SSE, b"", EmptyAnswerError),
-        (SSE, wire(said("a"), done=False), StreamTruncatedError),
-        (SSE, wire(said("a"), {"error": "no"}), UpstreamError),
+        (completion(), EmptyAnswerError, ""),
+        (completion(message={"content": None}, finish_reason="stop"), EmptyAnswerError, ""),
+        (completion(message={"content": ""}), EmptyAnswerError, ""),
+        (completion(message={"content": "a"}, finish_reason="error"), UpstreamError, "a"),
     ],
 )
-def test_no_whole(kind: str, body: bytes, error: type[HolySheepError]) -> None:
-    with pytest.raises(error):
-        read_completion(Assembler(REQUEST), kind, body)
-    assembler = Assembler(REQUEST)
-    with pytest.raises(error):
-        fill(assembler, kind, body)
-    assert assembler.text == ("a" if b'"a"' in body else "")
+def test_no_whole(body: bytes, error: type[HolySheepError], text: str) -> None:
+    ended = read(whole=body)
+    if text:
+        assert isinstance(ended, Answer)
+        assert (ended.state, ended.text) == ("error", text)
+    else:
+        assert type(ended) is error
 
 
 # --- the answer ----------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from shell import KEY
 
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.errors import (
+    APITimeoutError,
     EmptyAnswerError,
     HolySheepError,
     NotFoundError,
@@ -74,9 +75,9 @@ def of_error(error: HolySheepError) -> Outcome:
     return Outcome(state="error", text=answer.text if answer else "", error=error, answer=answer)
 
 
-async def asked(client: AsyncHolySheep, fault: Fault) -> Outcome:
+async def asked(client: AsyncHolySheep, fault: Fault, *, stream: bool = True) -> Outcome:
     try:
-        return of_answer(await client.ask("hi", model="gpt-4.1", **fault.params))
+        return of_answer(await client.ask("hi", model="gpt-4.1", stream=stream, **fault.params))
     except HolySheepError as error:
         return of_error(error)
 
@@ -247,6 +248,34 @@ def test_an_iterated_stream_has_the_same_text_and_the_same_error(fault: Fault, c
     broke_off = fault.state == "truncated" and not fault.says.startswith("cut ")
     assert type(error) is (StreamTruncatedError if broke_off else fault.error or type(None))
     assert len(chaos.requests) == fault.requests
+
+
+@scripted
+def test_without_a_stream_it_comes_to_the_same(fault: Fault, chaos: Chaos, tmp_path: Path) -> None:
+    """Some relays answer so all the same."""
+    chaos.show(*fault.scripts)
+    ledger = Ledger(tmp_path / "ledger.db")
+
+    async def ask() -> tuple[Outcome, float]:
+        async with AsyncHolySheep(
+            KEY,
+            base_url=chaos.base_url,
+            timeouts=fault.timeouts,
+            retry=fault.retry,
+            ledger=ledger,
+            prices=PRICES,
+        ) as client:
+            started = time.monotonic()
+            return await asked(client, fault, stream=False), time.monotonic() - started
+
+    outcome, took = asyncio.run(ask())
+    assert (outcome.kind, outcome.state) == (fault.error, fault.state), outcome.words
+    assert expected(outcome.text, fault), outcome.text[:200]
+    assert len(chaos.requests) == fault.requests
+    if took > fault.seconds + SLACK:  # before the head of a reply silence means nothing
+        assert took < fault.requests * fault.timeouts.total + SLACK
+        assert outcome.kind is APITimeoutError
+    kept_in(ledger, outcome, fault)
 
 
 @pytest.fixture

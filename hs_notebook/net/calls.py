@@ -57,34 +57,38 @@ class Calls:
         gate = await self._admitted(progress)
         once = uuid.uuid4().hex  # a relay that heeds it answers all attempts with one stream, and one bill
         try:
-            reader = await self._attempts(lambda: self._open(request, once, gate, progress), gate, progress)
-        except BaseException as error:
-            gate.leave()
-            if isinstance(error, asyncio.CancelledError | APIConnectionError):
-                self._transport.give_up(once)  # an attempt may have begun what nobody will fetch
+            return await self._begun(lambda: self._open(request, once, gate, progress), gate, progress)
+        except (asyncio.CancelledError, APIConnectionError):
+            self._transport.give_up(once)  # an attempt may have begun what nobody will fetch
             raise
-        reader.on_close(gate.leave)
-        return reader
 
-    async def post(self, request: ChatRequest, progress: Progress) -> tuple[str, bytes]:
-        """Send a request without a stream and return content type and body of the reply."""
-        return await self._whole(lambda: self._transport.post(request, progress), progress)
+    async def post(self, request: ChatRequest, progress: Progress) -> Reader:
+        """Send a request for a whole answer and return its reader."""
+        gate = await self._admitted(progress)
+        return await self._begun(lambda: self._transport.post(request, progress), gate, progress)
 
     async def get(self, path: str, progress: Progress) -> bytes:
         """Return the body of a reply to GET."""
-        _, body = await self._whole(lambda: self._transport.get(path), progress)
-        return body
+        gate = await self._admitted(progress)
+        try:
+            return await self._attempts(lambda: self._transport.get(path), gate, progress)
+        finally:
+            gate.leave()
 
     async def close(self) -> None:
         """Close all connections of this loop."""
         await self._transport.close()
 
-    async def _whole(self, attempt: Callable[[], Awaitable[T]], progress: Progress) -> T:
-        gate = await self._admitted(progress)
+    async def _begun(
+        self, attempt: Callable[[], Awaitable[Reader]], gate: Gate, progress: Progress
+    ) -> Reader:
         try:
-            return await self._attempts(attempt, gate, progress)
-        finally:
+            reader = await self._attempts(attempt, gate, progress)
+        except BaseException:
             gate.leave()
+            raise
+        reader.on_close(gate.leave)
+        return reader
 
     async def _admitted(self, progress: Progress) -> Gate:
         loop = asyncio.get_running_loop()

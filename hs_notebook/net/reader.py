@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from hs_notebook.net.flow import Flow
     from hs_notebook.net.pace import Pace
     from hs_notebook.net.resumption import Resumption
+    from hs_notebook.types import ChatCompletion
     from hs_notebook.watchdog import Watchdog
     from hs_notebook.wire.ending import Ending
 
 
 class Reader:
-    """`batches` iterates the chunks of one answer, without the key; `close` frees the connection."""
+    """`batches` iterates the chunks of one answer, without the key; `close` frees the connection.
+
+    `whole` is the answer where it came in one piece.
+    """
 
     def __init__(
         self,
@@ -29,10 +33,12 @@ class Reader:
         watchdog: Watchdog,
         pace: Pace,
         resumption: Resumption | None = None,
+        whole: ChatCompletion | None = None,
     ) -> None:
         self.ending = flow.ending
         self.batches = flow.batches()
         self.rest = flow.rest
+        self.whole = whole
         self._close = close
         self._leave: Callable[[], None] = _nothing
         self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended

@@ -41,11 +41,12 @@ if TYPE_CHECKING:
     import httpx
 
     from hs_notebook.net.progress import Progress
-    from hs_notebook.types import ChatCompletionChunk, ChatRequest
+    from hs_notebook.types import ChatCompletion, ChatRequest
     from hs_notebook.wire.retry import RetryPolicy
 
 Auth = Literal["bearer", "x-api-key"]
 
+_JSON, _EVENTS = "application/json", "text/event-stream"
 _LONG_BODY = 256 * 1024  # bytes; to look for the key in more would hold the loop up
 
 
@@ -113,17 +114,29 @@ class Transport:
         response = await self._send(
             "POST", "/chat/completions", body, self._patience, offer, sent=progress.sent
         )
-        said = kind(response)
-        if said == "application/json":
-            # Seen in production: a whole completion in answer to `stream: true`.
+        resumption = None
+        if kind(response) == _EVENTS and can_resume(response):
+            self._resumes = True
+            resumption = Resumption(response, ask=self._ask, policy=policy, notice=progress.notice)
+        return await self._begun(response, request.alternatives, resumption)
+
+    async def post(self, request: ChatRequest, progress: Progress) -> Reader:
+        """Post a request for a whole answer and return its reader when it has come, or begun as a stream."""
+        # Nothing is heard before the whole answer is there: here silence is no sign of trouble.
+        body, patience = request.body(stream=False, usage=False), self._timeouts.total
+        response = await self._send("POST", "/chat/completions", body, patience, sent=progress.sent)
+        return await self._begun(response, request.alternatives)
+
+    async def _begun(
+        self, response: httpx.Response, alternatives: int, resumption: Resumption | None = None
+    ) -> Reader:
+        """Return the reader of a reply when the answer has begun, or is whole."""
+        said = kind(response)  # not always of what was asked for: relays were seen to answer either way
+        if said == _JSON:
             completion = decode_completion(await self._body(response, self._timeouts.total))
-            reader = self._reader(response, as_chunk(completion))
-        elif said == "text/event-stream":
-            resumption = None
-            if can_resume(response):
-                self._resumes = True
-                resumption = Resumption(response, ask=self._ask, policy=policy, notice=progress.notice)
-            reader = self._reader(response, resumption=resumption, alternatives=request.alternatives)
+            reader = self._reader(response, completion)
+        elif said == _EVENTS:
+            reader = self._reader(response, resumption=resumption, alternatives=alternatives)
         else:
             raise await self._wrong_kind(said, response)
         try:
@@ -145,7 +158,7 @@ class Transport:
     def _reader(
         self,
         response: httpx.Response,
-        whole: ChatCompletionChunk | None = None,
+        whole: ChatCompletion | None = None,
         resumption: Resumption | None = None,
         alternatives: int = 1,
     ) -> Reader:
@@ -160,24 +173,22 @@ class Transport:
             alternatives=alternatives,
         )
         if whole is not None:
-            flow.take(whole)
+            flow.take(as_chunk(whole))
         close = partial(resumption.leave, flow.is_over, self._farewells) if resumption else response.aclose
-        return Reader(flow, close=close, watchdog=watchdog, pace=self._pace, resumption=resumption)
+        return Reader(
+            flow, close=close, watchdog=watchdog, pace=self._pace, resumption=resumption, whole=whole
+        )
 
     async def _ask(self, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
         return await self._send(method, path, None, self._patience, headers)
 
-    async def post(self, request: ChatRequest, progress: Progress) -> tuple[str, bytes]:
-        """Post a request and return content type and body of the reply."""
-        # Nothing is heard before the whole answer is there: here silence is no sign of trouble.
-        body, patience = request.body(stream=False, usage=False), self._timeouts.total
-        response = await self._send("POST", "/chat/completions", body, patience, sent=progress.sent)
-        return await self._whole(response, patience)
-
-    async def get(self, path: str) -> tuple[str, bytes]:
-        """Return content type and body of a reply to GET."""
+    async def get(self, path: str) -> bytes:
+        """Return the JSON that is the reply to GET."""
         patience = self._timeouts.idle
-        return await self._whole(await self._send("GET", path, None, patience), patience)
+        response = await self._send("GET", path, None, patience)
+        if (said := kind(response)) != _JSON:
+            raise await self._wrong_kind(said, response)
+        return await self._body(response, patience)
 
     async def close(self) -> None:
         """Close all connections of this loop."""
@@ -220,12 +231,6 @@ class Transport:
             response.status_code, response.headers, page, key_source=source, base_url=base_url
         )
         return self._translate(failure)
-
-    async def _whole(self, response: httpx.Response, patience: float) -> tuple[str, bytes]:
-        said = kind(response)
-        if said not in {"application/json", "text/event-stream"}:
-            raise await self._wrong_kind(said, response)
-        return said, await self._body(response, patience)
 
     async def _wrong_kind(self, said: str, response: httpx.Response) -> APIError:
         page = await page_of(response, self._timeouts.idle, self.credentials.key.scrub_bytes)

@@ -26,10 +26,9 @@ from hs_notebook.types import (
 from hs_notebook.wire.ending import CUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from hs_notebook.pricing.quotes import Quotes
-    from hs_notebook.wire.ending import Ending
 
 
 class Assembler:
@@ -54,7 +53,7 @@ class Assembler:
         self._usage: Usage | None = None
         self._model = self._id = self._fingerprint = ""
         self._reason: str | None = None
-        self._whole = False
+        self.timed = True  # its chunks are taken as they arrive; what comes in one piece has no first token
         self._finished: set[int] = set()  # alternatives
         self.done = False
 
@@ -82,18 +81,6 @@ class Assembler:
         for choice in chunk.choices:
             new += self._add_choice(choice)
         return new
-
-    def add_whole(self, chunks: Iterable[ChatCompletionChunk], ending: Ending) -> str:
-        """Take the chunks of an answer that came in one piece, and return the text of its first alternative.
-
-        `ending` has seen them. Raises as the end of a stream does: `EmptyAnswerError`,
-        `StreamTruncatedError`, or the error among them.
-        """
-        self._whole = True
-        text = "".join(map(self.add, chunks))
-        self.done = ending.done
-        ending.check()
-        return text
 
     def _count(self, usage: Usage) -> None:
         if usage.tells:
@@ -196,9 +183,9 @@ class Assembler:
             response_model=self._model,
             state=state,
             usage=usage,
-            ttft=math.nan if self._whole else self._first - self._started,
+            ttft=self._first - self._started if self.timed else math.nan,
             duration=self.elapsed,
-            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 and not self._whole else math.nan,
+            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 and self.timed else math.nan,
             costs=self._quotes.cost(model, usage) if self._quotes else Cost(),
             finish_reason=self._reason,
             simulated=self._fingerprint.startswith(SIMULATED),

@@ -1,8 +1,7 @@
-"""An answer that came in one piece: JSON as it should be, or a stream that nobody asked for."""
+"""An answer in one piece: as the one chunk that says the same, and back."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from hs_notebook.types import (
@@ -14,51 +13,9 @@ from hs_notebook.types import (
     ChoiceDelta,
     ChunkChoice,
 )
-from hs_notebook.wire.assembler import Assembler
-from hs_notebook.wire.chunks import decode_completion
-from hs_notebook.wire.ending import Ending
-from hs_notebook.wire.sse import SSEDecoder
 
 if TYPE_CHECKING:
     from hs_notebook.answers import Answer
-    from hs_notebook.pricing.quotes import Quotes
-    from hs_notebook.types import ChatRequest
-
-_STREAM = "text/event-stream"
-
-
-def fill(assembler: Assembler, content_type: str, body: bytes) -> str:
-    """Add the answer that a reply's body holds, and return its text.
-
-    Raises `HolySheepError` for what is none, is empty or breaks off; the assembler has what came before.
-    """
-    if content_type != _STREAM:
-        return _add(assembler, decode_completion(body))
-    ending = Ending(assembler.request.alternatives)
-    return assembler.add_whole(ending.read(SSEDecoder().feed(body)), ending)
-
-
-def _add(assembler: Assembler, completion: ChatCompletion) -> str:
-    chunk, ending = as_chunk(completion), Ending()
-    ending.take(chunk)
-    return assembler.add_whole([chunk], ending)
-
-
-def read_completion(assembler: Assembler, content_type: str, body: bytes) -> ChatCompletion:
-    """Return the completion that a reply's body holds, and add it to an assembler; raises as `fill`."""
-    if content_type == _STREAM:
-        fill(assembler, content_type, body)
-        return as_completion(assembler.finish())
-    completion = decode_completion(body)
-    _add(assembler, completion)  # refuses an empty one
-    return completion
-
-
-def as_answer(request: ChatRequest, completion: ChatCompletion, quotes: Quotes) -> Answer:
-    """Return a whole completion as an answer with its price; its times are unknown."""
-    assembler = Assembler(request, quotes=quotes, clock=lambda: math.nan)
-    _add(assembler, completion)
-    return assembler.finish()
 
 
 def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:

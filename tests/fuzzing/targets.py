@@ -35,10 +35,10 @@ from hs_notebook.relay.resume.numbering import EventTooLarge, Numbering
 from hs_notebook.relay.usage import WithoutUsage
 from hs_notebook.types import ChatRequest, Usage
 from hs_notebook.wire.assembler import Assembler
-from hs_notebook.wire.chunks import decode_chunk, decode_models
+from hs_notebook.wire.chunks import decode_chunk, decode_completion, decode_models
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.sse import ServerSentEvent, SSEDecoder
-from hs_notebook.wire.whole import as_completion, fill, read_completion
+from hs_notebook.wire.whole import as_chunk, as_completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -215,21 +215,25 @@ def answer_holds(answer: Answer) -> None:
 
 def whole(data: bytes) -> None:
     """A reply in one piece: an answer, or one of our errors in one line."""
-    kind = "text/event-stream" if data[:1] == b"s" else "application/json"
-    body = data[1:]
+    body, ending = data[1:], Ending()
     building = Assembler(REQUEST, quotes=quotes(), clock=Clock())
     error: HolySheepError | None = None
     try:
-        said = fill(building, kind, body)
+        if data[:1] == b"s":
+            chunks = ending.read(SSEDecoder().feed(body))
+        else:
+            chunks = [as_chunk(decode_completion(body))]
+            ending.take(chunks[0])
+        said = "".join(map(building.add, chunks))
         holds(said == building.text, "the text is not what was added")
+        ending.check()
     except HolySheepError as failure:
         error = failure
     _finished(building, building.text, error)
-    for read in (lambda: read_completion(Assembler(REQUEST), kind, body), lambda: decode_models(body)):
-        try:
-            read()
-        except HolySheepError as failure:
-            one_line(failure)
+    try:
+        decode_models(body)
+    except HolySheepError as failure:
+        one_line(failure)
 
 
 # --- prompts -------------------------------------------------------------------------------------
