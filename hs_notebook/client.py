@@ -146,7 +146,8 @@ class AsyncHolySheep:
         `max_cost` in USD is checked before sending, and where the answer reaches it, it is stopped. A stream
         that breaks off gives an answer with the state `truncated`. With a `schema`, a class or a JSON schema,
         the answer is read into `.parsed`. Raises `HolySheepError` where there is nothing to keep; where an
-        error came in mid-answer or the text does not fit the schema, its `answer` is what came.
+        error came in mid-answer or the text does not fit the schema, its `answer` is what came. So it is with
+        the `CancelledError` of a task that is cancelled, which is the cause of a time-out's `TimeoutError`.
         """
         form = None if schema is None else Schema.of(schema)
         params = (form.params() if form else {}) | params
@@ -157,8 +158,8 @@ class AsyncHolySheep:
         exchange = self.exchange(request, limit=limit)
         try:
             error = await exchange.read(Screen(), stream=stream)
-        except asyncio.CancelledError:
-            await exchange.give_up()
+        except asyncio.CancelledError as stop:
+            stop.answer = await exchange.finish(stopped=True)  # type: ignore[attr-defined]
             raise
         answer = await exchange.finish(error=error)
         self._account.warn()
