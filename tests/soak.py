@@ -55,7 +55,7 @@ SHARE = 0.4  # of a core, for client and relay together
 PATIENCE = 60.0
 MOSTLY = 0.9  # of the calls whose connections are cut end as the others do
 #: What a call may come to whose connection was cut too often.
-CUT = frozenset({"truncated", "APIConnectionError"})
+CUT = frozenset({"truncated"})
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,15 @@ class Client:
         self.asked += times
         self.ended[name] = self.ended.get(name, 0) + times
 
-    def tried(self, what: str, ask: Callable[[], Answer]) -> None:
+    def tried(self, what: str, ask: Callable[[], Answer]) -> Answer | None:
+        answer = None
         try:
-            state: str = ask().state
+            answer = ask()
+            state: str = answer.state
         except HolySheepError as error:
             state = type(error).__name__
         self.ends(what, state)
+        return answer
 
     def recorded(self) -> str:
         """Return how the latest call ended, where it returns no answer."""
@@ -192,8 +195,11 @@ class Client:
 
     def blocking(self, number: int) -> None:
         prompt = QUICK.format(number)
-        self.tried("blocking", lambda: self.client.ask(prompt, model=MODEL))
-        self.tried("blocking, whole", lambda: self.direct.ask(prompt, model=MODEL, stream=False))
+        resumed = self.tried("blocking", lambda: self.client.ask(prompt, model=MODEL))
+        whole = self.tried("blocking, whole", lambda: self.direct.ask(prompt, model=MODEL, stream=False))
+        if resumed is not None and whole is not None:
+            assert whole.text.startswith(resumed.text)
+            assert resumed.text == whole.text or resumed.state == "truncated"
         asked: list[dict[str, Any]] = [{"role": "user", "content": SLOW.format(number)}]
         with suppress(HolySheepError):
             stream = self.client.chat.completions.create(model=MODEL, messages=asked, stream=True)
