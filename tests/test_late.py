@@ -8,11 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from chaos import BEGUN, STOP, Chaos, frames, script, silence
 from edge import Edge, edge, read_all, replies
 from loopback import Loopback, hello_page, page
 
 from hs_notebook import AsyncHolySheep
 from hs_notebook.errors import BadRequestError, HolySheepError
+from hs_notebook.net import flow
 from hs_notebook.net.transport import Timeouts
 from hs_notebook.wire.retry import RetryPolicy
 
@@ -135,3 +137,28 @@ def test_a_client_reads_the_rest_of_a_page_too() -> None:
 def test_a_client_tells_of_a_page_that_dribbles_what_came() -> None:
     with Loopback(dribble) as server, pytest.raises(HolySheepError, match="500: It is all lost"):
         asyncio.run(client(server).ask("x", model="m"))
+
+
+# --- our client before our relay server ----------------------------------------------------------
+
+
+def test_alternatives_that_do_not_come_are_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks once more, for what the answer cost, and has less patience then."""
+    monkeypatch.setattr(flow, "_FOR_OTHERS", 2.0)
+    monkeypatch.setattr(flow, "_FOR_USAGE", 0.2)
+
+    async def ask(server: Edge) -> float:
+        base_url, began = f"http://127.0.0.1:{server.port}/v1", time.monotonic()
+        async with AsyncHolySheep(server.key, base_url=base_url) as asking:
+            answer = await asking.ask("x", model="gpt-4.1", n=2)
+        assert (answer.text, answer.state) == ("Hello", "complete")
+        assert "resumed once" in answer.receipt.note
+        return time.monotonic() - began
+
+    with (
+        Chaos(script(*BEGUN, frames(STOP), silence)) as upstream,
+        edge(tmp_path, upstream.base_url) as server,
+    ):
+        assert 2.2 < asyncio.run(ask(server)) < 3.8
