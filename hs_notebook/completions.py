@@ -64,7 +64,7 @@ class AsyncCompletions:
         try:
             error = await exchange.read(Screen(), stream=False)
         except asyncio.CancelledError as stop:
-            stop.answer = await exchange.finish(stopped=True)  # type: ignore[attr-defined]
+            stop.answer = await exchange.give_up()  # type: ignore[attr-defined]
             raise
         answer = await exchange.finish(error=error)
         self._account.warn()

@@ -141,10 +141,11 @@ class Exchange:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
         return _scrubbed(answer, self._scrub)
 
-    async def give_up(self) -> None:
-        """Record what came of an answer that nobody waits for any more."""
-        if self._entry is not None:
-            await self.finish(stopped=True)
+    async def give_up(self) -> Answer | None:
+        """Record and return what came of an answer that nobody waits for any more; None where none could."""
+        if self._entry is None and not self._timed.may_be_billed:
+            return None
+        return await self.finish(stopped=True)
 
     async def _settle_failed(self, failure: HolySheepError) -> None:
         unanswered = self._timed.unanswered(failure)
