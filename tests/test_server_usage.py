@@ -116,6 +116,19 @@ def test_words_go_on_as_they_come_and_no_event_is_held_beyond_all_measure() -> N
     assert passed(*endless, b"x") == [b"".join(endless), b"x"]
 
 
+def test_half_an_event_is_left_out_where_a_stream_is_cut() -> None:
+    reply = Reply()
+
+    async def write() -> None:
+        sink = WithoutUsage(reply)
+        await sink.write(WORD + WORD[:30])
+        await sink.cut(b"data: why\n\n")
+        await sink.end(whole=True)
+
+    asyncio.run(write())
+    assert reply.writes == [WORD, b"data: why\n\n"]
+
+
 _EVENTS = st.sampled_from(
     [WORD, LAST, DONE, USAGE, WORD.replace(b"\n", b"\r\n"), b": x\r\r", b"\n", b"\r", b"a"]
 )

@@ -24,7 +24,8 @@ where its events would otherwise push out of the buffer what nobody has read.
 
 **Ending.** A stream that ended stays for `kept` seconds. Where the upstream broke off, the body ends as it
 should but has neither a finish reason nor `[DONE]`: the relay has no more, and resuming is of no use. Where
-the relay or the connection broke, the body does not end as it should, and resuming is.
+the relay or the connection broke, the body does not end as it should, and resuming is. Where the upstream
+does not end (an event of 1 MiB, 64 MiB in all), or a budget does, the last event is an error that says so.
 
 The events of a stream are kept in memory, all but the latest compressed, up to `buffer` bytes, and a reply
 that is no stream if it is no larger. Of all that ended the oldest go where they take more than `buffers`.
