@@ -362,8 +362,7 @@ def holds(outcome: Outcome, stage: Stage, way: str) -> dict[str, Any]:
     assert final["metadata"]["holysheep"]["state"] == state
     assert unfenced(final["data"]["text/plain"]) == unfenced(cell.painted)
     assert outcome.sent.startswith(outcome.text)
-    assert unmarked(final["data"]["text/plain"]).endswith(outcome.text)
-    assert bool(outcome.text) is stage.text
+    assert outcome.text or not stage.text
     assert cell.custom[-1]["type"] == "end"
     if interrupted:
         said = (
@@ -381,6 +380,7 @@ def holds(outcome: Outcome, stage: Stage, way: str) -> dict[str, Any]:
     assert outcome.calls[-1]["state"] == state or "tool" in stage.cell
     assert "pending" not in [call["state"] for call in outcome.calls]
     if stage.text:
+        assert unmarked(final["data"]["text/plain"]) == outcome.text
         is_counted(outcome.calls[-1], outcome.text)
     assert outcome.left_over == []
     return {
