@@ -19,6 +19,7 @@ from urllib.request import getproxies
 
 from hs_notebook import __version__
 from hs_notebook.call import suggestion
+from hs_notebook.connections import is_loopback
 from hs_notebook.errors import AuthenticationError, HolySheepError, MissingKeyError
 from hs_notebook.net.transport import Auth, Timeouts, Transport
 from hs_notebook.portal import portal
@@ -26,7 +27,7 @@ from hs_notebook.pricing.names import same_model
 from hs_notebook.pricing.price import OLD_AFTER
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.secret import Secret
-from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, Credentials, is_loopback, named_base_url
+from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, Credentials, named_base_url
 from hs_notebook.wire.chunks import decode_models
 
 if TYPE_CHECKING:

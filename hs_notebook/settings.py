@@ -7,7 +7,6 @@ folder or above it, the system's keyring where the package ``keyring`` is instal
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from hs_notebook.connections import is_loopback
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError, UsageError
 from hs_notebook.secret import Secret
 
@@ -144,15 +144,6 @@ def origin(base_url: str) -> tuple[str, str, int]:
     """Return scheme, host and port of a URL: what a key is bound to."""
     parts = urlsplit(base_url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def is_loopback(base_url: str) -> bool:
-    """Tell whether a URL points to this machine."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _with_scheme(text: str) -> str:

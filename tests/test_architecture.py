@@ -83,7 +83,7 @@ KNOW_THE_RELAY = {"cli"}
 
 # Where a library may be imported: modules, or packages with all that is in them.
 ROOMS = {
-    "httpx": {"net.transport", "relay.upstream"},
+    "httpx": {"connections", "net.transport", "relay.upstream"},
     "anyio": {"net.transport"},
     "starlette": {"relay"},
     "uvicorn": {"relay"},

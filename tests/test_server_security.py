@@ -52,6 +52,22 @@ def impatient(upstream: EmbeddedRelay, tmp_path_factory: pytest.TempPathFactory)
         yield running
 
 
+def test_the_upstream_is_asked_through_the_proxy_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(connection: Connection, proxy: Loopback) -> None:
+        if proxy.ask(connection):
+            connection.send(b"HTTP/1.1 403 No way\r\ncontent-length: 0\r\n\r\n")
+
+    with Loopback(serve) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with edge(tmp_path, "https://far.example/v1") as relay:
+            (reply,) = replies(relay.exchange(relay.chat("Hello", "Connection: close")))
+    assert (reply.status, reply.code) == (503, "upstream_unreachable")
+    assert {request.line for request in proxy.requests} == {"CONNECT far.example:443 HTTP/1.1"}
+    assert not any(UPSTREAM_KEY in value for request in proxy.requests for _, value in request.headers)
+
+
 # Browser origins: the Host, against DNS rebinding.
 
 

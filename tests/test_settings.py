@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from hs_notebook import AsyncHolySheep, HolySheep
+from hs_notebook.connections import is_loopback
 from hs_notebook.errors import ConfigurationError, HolySheepError, MissingKeyError
 from hs_notebook.secret import Secret
 from hs_notebook.settings import (
@@ -23,7 +24,6 @@ from hs_notebook.settings import (
     Credentials,
     find_credentials,
     given_credentials,
-    is_loopback,
     normal_base_url,
     origin,
 )

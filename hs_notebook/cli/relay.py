@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from hs_notebook.cli import keys
 from hs_notebook.cli.needs import need
 from hs_notebook.cli.values import count, number, port, seconds, speed
+from hs_notebook.connections import is_loopback
 from hs_notebook.errors import ConfigurationError, UsageError
-from hs_notebook.settings import find_credentials, is_loopback, origin
+from hs_notebook.settings import find_credentials, origin
 
 if TYPE_CHECKING:
     import argparse

@@ -8,16 +8,15 @@ from __future__ import annotations
 import asyncio
 import zlib
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from hs_notebook.connections import send
+from hs_notebook.connections import http_client, send
 from hs_notebook.errors import (
     APIConnectionError,
     APIError,
     APITimeoutError,
-    ConfigurationError,
     ProtocolError,
     StreamTruncatedError,
 )
@@ -28,19 +27,18 @@ from hs_notebook.net.reader import Reader
 from hs_notebook.net.replies import DECODED, collect, encoding, kind, one_line, page_of, source
 from hs_notebook.net.resumption import Resumption, can_resume
 from hs_notebook.net.unreachable import broken, unreachable
-from hs_notebook.settings import Credentials, is_loopback
 from hs_notebook.watchdog import Watchdog, within
 from hs_notebook.wire.chunks import decode_completion
 from hs_notebook.wire.failures import kind_failure, status_failure
 from hs_notebook.wire.whole import as_chunk
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     import httpx
 
     from hs_notebook.net.progress import Progress
+    from hs_notebook.settings import Credentials
     from hs_notebook.types import ChatCompletion, ChatRequest
     from hs_notebook.wire.retry import RetryPolicy
 
@@ -76,28 +74,14 @@ class Transport:
         if self._loop is loop:
             return
         import anyio.lowlevel
-        import httpx
 
-        # What httpx itself imports at its first request belongs to no answer's time to first token.
+        # What the HTTP library imports at its first request belongs to no answer's time to first token.
         await anyio.lowlevel.checkpoint()
-        base_url = self.credentials.base_url
-        # Plain http needs no TLS context, which takes 30 ms to make; for https it is made off the loop.
-        tls = await asyncio.to_thread(httpx.create_ssl_context) if base_url.startswith("https:") else None
+        url, connect = self.credentials.base_url, self._timeouts.connect
+        http = await http_client(url, connect=connect, kept=20)
         if self._loop is loop:
             return  # another call has been quicker
-        try:
-            self._http = httpx.AsyncClient(
-                verify=cast("ssl.SSLContext", tls),
-                trust_env=not is_loopback(base_url),  # proxies are obeyed, but this machine is direct
-                timeout=httpx.Timeout(None, connect=self._timeouts.connect),
-                limits=httpx.Limits(max_keepalive_connections=20),  # the limiter has the say
-                follow_redirects=False,
-            )
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise ConfigurationError(
-                f"The proxy that the environment names cannot be used: {error}",
-                hint="For a SOCKS proxy: pip install socksio.",
-            ) from None
+        self._http = http
         self._pace = Pace()
         self._loop = loop
 

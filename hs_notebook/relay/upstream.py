@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from starlette.responses import Response
 
-from hs_notebook.connections import send, undisturbed
+from hs_notebook.connections import http_client, send, undisturbed
 from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, note_refusal
 from hs_notebook.relay.without_key import BytesWithoutKey
 from hs_notebook.secret import Secret
@@ -16,7 +15,6 @@ from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import sentence, visible_text
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator
 
     import httpx
@@ -97,21 +95,9 @@ class Upstream:
 
     async def open(self) -> None:
         """Make the HTTP client, on the loop that will use it."""
-        import httpx
-
-        url, times = self._settings.upstream, self._settings
-        tls = await asyncio.to_thread(httpx.create_ssl_context) if url.startswith("https:") else None
-        # A connection that could not be made brought nothing to the upstream, so it may be tried once more.
-        # Nothing else is ever sent twice. Time is looked after for a whole reply, not for each read.
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                verify=cast("ssl.SSLContext", tls),
-                retries=1,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-            ),
-            timeout=httpx.Timeout(None, connect=times.connect),
-            follow_redirects=False,
-        )
+        # Nothing is ever sent twice: who asked may try again. Time is looked after for a whole reply.
+        url, connect = self._settings.upstream, self._settings.connect
+        self._http = await http_client(url, connect=connect, kept=100)
 
     async def close(self) -> None:
         """Close all connections."""

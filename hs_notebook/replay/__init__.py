@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Literal
 
+from hs_notebook.connections import is_loopback
 from hs_notebook.errors import ConfigurationError, ReplayError, UsageError
 from hs_notebook.replay.file import AnswerFile
 from hs_notebook.replay.kept import KeptAnswer, key_of, replayed
-from hs_notebook.settings import is_loopback
 
 if TYPE_CHECKING:
     import os
