@@ -158,18 +158,18 @@ class AsyncHolySheep:
         exchange = self.exchange(request, limit=limit)
         try:
             error = await exchange.read(Screen(), stream=stream)
+            answer = await exchange.finish(error=error)
+            self._account.warn()
+            if error is not None and answer.state == "error":
+                error.answer = answer
+                raise error
+            if form is None:
+                return answer
+            # A validator of the user's may take long or ask with this very client: not on the loop.
+            return await in_thread(lambda: form.fill(answer))
         except asyncio.CancelledError as stop:
-            stop.answer = await exchange.give_up()  # type: ignore[attr-defined]
+            stop.answer = exchange.answer or await exchange.give_up()  # type: ignore[attr-defined]
             raise
-        answer = await exchange.finish(error=error)
-        self._account.warn()
-        if error is not None and answer.state == "error":
-            error.answer = answer
-            raise error
-        if form is None:
-            return answer
-        # A validator of the user's may take long or ask with this very client: not on the loop.
-        return await in_thread(lambda: form.fill(answer))
 
     def exchange(self, request: ChatRequest, *, limit: Limit | None = None, occurrence: int = 0) -> Exchange:
         """Return a question that is ready to be asked; `occurrence` counts it among its likes in `replay`."""

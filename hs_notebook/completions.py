@@ -63,11 +63,12 @@ class AsyncCompletions:
         exchange = Exchange(self._calls, request, self._account)
         try:
             error = await exchange.read(Screen(), stream=False)
+            answer = await exchange.finish(error=error)
         except asyncio.CancelledError as stop:
-            stop.answer = await exchange.give_up()  # type: ignore[attr-defined]
+            stop.answer = exchange.answer or await exchange.give_up()  # type: ignore[attr-defined]
             raise
-        answer = await exchange.finish(error=error)
-        self._account.warn()
+        finally:
+            self._account.warn()
         if error is not None:
             error.answer = answer
             raise error
@@ -95,7 +96,7 @@ class AsyncCompletions:
     ) -> None:
         unanswered, charge = attempts.unanswered(error), None
         receipt = Assembler(request, quotes=self._account.quotes).billed(unanswered=unanswered)
-        if receipt is not None and receipt.usage.estimated:
+        if receipt is not None:
             charge = unanswered * self._account.quotes.charge(receipt)
         await entry.settle_failed(error, receipt, charge=charge)
 

@@ -64,6 +64,7 @@ class Exchange:
         self._quotes = account.quotes
         self._assembler = Assembler(request, quotes=account.quotes)
         self.charge = Decimal(0)  # what the answer counts against a budget, in USD
+        self.answer: Answer | None = None  # once it is made, whether it is written down or not
         self.whole: ChatCompletion | None = None  # the answer where it came in one piece
         self.unanswered: Receipt | None = None  # where no answer is left to keep, and one may be billed
         self._entry: Entry | None = None
@@ -110,7 +111,7 @@ class Exchange:
                 if limit is not None and limit.reached(batch) and not reader.ending.whole:
                     self._over_limit = True
                     break
-                if screen.gone:
+                if screen.gone and not reader.ending.whole:
                     self._unread = True
                     break
             assembler.done = reader.ending.done
@@ -133,13 +134,14 @@ class Exchange:
         receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
         notes = (receipt.note, self._of_limit(receipt), self._of_resuming(), self._of_lost(), note)
         answer.receipt = msgspec.structs.replace(receipt, note="; ".join(filter(None, notes)))
+        self.answer = _scrubbed(answer, self._scrub)
         self.charge = self._quotes.charge(receipt)
         if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
         self.charge += self._charge_of_lost
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
-        return _scrubbed(answer, self._scrub)
+        return self.answer
 
     async def give_up(self) -> Answer | None:
         """Record and return what came of an answer that nobody waits for any more; None where none could."""

@@ -78,7 +78,8 @@ class Scrubber:
         self._key = key
         self._size = len(key.reveal())
         public = self._size - len(_PUBLIC.sub("", key.reveal(), count=1))
-        self._most = max(_SHORTEST, public + _GUESSED)  # characters of it that are never shown
+        # So many characters of it are never shown at an end.
+        self._most = max(_SHORTEST, min(public + _GUESSED, self._size * 2 // 3))
         self._least = least
         start = beginning(key)
         self._starts = start.finditer

@@ -138,6 +138,7 @@ class ChoiceDelta(msgspec.Struct, frozen=True, gc=False):
     reasoning_content: str | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
+    reasoning: None = None  # as some name it: with one a frame has another shape, so no token pays for a look
 
     @property
     def billed(self) -> str:
@@ -157,7 +158,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
     delta: ChoiceDelta
     index: Annotated[int, msgspec.Meta(ge=0)] = 0
     finish_reason: str | None = None
-    error: None = None  # so one that names an error has another shape: no token pays for a look
+    error: str | None = None  # what the relay says with the finish reason "error"
 
 
 class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
@@ -189,6 +190,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     message: ChatCompletionMessage
     index: int = 0
     finish_reason: str | None = None
+    error: str | None = None
 
 
 class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):

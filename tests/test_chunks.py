@@ -18,6 +18,8 @@ from hs_notebook.types import (
     Usage,
 )
 from hs_notebook.wire.chunks import decode_chunk, decode_completion, decode_models, error_text
+from hs_notebook.wire.ending import Ending
+from hs_notebook.wire.sse import ServerSentEvent
 
 DELTA = {"content": "hi"}
 
@@ -176,12 +178,6 @@ ERRORS = {
     "beside choices": ({"error": {"message": "no room"}, "choices": []}, "no room", ""),
     "beside empty choices": ({"choices": [], "message": "no room", "code": 500}, "no room", "500"),
     "beside choices null": ({"choices": None, "message": "no room", "code": "x"}, "no room", "x"),
-    "in a choice": (choice(delta=DELTA, error={"message": "no room", "code": 5}), "no room", "5"),
-    "in another choice": (
-        {"choices": [{"delta": DELTA}, {"index": 1, "delta": {}, "error": "no room"}]},
-        "no room",
-        "",
-    ),
     "beside a delta": ({"error": {"message": "no room"}, **choice(delta=DELTA)}, "no room", ""),
     "Responses, failed": (
         {"type": "response.failed", "response": {"error": {"message": "no room", "code": "x"}}},
@@ -205,6 +201,33 @@ def test_error_frames(name: str) -> None:
     with pytest.raises(UpstreamError) as caught:
         decoded(frame)
     assert (str(caught.value), caught.value.code) == (f"The relay reports: {message}", code)
+
+
+@pytest.mark.parametrize("error", ["no\n room", {"message": "no room", "code": 5}])
+def test_an_error_in_a_choice_ends_it_and_leaves_its_text(error: Any) -> None:
+    frame = choice(delta=DELTA, error=error) | {"usage": USAGE}
+    chunk = decoded(frame)
+    (row,) = chunk.choices
+    assert (row.delta.content, row.finish_reason, row.error) == (DELTA["content"], "error", "no room")
+    assert chunk.usage is not None
+    ending = Ending()
+    assert ending.read([ServerSentEvent(json.dumps(frame))]) == [chunk]
+    assert (str(ending.error), ending.is_billed) == ("The relay reports: no room", True)
+
+
+def test_a_thought_by_its_other_name() -> None:
+    (row,) = decoded(choice(delta={"content": "", "reasoning": "hm"})).choices
+    assert row.delta.reasoning_content == "hm"
+
+
+@pytest.mark.parametrize(
+    "frame", [{"status": "finished"}, {"interrupted": False}, {"message_id": "m"}, {"preferred_model": "x"}]
+)
+def test_nothing_after_the_last_word_makes_an_answer_less_whole(frame: dict[str, Any]) -> None:
+    ending = Ending()
+    said = choice(delta=DELTA, finish_reason="stop")
+    ending.read([ServerSentEvent(json.dumps(said)), ServerSentEvent(json.dumps(frame))])
+    assert (ending.whole, ending.error) == (True, None)
 
 
 @pytest.mark.parametrize(

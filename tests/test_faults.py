@@ -351,6 +351,8 @@ HTML = (
         ("400 No", json.dumps({"error": "y" * 9000}).encode(), BadRequestError, "400: " + "y" * 495 + "…"),
         ("403 No", b'{"error": "Insufficient credit"}', InsufficientBalanceError, "Check the balance"),
         ("403 No", b'{"error": "Insufficient permissions"}', AuthenticationError, "The key came from"),
+        ("403 No", b'{"error": "Your quota is used up."}', InsufficientBalanceError, "Check the balance"),
+        ("501 No", b'{"error": {"code": "billing_service_unavailable"}}', InternalServerError, "501: "),
         ("403 No", b'{"code": "insufficient_user_quota"}', InsufficientBalanceError, "Check the balance"),
         (
             "429 No",

@@ -837,7 +837,7 @@ def in_a_row(name: str, tried: Tried, publish: Callable[..., None]) -> None:
     last = tried.settled()
     left = grown(held, json.loads(tried.kernel.run("print(ours())").printed))
     assert answered == ROUNDS
-    assert bare <= ROUNDS // 100  # it met IPython's own steps around the magic
+    assert bare <= max(2, ROUNDS // 100)  # it met IPython's own steps around the magic
     assert landed > ROUNDS / 3, "hardly one of them met a cell"
     assert tried.left_over(last) == []
     assert quiet(tried)

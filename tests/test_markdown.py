@@ -234,6 +234,20 @@ def test_declarations_are_typeset_to_a_depth(declaration: str) -> None:
     assert not typeset(f"\\begin{{matrix}}\\left({f'{declaration} & ' * 17}")
 
 
+@pytest.mark.parametrize(
+    "tex",
+    [
+        "\\DeclarePairedDelimiterX{\\a}[1]{.}{.}{#1}",
+        "\\Newextarrow{\\frac}{5,5}{0x2717}",
+        "\\definecolor{red}{named}{blue}",
+        "\\newtagform{x}{a}{b}",
+        "\\mathtoolsset{multlined-width=1em}",
+    ],
+)
+def test_a_formula_that_would_change_others_of_the_page_is_code(tex: str) -> None:
+    assert "mathjax_process" not in to_html(f"${tex}$")
+
+
 MOST = 8_000
 
 

@@ -159,23 +159,24 @@ def test_only_the_events_that_bring_it_are_changed(part: str, size: int) -> None
     assert len(events) - len(same) <= len(KEY) // size + 2
 
 
-MORE = {"service_tier": "default", "x": {"y": [1, None]}}
+MORE = {"service_tier": "default", "x": {"y": [1, None], "z": 1}}
 
 
 @pytest.mark.parametrize("part", GROWING)
-def test_what_is_changed_keeps_all_that_we_do_not_know(part: str) -> None:
+def test_what_is_changed_keeps_what_stands_beside_its_choices(part: str) -> None:
     frames = [MORE | json.loads(encoded(frame)) for frame in in_pieces(part, f"It is {KEY} indeed.", 4)]
     for frame in frames:
         for choice in frame["choices"]:
-            choice |= {"logprobs": {"tokens": ["It"]}, "native_finish_reason": None}
-            choice["delta"] |= {"audio": {"id": "a"}}
-            for call in choice["delta"].get("tool_calls", ()):
-                call |= {"extra": 1}
+            choice |= {"logprobs": {"content": [{"token": choice["delta"].get("content")}]}}
+            choice["delta"] |= {"thought": choice["delta"].get("reasoning_content")}
     events = [b"event: delta\nid: %d\ndata: %s\n\n" % pair for pair in enumerate(map(encoded, frames))]
     changed = SSEDecoder().feed(passed(events).removesuffix(b"!"))
     assert [event.id for event in changed] == [str(number) for number in range(len(frames))]
     assert {event.event for event in changed} == {"delta"}
-    assert [textless(json.loads(event.data)) for event in changed] == list(map(textless, frames))
+    for event in changed:
+        assert MORE.items() <= json.loads(event.data).items()
+    told = "".join(event.data for event in changed)
+    assert KEY not in "".join(re.findall(r'"(?:token|thought)": ?"([^"]*)"', told))
     (text,) = texts([decode_chunk(event.data) for event in changed]).values()
     assert text.endswith("[key] indeed.")
 
@@ -184,14 +185,11 @@ def encoded(frame: dict[str, Any]) -> bytes:
     return json.dumps(frame).encode()
 
 
-def textless(frame: Any) -> Any:
-    """A frame without its texts, as it was told."""
-    if isinstance(frame, dict):
-        return {name: textless(value) for name, value in frame.items() if name not in GROW}
-    return [textless(value) for value in frame] if isinstance(frame, list) else frame
-
-
-GROW = {"content", "refusal", "reasoning_content", "arguments"}
+def test_a_number_out_of_range_is_left_out_of_what_is_changed() -> None:
+    held = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}],"z":1e999}\n\n' % KEY[:9].encode()
+    rest = {"choices": [{"index": 0, "delta": {"content": KEY[9:]}}]}
+    read = SSEDecoder().feed(passed([held, b"data: %s\n\n" % encoded(rest)]).removesuffix(b"!"))
+    assert "".join(texts([decode_chunk(event.data) for event in read]).values()) == "[key]"
 
 
 def test_a_dialect_is_written_anew_as_it_is_read() -> None:

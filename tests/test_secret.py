@@ -116,6 +116,13 @@ def without_beginnings(text: str) -> str:
     return re.sub(r"[cr_0]*\[key\]", "[key]", text)
 
 
+@pytest.mark.parametrize(
+    "key", ["team-prod-user1-9f3c", "my-secret-pass-ab1", "abc12-def34-ghi-jkl9", "sk-proj-AbC9dEf7GhI2jKl4"]
+)
+def test_most_of_a_key_is_never_shown(key: str) -> None:
+    assert Secret(key).scrub(f"x {key[:-1]}") == "x [key]"
+
+
 @pytest.mark.parametrize("key", ["simulated", "lm-studio", "sk-no-key-required", "12345678"])
 def test_words_are_no_secret(key: str) -> None:
     assert Secret(key).scrub(f"It is {key} here.") == f"It is {key} here."

@@ -260,6 +260,7 @@ ITSELF = {**HAVE_KEY, "HOLYSHEEP_BASE_URL": "http://127.0.0.1:9"}
         (["--upstream", "https://other.example"], HAVE_KEY, "MissingKeyError: There is no key for"),
         (["--upstream", "http://other.example"], {}, "ConfigurationError: http://other.example would send"),
         (["--port", "9"], ITSELF, "ConfigurationError: The upstream http://127.0.0.1:9/v1 would be"),
+        ([], {**HAVE_KEY, "ALL_PROXY": "socks5://127.0.0.1:1"}, "ConfigurationError: The proxy that the"),
         (["--speed", "2"], HAVE_KEY, "UsageError: --speed is of simulated answers. Add --upstream"),
         (["--workers", "2"], {}, "UsageError: Several workers must share limits and budgets. Add --state redis://"),
         (["--state", "redis://:pass-word@[", *SIMULATED], {}, "ConfigurationError: The URL of the shared"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hs_notebook.relay.settings import RelaySettings
+    from hs_notebook.relay.upstream import Upstream
 
 STATE_NAME = "HOLYSHEEP_RELAY_STATE"  # its URL may hold a password, which is not for the list of processes
 
@@ -80,13 +82,20 @@ class _Served:
         from hs_notebook.prices import load_book
         from hs_notebook.relay.keys import KeyFile
         from hs_notebook.relay.server import state_of
+        from hs_notebook.relay.upstream import Upstream
 
         KeyFile(self.settings.keys).clients()
         state_of(self.settings, lambda *_: Decimal(0))
         Ledger().check()
         load_book()
+        asyncio.run(_try(Upstream(self.settings)))
         if self.settings.state != _MEMORY:
             _warn_of_absent(self.settings.state)
+
+
+async def _try(upstream: Upstream) -> None:
+    await upstream.open()
+    await upstream.close()
 
 
 def _warn_of_absent(state: str) -> None:

@@ -34,12 +34,14 @@ _DEAR = 30
 _CHEMISTRY = 5  # what is in such a formula counts so often
 _LONG = 3_000  # a formula that counts so much takes twice as long as two halves of it
 
-# Commands that load, link, define, style or attach behaviour. Whatever begins with "html" is refused too.
+# Commands that load, link, define, style or attach behaviour.
+_DENIED_BEGINNINGS = ("html", "DeclarePairedDelimiter")
 DENIED = frozenset(
     """
     href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle
     def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment
-    DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode
+    Newextarrow definecolor newtagform renewtagform usetagform mathtoolsset
+    DeclareMathOperator newtheorem csname endcsname expandafter catcode
     verb input include openin openout read write immediate special loop
     """.split()  # noqa: SIM905 - words are easier to read and to keep in order than a list of strings
 )
@@ -88,7 +90,7 @@ def cost(tex: str, *, boxed: bool = False) -> int | None:
         piece, name = found[0], found[1] or ""
         depth.see(piece)
         # A comment could hide from this count what closes a group.
-        if name in DENIED or name.startswith("html") or depth.now > _DEEPEST or piece == "%":
+        if name in DENIED or name.startswith(_DENIED_BEGINNINGS) or depth.now > _DEEPEST or piece == "%":
             return None
         weight += depth.now if piece == "{" else _weight(piece, name)
         times = _CHEMISTRY if name in ("ce", "pu") else times
@@ -107,7 +109,7 @@ def _weight(piece: str, name: str) -> int:
 
 def _is_arrow(name: str) -> bool:
     """Whether it is an arrow as long as its label, which is made twice: fifteen in one another take 0.2 s."""
-    return name.startswith("x") and len(name) > len("xmap")
+    return name.startswith("x") and len(name) > len("xmap") and name != "xcancel"
 
 
 class _Depth:

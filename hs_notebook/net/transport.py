@@ -1,6 +1,6 @@
 """Requests over HTTP, and every failure as an error of our own.
 
-The only file on the notebook's side that imports httpx, and only at the first call.
+With `connections.py` the only file on the notebook's side that imports httpx, and only at the first call.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, no
 from hs_notebook.relay.without_key import BytesWithoutKey
 from hs_notebook.secret import Secret
 from hs_notebook.watchdog import within
-from hs_notebook.wire.failures import sentence, visible_text
+from hs_notebook.wire.failures import may_be_billed, sentence, visible_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -237,6 +237,8 @@ class _Page(Response):
     def __init__(self, refused: RefusedUpstream) -> None:
         super().__init__(refused.page, refused.status)
         self.raw_headers = [*self.raw_headers, *refused.headers]
+        if may_be_billed(refused.status):
+            self.headers["x-should-retry"] = "false"
         self._code = refused.code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

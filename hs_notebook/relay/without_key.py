@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +28,6 @@ _END = r'(?:\Z|"(?!\s*:))'  # of a text in JSON, but not of a field's name
 _NAMES = tuple(
     f'"{name}":{" " * space}' for name in ("id", "model", "system_fingerprint") for space in (0, 1)
 )
-_DELTA = {"delta", "message"}
 _LEAST = 4  # characters of the key; fewer may pass, or every answer that ends so would be written anew
 
 
@@ -91,6 +91,12 @@ class EventsWithoutKey(WholeEvents):
             at = end
         return at
 
+    async def cut(self, last: bytes) -> None:
+        """Leave out an event that has not ended, and hand on what is left, and a last one."""
+        if rest := _written(self._scrubber.rest()):
+            await self._sink.write(b"\n\n" + rest)
+        await super().cut(last)
+
     async def end(self, *, whole: bool) -> None:
         """Hand on what is left, and end."""
         if rest := _written(self._scrubber.rest()):
@@ -105,8 +111,8 @@ class EventsWithoutKey(WholeEvents):
             if read[0].data == DONE:
                 return _written(self._scrubber.rest()) + event
             chunk = decode_chunk(read[0].data)
-        except HolySheepError:  # it is not read either by who asks
-            return event
+        except HolySheepError:  # it is not read either by who asks, and ends what is
+            return _written(self._scrubber.rest()) + event
         (clean,) = self._scrubber.feed([chunk])
         return event if clean is chunk else _rewritten(read[0], chunk, clean)
 
@@ -117,26 +123,25 @@ def _ends_name(text: str, at: int) -> bool:
 
 
 def _rewritten(event: ServerSentEvent, chunk: ChatCompletionChunk, clean: ChatCompletionChunk) -> bytes:
-    """Return an event whose chunk is to be another one; fields that we do not know stay."""
-    frame, old, new = msgspec.json.decode(event.data), msgspec.to_builtins(chunk), msgspec.to_builtins(clean)
-    rows = frame.get("choices")
-    # What is of another dialect is written in ours.
-    known = isinstance(rows, list) and all(
-        isinstance(row, dict) and _DELTA & row.keys() == {"delta"} for row in rows
-    )
-    data = msgspec.json.encode(_changed(frame, old, new) if known else new).decode()
+    """Return an event whose chunk is to be another one; what stands beside its choices stays."""
+    old, new = msgspec.to_builtins(chunk), msgspec.to_builtins(clean)
+    # What we do not know within a choice, its logprobs first of all, may repeat the text piece by piece.
+    changed = {name: new[name] for name in new if name == "choices" or new[name] != old[name]}
+    frame = _frame(event.data)
+    data = msgspec.json.encode(frame | changed if frame else new).decode()
     kind = None if event.event == "message" else event.event
     return sse.encode(data, event=kind, id=event.id or None)
 
 
-def _changed(frame: Any, old: Any, new: Any) -> Any:
-    """Return a part of a frame, with what two readings of it do not have in common as the new one has it."""
-    if isinstance(frame, dict) and isinstance(new, dict):
-        changes = {name for name in new if new[name] != old[name]}
-        return frame | {name: _changed(frame.get(name), old[name], new[name]) for name in changes}
-    if isinstance(frame, list) and isinstance(new, list):
-        return [*map(_changed, frame, old, new), *new[len(frame) :]]
-    return new
+def _frame(data: str) -> dict[str, Any]:
+    """Return a frame of OpenAI's own dialect; of another, or where it cannot be read, there is none."""
+    with suppress(msgspec.DecodeError):
+        frame: dict[str, Any] = msgspec.json.decode(data)
+        rows = frame.get("choices")
+        ours = isinstance(rows, list) and all(isinstance(row, dict) and "message" not in row for row in rows)
+        if rows and ours and "delta" not in frame:
+            return frame
+    return {}
 
 
 def _written(chunks: Iterable[ChatCompletionChunk]) -> bytes:

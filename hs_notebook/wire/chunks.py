@@ -31,7 +31,10 @@ _FAILING_EVENTS = {
 IDLE = ("ping", "keepalive", "keep-alive", "heartbeat")  # types of what is sent lest the connection be cut
 _OWN = frozenset(ChatCompletionChunk.__struct_fields__)
 # Fields that tell of trouble, or of another protocol; others, such as sources, gateways put beside answers.
-_TELLING = re.compile(r"err|fail|msg|message|code|status|success|resp$|detail$|reason$|^type$", re.IGNORECASE)
+_TELLING = re.compile(
+    r"^error|(^|_)(errors?|err|fail\w*|msg|message|code|status|success|resp|detail|reason)$|^type$",
+    re.IGNORECASE,
+)
 _SHOWN = 120  # characters of what cannot be read; at the end, where a key that is cut is seen for one
 _ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
@@ -48,8 +51,10 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
         chunk = None  # no error is raised in here: it would have this frame's data in its verbose traceback
     # A frame without choices and the last with one may be something in disguise; figures are looked at
     # closely.
-    if chunk and chunk.choices and chunk.choices[0].finish_reason is None and chunk.usage is None:
-        return chunk
+    if chunk and chunk.choices and chunk.usage is None:
+        first = chunk.choices[0]
+        if first.finish_reason is first.error is None:
+            return chunk
     return _forgiving(data)
 
 
@@ -156,10 +161,6 @@ def _raise_error(frame: dict[str, Any]) -> None:
 
 def _may_have_failed(frame: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield frame
-    choices = frame.get("choices")
-    for row in choices if isinstance(choices, list) else ():
-        if isinstance(row, dict) and row.get("error"):
-            yield {"error": row["error"]}
     if told := _FAILING_EVENTS.get(str(frame.get("type"))):
         response = frame.get("response")
         yield response if isinstance(response, dict) and error_text(response) else {"error": told}
@@ -201,9 +202,16 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
+    if "reasoning_content" not in clean and isinstance(thought := said.get("reasoning"), str):
+        clean["reasoning_content"] = thought
+    return {part: clean, "index": abs(_whole(row.get("index"))), **_end_of(row)}
+
+
+def _end_of(row: dict[str, Any]) -> dict[str, str]:
+    if told := error_text({"error": row.get("error")}):
+        return {"finish_reason": "error", "error": " ".join(told.split())}
     reason = row.get("finish_reason")
-    ended = {"finish_reason": reason.lower()} if isinstance(reason, str) and reason else {}
-    return {part: clean, "index": abs(_whole(row.get("index"))), **ended}
+    return {"finish_reason": reason.lower()} if isinstance(reason, str) and reason else {}
 
 
 def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Ending:
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
-        if chunk.usage is not None:
+        if chunk.usage is not None and chunk.usage.tells:
             self.telling, self.moved = chunk, True
         elif self.telling is None:
             self.telling = chunk
@@ -53,11 +53,12 @@ class Ending:
             if choice.index:
                 self._last = max(self._last, choice.index)
             if choice.finish_reason:
-                self._finish(choice.index, choice.finish_reason)
+                self._finish(choice.index, choice.finish_reason, choice.error)
 
-    def _finish(self, index: int, reason: str) -> None:
+    def _finish(self, index: int, reason: str, error: str | None) -> None:
         if reason == "error":
-            raise UpstreamError("The relay ended the answer with an error and did not say which.")
+            untold = "The relay ended the answer with an error and did not say which."
+            raise UpstreamError(f"The relay reports: {error}" if error else untold)
         self.finish_reason, self.moved = reason, True
         self._finished.add(index)
 
@@ -79,7 +80,9 @@ class Ending:
                 chunks.append(chunk)
                 self.see(chunk)
         except HolySheepError as error:
-            self.fail(error)
+            # After the last word no frame of another kind makes the answer less whole.
+            if not (self.whole and isinstance(error, ProtocolError)):
+                self.fail(error)
         return chunks
 
     def take(self, chunk: ChatCompletionChunk) -> None:

@@ -109,11 +109,13 @@ def _kind(status: int, parsed: Any, said: str) -> type[APIStatusError]:
 
 
 def _is_unpaid(status: int, codes: str, said: str) -> bool:
-    if _UNPAID_CODE.search(codes):
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and _UNPAID_CODE.search(codes):
         return True
     if _LIMIT_CODE.search(codes) or status not in _MAY_BE_UNPAID:
         return False
-    return bool(_MONEY.search(said) and _LACK.search(said)) and not _LIMIT.search(said)
+    # A limit of requests is a quota too, but no reason to forbid.
+    money = _MONEY.search(said) or (status == HTTPStatus.FORBIDDEN and "quota" in said.lower())
+    return bool(money and _LACK.search(said)) and not _LIMIT.search(said)
 
 
 def _codes(parsed: Any) -> str:

@@ -89,7 +89,8 @@ class ChunkScrubber:
         )
         if choice.finish_reason:
             delta = self._ended(index, delta)
-        return replace(choice, delta=delta, finish_reason=self._name(choice.finish_reason))
+        reason, error = self._name(choice.finish_reason), self._name(choice.error)
+        return replace(choice, delta=delta, finish_reason=reason, error=error)
 
     def _call(self, index: int, call: ToolCall) -> ToolCall:
         place, function = (index, call.index), call.function

@@ -31,6 +31,7 @@ def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
             ),
             choice.index,
             choice.finish_reason,
+            choice.error,
         )
         for choice in completion.choices
     ]

@@ -44,12 +44,14 @@ const DEAR_COMMANDS = new Set(
   ).split(" "),
 );
 
-/** Commands that load, link, define, style or attach behaviour; so does whatever begins with "html". */
+/** Commands that load, link, define, style or attach behaviour. */
+const DENIED_BEGINNINGS = /^(html|DeclarePairedDelimiter)/;
 const DENIED = new Set(
   (
     "href url require unicode class style cssId data includegraphics bbox mmlToken texttip mathtip toggle " +
     "def edef gdef xdef let futurelet newcommand renewcommand providecommand newenvironment renewenvironment " +
-    "DeclareMathOperator DeclarePairedDelimiter newtheorem csname endcsname expandafter catcode " +
+    "Newextarrow definecolor newtagform renewtagform usetagform mathtoolsset " +
+    "DeclareMathOperator newtheorem csname endcsname expandafter catcode " +
     "verb input include openin openout read write immediate special loop"
   ).split(" "),
 );
@@ -90,7 +92,7 @@ function cost(tex: string, boxed: boolean): number | null {
   let times = 1;
   for (const [piece, name = ""] of tex.matchAll(/\\(?:([A-Za-z]+)|[\s\S])|[^ \t\n]/gu)) {
     depth.see(piece);
-    if (DENIED.has(name) || name.startsWith("html")) return null;
+    if (DENIED.has(name) || DENIED_BEGINNINGS.test(name)) return null;
     if (depth.now > DEEPEST || piece === "%") return null; // a comment could hide from this count what closes a group
     weight += piece === "{" ? depth.now : weigh(piece, name);
     if (name === "ce" || name === "pu") times = CHEMISTRY;
@@ -108,7 +110,7 @@ function weigh(piece: string, name: string): number {
 
 /** An arrow as long as its label, which is made twice: fifteen in one another take 0.2 s. */
 function isArrow(name: string): boolean {
-  return name.startsWith("x") && name.length > "xmap".length;
+  return name.startsWith("x") && name.length > "xmap".length && name !== "xcancel";
 }
 
 /** How deep a formula nests: its groups, and the declarations in force in each. */

@@ -32,6 +32,7 @@ export class Page implements Sink {
 
   clear(): void {
     this.#body.replaceChildren();
+    this.#isNote = false;
     this.#enter(this.#body);
     this.#block = this.#slot = this.#box = null;
     this.#tail = [];

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createMarkdown, render } from "../src/markdown";
+import { MARK } from "../src/notes";
 import { Painter } from "../src/painter";
 import { withoutParts } from "./both-ways";
 
@@ -39,6 +40,18 @@ describe("long blocks end as they would in one go", () => {
     ["many blocks", many((part) => `## ${part}\n\n- item\n\nSome *words*.\n\n`, 200)],
     ["a nested list", `- top\n${many((item) => `  - item ${item}\n`, 300)}`],
   ])("%s", (_name, text) => expect(withoutParts(painted(text, 977)).innerHTML).toBe(whole(text)));
+});
+
+test("what replaces half a note of ours stands in no frame of ours", () => {
+  const body = document.createElement("div");
+  const painter = new Painter(body);
+  painter.append(`model says\n\n${MARK}our note, first half `);
+  vi.advanceTimersByTime(50);
+  painter.replace(`model says\n\n${MARK}our note${MARK}\n\nmodel again`);
+  painter.finish();
+  vi.advanceTimersByTime(5000);
+  painter.dispose();
+  expect([...body.querySelectorAll(".hs-note")].map((note) => note.textContent!.trim())).toEqual(["our note"]);
 });
 
 test("settled blocks lie in parts, each beginning with a paragraph, and a short answer has none", () => {
