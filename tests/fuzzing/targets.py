@@ -394,7 +394,8 @@ def requests(data: bytes) -> None:
         body = json.loads(asked.body)
         holds(body["model"].strip() == asked.request.model, "another model is priced")
         holds(tuple(body["messages"]) == asked.request.messages, "other messages are priced")
-        holds(body.get("stream", False) is asked.stream or body.get("stream") not in (True, False), body)
+        stream = body.get("stream", False)
+        holds(stream is asked.stream or not isinstance(stream, bool), body)
         if asked.counted is not None:
             counted = json.loads(asked.counted)
             holds(counted.pop("stream_options")["include_usage"] is True, counted)
