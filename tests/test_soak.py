@@ -18,6 +18,7 @@ SECONDS = float(os.environ.get("SOAK_SECONDS", "40"))
 
 
 @pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.flaky(reruns=0 if SECONDS > 300 else 1)  # of an hour the reason is wanted, not another hour
 def test_nothing_grows(tmp_path: Path, publish: Callable[..., None]) -> None:
     lines, counts = soak(SECONDS, tmp_path)
     assert wrong(lines, counts) == []
