@@ -822,7 +822,7 @@ def test_a_dry_run_says_the_price_and_asks_nothing(shell: Shell, relay: Embedded
     assert "output at most $0.46 (56,500 tokens)" in told
     assert "at 60 requests a minute it takes 1 min or more" in told
     assert "beyond the client's 5 streams" in told
-    assert "An attempt that brings no reply is made again, and may be billed on top." in told
+    assert "An attempt that brings no answer is made again, and may be billed on top." in told
     assert relay.stats.requests == 0
     assert shell.names["b"] is None
 

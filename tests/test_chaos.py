@@ -113,19 +113,17 @@ def _imported() -> None:
     estimate("Hello", "gpt-4.1")
 
 
+def client_for(fault: Fault, base_url: str, ledger: Ledger) -> AsyncHolySheep:
+    times = {"timeouts": fault.timeouts, "retry": fault.retry}
+    return AsyncHolySheep(KEY, base_url=base_url, ledger=ledger, prices=PRICES, **times)
+
+
 @by_name
 def test_faults(fault: Fault, tmp_path: Path, publish: Any) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
 
     async def ask(base_url: str) -> tuple[Outcome, float]:
-        async with AsyncHolySheep(
-            KEY,
-            base_url=base_url,
-            timeouts=fault.timeouts,
-            retry=fault.retry,
-            ledger=ledger,
-            prices=PRICES,
-        ) as client:
+        async with client_for(fault, base_url, ledger) as client:
             started = time.monotonic()
             outcome = await asked(client, fault)
             if fault.name == IDLE_AND_CLOSED:
@@ -257,14 +255,7 @@ def test_without_a_stream_it_comes_to_the_same(fault: Fault, chaos: Chaos, tmp_p
     ledger = Ledger(tmp_path / "ledger.db")
 
     async def ask() -> tuple[Outcome, float]:
-        async with AsyncHolySheep(
-            KEY,
-            base_url=chaos.base_url,
-            timeouts=fault.timeouts,
-            retry=fault.retry,
-            ledger=ledger,
-            prices=PRICES,
-        ) as client:
+        async with client_for(fault, chaos.base_url, ledger) as client:
             started = time.monotonic()
             return await asked(client, fault, stream=False), time.monotonic() - started
 

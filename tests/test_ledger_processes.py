@@ -359,6 +359,18 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def one_warning(path: Path, relay: EmbeddedRelay, says: str) -> str:
+    """Ask twice where nothing can be recorded: the answers are there, and one warning, which is returned."""
+    with (
+        HolySheep(KEY, base_url=relay.base_url, ledger=Ledger(path)) as client,
+        pytest.warns(UserWarning, match=says) as told,
+    ):
+        answers = [client.ask("[simulate tokens=5]", model="gpt-4.1") for _ in range(2)]
+    assert [answer.state for answer in answers] == ["complete"] * 2
+    (warning,) = told
+    return str(warning.message)
+
+
 def test_a_full_disk(small_disk: Path, relay: EmbeddedRelay, publish: Any) -> None:
     path = small_disk / "ledger.db"
     running = process(FILLING, path)
@@ -374,13 +386,7 @@ def test_a_full_disk(small_disk: Path, relay: EmbeddedRelay, publish: Any) -> No
     with (small_disk / "rest").open("wb", buffering=0) as rest, suppress(OSError):
         while rest.write(b"x" * 512):
             pass
-    with (
-        HolySheep(KEY, base_url=relay.base_url, ledger=Ledger(path)) as client,
-        pytest.warns(UserWarning, match="has no room on its disk") as told,
-    ):
-        answers = [client.ask("[simulate tokens=5]", model="gpt-4.1") for _ in range(2)]
-    assert [answer.state for answer in answers] == ["complete"] * 2
-    assert len(told) == 1
+    one_warning(path, relay, "has no room on its disk")
     publish("ledger", trouble="a file system of 256 KiB that is full", kept=f"{rows} of {rows} before it",
             told=warning.replace(str(path), "…"))  # fmt: skip
 
@@ -390,16 +396,10 @@ def test_a_disk_that_is_read_only(small_disk: Path, relay: EmbeddedRelay, publis
     path = small_disk / "ledger.db"
     assert Ledger(path).begin(CALL) == 1
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with (
-        HolySheep(KEY, base_url=relay.base_url, ledger=Ledger(path)) as client,
-        pytest.warns(UserWarning, match="is read-only") as told,
-    ):
-        answers = [client.ask("[simulate tokens=5]", model="gpt-4.1") for _ in range(2)]
-    assert [answer.state for answer in answers] == ["complete"] * 2
-    assert len(told) == 1
+    warning = one_warning(path, relay, "is read-only")
     assert Ledger(path).spent().calls == 1
     publish("ledger", trouble="a file system that is mounted read-only", kept="what was there",
-            told=str(told[0].message).replace(str(path), "…"))  # fmt: skip
+            told=warning.replace(str(path), "…"))  # fmt: skip
 
 
 #: Stands before the C library as a file system that does not lock, or does not sync.

@@ -125,6 +125,23 @@ def passed(pieces: list[bytes]) -> bytes:
     return b"".join(kept.pieces)
 
 
+def test_what_is_held_back_comes_before_the_last_words() -> None:
+    kept = Kept()
+
+    async def pass_on() -> None:
+        sink = EventsWithoutKey(kept, Secret(KEY))
+        await sink.write(
+            b'data: {"choices":[{"index":0,"delta":{"content":"I say %s"}}]}\n\n' % KEY[:7].encode()
+        )
+        await sink.cut(b'data: {"error":{"message":"That is all."}}\n\n')
+        await sink.end(whole=True)
+
+    asyncio.run(pass_on())
+    *said, last = SSEDecoder().feed(b"".join(kept.pieces).removesuffix(b"!"))
+    assert "".join(texts([decode_chunk(event.data) for event in said]).values()) == f"I say {KEY[:7]}"
+    assert "That is all." in last.data
+
+
 ODD = (
     b": a comment\n\n"
     b'data: {"choices" : [ {"delta":{"content":"It ends in cr_"}, "index":0, "x":[1.0]} ]}\r\n\r\n'

@@ -190,5 +190,5 @@ def price(plan: Plan, means: Means) -> str:
     if plan.parallel > client.concurrent_streams:
         peak = f" The peak goes beyond the client's {client.concurrent_streams} streams at a time."
     lines.append(f"{plan.total:,} requests in all, warm-up and peak with them{pace}.{peak}")
-    lines.append("An attempt that brings no reply is made again, and may be billed on top.")
+    lines.append("An attempt that brings no answer is made again, and may be billed on top.")
     return "\n".join(lines)
