@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import socket
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
@@ -35,6 +36,9 @@ class Portal:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        # asyncio resolves names on threads that the end of the process waits for, and the system may take
+        # half a minute to say that no name server answers.
+        self.loop.getaddrinfo = _resolve  # type: ignore[method-assign]
         self._process = os.getpid()
         self._kept: set[asyncio.Task[Any]] = set()
         self._thread = threading.Thread(target=self._serve, name="hs_notebook", daemon=True)
@@ -57,14 +61,19 @@ class Portal:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do `work` on the loop and wait for it; an interrupt cancels it and waits for its clean-up."""
+        """Do `work` on the loop and wait for it; an interrupt cancels it and waits for its clean-up.
+
+        Where the cancelled work names an `answer`, what came of it, the interrupt names it too.
+        """
         job = _Job(work)
         try:
             self.loop.call_soon_threadsafe(job.begin)
             return wait(job.outcome)
-        except BaseException:
+        except BaseException as stop:
             if not job.outcome.done():
                 self.finish(job.stop())
+                if job.outcome.done() and (answer := getattr(job.outcome.exception(), "answer", None)):
+                    stop.answer = answer  # type: ignore[attr-defined]
             raise
         finally:
             del job  # an error in it would hold this frame, and this frame the error
@@ -106,6 +115,11 @@ class _Job(Generic[T]):
             self._task.cancel()
             await asyncio.wait([self._task])
         self._work.close()  # what was cancelled before its first step was never begun
+
+
+async def _resolve(host: Any, port: Any, **wanted: int) -> Any:
+    """Resolve a name, as `loop.getaddrinfo` does."""
+    return await in_thread(lambda: socket.getaddrinfo(host, port, **wanted))
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -71,7 +71,10 @@ FIGURES = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
 FILTERED = json.dumps({"id": "", "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
 USAGE = json.dumps({"id": "chat-1", "model": "gpt-4.1", "choices": [], "usage": FIGURES})
 DONE = "[DONE]"
-PINGS = ('{"type": "ping"}', '{"choices": []}', said(None, delta={"role": "assistant", "content": ""}))
+PINGS = (
+    '{"type": "ping"}', '{"choices": []}', said(None, delta={"role": "assistant", "content": ""}),
+    '{"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}',
+)  # fmt: skip
 
 
 def event(*data: str) -> bytes:
@@ -667,6 +670,10 @@ DIALECTS = (
     complete("whole JSON completion", whole("200 OK", json.dumps(COMPLETION).encode()), estimated=False),
     complete("invalid UTF-8 in a whole JSON completion", whole("200 OK", json.dumps(COMPLETION).encode().replace(b"Hello", b"a\xff\xc3b")), text="a��b"),
     complete("character cut in two", text_of(CUT_UTF8[:CUT_AT], CUT_UTF8[CUT_AT:], event(STOP, USAGE, DONE)), text="π"),
+    complete("an emoji in two halves", stream(said("a\ud83d"), said("\ude00b"), STOP, USAGE, DONE), text="a😀b"),
+    complete("half an emoji", stream(said("Hello\ud83d"), STOP, USAGE, DONE)),
+    complete("the other half of an emoji", stream(said("\\\ude00"), STOP, USAGE, DONE), text="\\�"),
+    complete("half an emoji in a whole JSON completion", whole("200 OK", json.dumps(COMPLETION).encode().replace(b"Hello", b"Hello\\ud83d"))),
     complete("invalid UTF-8", text_of(BAD_UTF8, event(STOP, USAGE, DONE)), text="a��b"),
     complete("gzip", events(gzip.compress(HELLO_BODY), "content-encoding: gzip"), relayed=NOT_ASKED),
     complete("gzip in two members", events(gzip.compress(event(HEL)) + gzip.compress(event(LO, STOP, USAGE, DONE)), "content-encoding: gzip"), relayed=NOT_ASKED),

@@ -149,6 +149,33 @@ def test_an_interrupt_cancels_the_work_and_waits_for_its_clean_up() -> None:
     assert time.monotonic() - began < 1
 
 
+def test_a_name_that_is_not_resolved_does_not_hold_up_the_end() -> None:
+    script = """
+import socket, threading, time
+from hs_notebook import HolySheep
+from hs_notebook.errors import APITimeoutError
+from hs_notebook.net.transport import Timeouts
+from hs_notebook.wire.retry import RetryPolicy
+asked = threading.Event()
+def stalls(*where, **wanted):
+    asked.set()
+    time.sleep(30)
+socket.getaddrinfo = stalls
+client = HolySheep(
+    "cr_test_0123456789", base_url="https://relay.invalid/v1",
+    timeouts=Timeouts(connect=0.2), retry=RetryPolicy(attempts=1),
+)
+try:
+    client.ask("hi", model="m")
+except APITimeoutError as error:
+    print(asked.is_set(), error)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=15
+    )
+    assert result.stdout.startswith("True ")
+
+
 def test_clean_up_that_hangs_is_not_waited_for() -> None:
     home, hanging = Portal(), asyncio.Event()
     began = time.monotonic()

@@ -535,6 +535,21 @@ def test_what_an_upstream_may_not_say(odd: Edge, number: int, code: str, path: s
     assert UPSTREAM_KEY.encode() not in reply.body
 
 
+@pytest.mark.parametrize(
+    ("status", "again"), [(502, "false"), (504, "false"), (500, None), (503, None), (429, None)]
+)
+def test_an_upstream_s_own_refusal_that_may_be_billed_is_not_to_be_tried_again(
+    status: int, again: str | None, tmp_path: Path
+) -> None:
+    def serve(connection: Connection, upstream: Loopback) -> None:
+        if upstream.ask(connection):
+            connection.send(told(f"{status} As it is", "content-length: 0"))
+
+    with Loopback(serve) as upstream, edge(tmp_path, upstream.base_url) as running:
+        (reply,) = replies(running.exchange(running.chat("hi", "Connection: close")))
+    assert (reply.status, reply.header("x-should-retry")) == (status, again)
+
+
 def test_what_never_reached_the_upstream_may_be_tried_again(tmp_path: Path) -> None:
     with refusing() as nobody, edge(tmp_path, nobody.base_url) as running:
         (reply,) = replies(running.exchange(running.chat("hi", "Connection: close")))
@@ -554,10 +569,19 @@ def streamed(*cuts: int) -> bytes:
     return SSE + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
 
 
+def in_events(*texts: str) -> bytes:
+    """A stream of these texts, each in an event of its own."""
+    said = [*map(frame, texts), FINISH, "[DONE]"]
+    pieces = [f"data: {one}\n\n".encode() for one in said]
+    return SSE + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
+
+
 @pytest.mark.parametrize(
     "said",
     [
         streamed(),
+        in_events("your key is ", UPSTREAM_KEY[:9], f"{UPSTREAM_KEY[9:]}, friend"),
+        in_events("your key is ", UPSTREAM_KEY[:9], f"{UPSTREAM_KEY[9:]}\ud83d", "\ude00, friend"),
         *(streamed(80 + 3 * n, 95 + 3 * n) for n in range(8)),
         page("200 OK", SAID.encode()),
         page("400 Bad Request", SAID.encode()),

@@ -116,8 +116,9 @@ class Benchmark:
         Raises `UsageError` for another suffix, `ConfigurationError` where it cannot be written.
         """
         written = {".json": self.to_json, ".csv": self.to_csv, ".md": self.to_markdown}
-        drawn = {".svg": self.svg} if self._drawn() else {}
-        return files.save(path, written | drawn)
+        if drawn := self._drawn():
+            written[".svg"] = lambda: drawn
+        return files.save(path, written)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Benchmark:

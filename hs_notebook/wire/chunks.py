@@ -14,6 +14,7 @@ import msgspec
 
 from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
+from hs_notebook.wire.halves import Halves
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {
@@ -74,7 +75,7 @@ def decode_completion(body: bytes) -> ChatCompletion:
     """Return the whole completion that a reply's body holds; raises like `decode_chunk`."""
     if not body.strip():
         raise EmptyAnswerError("The reply is empty.", hint="Try again, or another model.")
-    frame = _object(body)
+    frame = _object(Halves().joined(body.decode("utf-8", "replace")))
     _raise_error(frame)
     if not isinstance(frame.get("choices"), list):
         raise ProtocolError("The reply holds no choices.", hint=f"It says: {_beginning(frame)}")
