@@ -54,6 +54,8 @@ def bench(
     """
     shell = ipython()
     magics = loaded(shell) if shell is not None else None
+    if magics is not None:
+        magics.read_project()
     given = client.asynchronous if isinstance(client, HolySheep) else client
     plan = Plan.of(
         models if models is not None else magics.model if magics is not None else DEFAULT_MODEL,

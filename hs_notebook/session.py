@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hs_notebook.call import Wait
     from hs_notebook.compared import Answers
     from hs_notebook.exchange import Screen
+    from hs_notebook.pricing.book import PriceBook
     from hs_notebook.pricing.limit import Limit
     from hs_notebook.types import ChatRequest, Model
 
@@ -59,6 +60,7 @@ class Session:
         self._prompt = prompt
         self._typed: dict[tuple[str, str, int], Credentials] = {}
         self._clients: dict[str, tuple[dict[str, Any], AsyncHolySheep]] = {}
+        self._replaced: list[AsyncHolySheep] = []  # by clients with other settings, and still open
 
     @property
     def charged(self) -> Decimal:
@@ -83,8 +85,18 @@ class Session:
         with interruptible():  # the user is asked, or the system's keyring is unlocked
             return find_credentials(base_url, prompt=prompt, named_by=named_by)
 
-    def client(self, base_url: str | None = None, *, named_by: str = "", **settings: Any) -> AsyncHolySheep:
-        """Return the client for a base URL; its connections and limits last while key and settings do."""
+    def client(
+        self,
+        base_url: str | None = None,
+        *,
+        named_by: str = "",
+        prices: PriceBook | None = None,
+        **settings: Any,
+    ) -> AsyncHolySheep:
+        """Return the client for a base URL; its connections and limits last while key and settings do.
+
+        What another client still reads, with the settings before, comes to its end.
+        """
         credentials = self.credentials(base_url, named_by=named_by)
         if credentials.source == "the prompt":
             self._typed[origin(credentials.base_url)] = credentials
@@ -92,10 +104,19 @@ class Session:
         key = credentials.key.reveal()
         if client is None or made_with != settings or client.credentials.key.reveal() != key:
             if client is not None:
-                portal().start(client.close())
-            client = AsyncHolySheep(credentials=credentials, **settings)
+                self._replaced.append(client)
+                self._close_replaced()
+            client = AsyncHolySheep(credentials=credentials, prices=prices, **settings)
             self._clients[credentials.base_url] = (settings, client)
         return client
+
+    def _close_replaced(self) -> None:
+        """Close the clients that nobody will ask again, when nothing is arriving."""
+        with self._lock:
+            replaced = [] if self.running or self._calls else self._replaced.copy()
+            del self._replaced[: len(replaced)]
+        for client in replaced:
+            portal().start(client.close())
 
     def start(
         self,
@@ -132,6 +153,7 @@ class Session:
         with self._lock:
             self._calls.remove(call)
             self._settled += call.charge
+        self._close_replaced()
 
     def count(self, charge: Decimal) -> None:
         """Count what was spent in another way, in USD."""
@@ -146,6 +168,7 @@ class Session:
             yield
         finally:
             self.running.remove(running)
+            self._close_replaced()
 
     def keep(self, answer: Answer) -> None:
         """Keep an answer for `%holysheep last`."""
@@ -166,7 +189,8 @@ class Session:
         """Let what was billed correct the estimates to come."""
         receipt = answer.receipt
         usage = receipt.usage
-        if not (usage.estimated or receipt.simulated or receipt.replayed):
+        # What is sent beside the messages, such as tools, is billed in ways that nobody tells.
+        if not (usage.estimated or receipt.simulated or receipt.replayed or request.beside):
             counted = estimate_messages(request.messages, request.model)
             self.calibration.see(request.model, counted, usage.prompt_tokens)
 

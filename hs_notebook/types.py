@@ -56,6 +56,11 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         n = self.params.get("n")
         return max(1, n) if isinstance(n, int) else 1
 
+    @property
+    def beside(self) -> dict[str, Any]:
+        """The parameters that a model reads beside the messages, such as tools and schemas."""
+        return {name: value for name, value in self.params.items() if isinstance(value, dict | list)}
+
     def body(self, *, stream: bool, usage: bool) -> bytes:
         """Return the JSON that is sent; `usage` asks for a frame with the token counts."""
         fields = {"model": self.model, "messages": self.messages, **self.params, "stream": stream}

@@ -148,8 +148,11 @@ def test_spend_into_files(shell: Shell, tmp_path: Path) -> None:
     shell.run("%holysheep spend --export 'my calls.json'")
     rows = json.loads((tmp_path / "my calls.json").read_text())
     assert [row["cost_usd"] for row in rows] == ["0.1", "0.2"]
-    frame = shell.run("%holysheep spend --dataframe").result
-    assert list(frame["cost_usd"]) == [0.1, 0.2]
+    (tmp_path / "calls.csv").unlink()
+    for more in ("", " --export calls.csv"):
+        frame = shell.run(f"%holysheep spend --dataframe{more}").result
+        assert list(frame["cost_usd"]) == [0.1, 0.2]
+    assert (tmp_path / "calls.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,7 @@ def test_spend_into_files(shell: Shell, tmp_path: Path) -> None:
         ("spend --by hour", "invalid choice: 'hour'"),
         ("spend --since tomorrow", "'tomorrow' names no moment. Write 24h, 7d"),
         ("spend --sinse 7d", "There is no option --sinse. Did you mean --since?"),
+        ("spend --relay --export calls.csv", "--relay is for the table alone. Elsewhere user_name tells"),
         ("spend please", "%holysheep spend takes nothing more. %holysheep spend --help shows how."),
         ("spend --export calls.xlsx", "End its name in .csv or .json."),
         ("spend --export ~nobody-here/calls.csv", "There is no home folder for '~nobody-here/calls.csv'."),

@@ -86,7 +86,8 @@ def test_an_address_goes_as_it_is(ref: str) -> None:
     named = "https://example.com/there"
     part = image_part(ref, {"there": named})
     assert part == {"type": "image_url", "image_url": {"url": ref if "/" in ref else named}}
-    assert image_part("picture", {"picture": Shown(url=named)})["image_url"]["url"] == named
+    for url in (named, "data:image/png;base64,iVBORw0KGgo="):
+        assert image_part("picture", {"picture": Shown(url=url)})["image_url"]["url"] == url
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,7 @@ def test_an_address_goes_as_it_is(ref: str) -> None:
         ("broken", "broken cannot be drawn: ZeroDivisionError"),
         ("notes.txt", "notes.txt is no PNG, JPEG, GIF or WebP image."),
         (".", ". is a folder."),
+        ("drawn", "drawn has no image that can be sent: 'ftp://example.com/x.png'."),
     ],
 )
 def test_what_is_no_image(ref: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +111,14 @@ def test_what_is_no_image(ref: str, says: str, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.chdir(tmp_path)
     Path("notes.txt").write_text("GIF, but no GIF8")
-    names = {"number": 3, "text": ["x"], "empty": b"", "broken": Broken(), "Out": {}}
+    names = {
+        "number": 3,
+        "text": ["x"],
+        "empty": b"",
+        "broken": Broken(),
+        "Out": {},
+        "drawn": Shown(url="ftp://example.com/x.png"),
+    }
     with pytest.raises(UsageError) as raised:
         image_part(ref, names)
     assert str(raised.value).startswith(says)

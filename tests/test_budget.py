@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pytest
 from shell import KEY, Reply, Server, Shell, sse, until_closed
 
 from hs_notebook.errors import BudgetError, ConfigurationError
-from hs_notebook.ledger import Ledger
+from hs_notebook.ledger import Ledger, Opening, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,19 @@ def _somebody_is_there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.close(master)
 
 
+def test_what_is_not_yet_written_down_counts_beside_what_was_before(
+    shell: Shell, notebook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = Opening(model="gpt-4.1", notebook=notebook)
+    ledger(shell).settle(ledger(shell).begin(opening), Outcome(state="complete", cost=Decimal(5)))
+    with Server([billed(500_000)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        assert shell.run("%%holysheep\nHello").error is None
+        assert 6 <= shell.magics.purse.spent() < Decimal("6.01")
+        shell.magics.session.count(Decimal(2))  # as of a call whose row is still to come
+        assert 8 <= shell.magics.purse.spent() < Decimal("8.01")
+
+
 @pytest.mark.usefixtures("_somebody_is_there")
 def test_what_is_held_for_an_answer_is_not_spent(shell: Shell) -> None:
     shell.magics.budget_usd = 0.05
@@ -216,6 +230,21 @@ def test_a_wrong_price_is_told_before_anything_is_sent(shell: Shell, relay: Embe
     )
     assert ran.out.count("\n") == 1
     assert relay.stats.requests == 0
+
+
+def test_a_price_file_that_is_named_wins_over_one_that_is_not_there(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[price]]\nmodel = "gpt-5.5"\ninput = 5\noutput = 30.0\n')
+    monkeypatch.setenv("HOLYSHEEP_PRICES", str(tmp_path / "missing.toml"))
+    assert "missing.toml" in shell.run(f"%%holysheep\n{SHORT}").out
+    shell.run(f"%config HolySheepMagics.prices_file = {str(file)!r}")
+    assert shell.run(f"%%holysheep\n{SHORT}").error is None
+    shell.run("%config HolySheepMagics.replay = 'record'")
+    shell.run(f"%%holysheep\n{SHORT}")
+    shell.run("%config HolySheepMagics.replay = 'replay'")
+    assert shell.run(f"%%holysheep\n{SHORT}").error is None
 
 
 def test_a_price_file_of_one_s_own(shell: Shell, tmp_path: Path) -> None:
@@ -340,6 +369,23 @@ def test_over_billing_is_told_once_and_corrects_estimates(
         dry = shell.run(f"%%holysheep gpt-4.1 --dry-run\n{prompt}").out
     assert [out.count("billed above what their text can have") for out in told] == [0, 0, 0, 0, 0, 1, 0, 0]
     assert "≈400 tokens (estimated: " in dry
+
+
+def test_what_is_sent_beside_the_text_is_no_over_billing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "one two three four five six seven eight nine ten " * 10
+    tool = {"type": "function", "function": {"name": "look", "description": "looks " * 90}}
+    with Server([billed(400)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        told = [shell.run(f"%%holysheep gpt-4.1 -p tools={json.dumps([tool])!r}\n{prompt}") for _ in range(8)]
+    assert all(ran.error is None for ran in told)
+    assert "billed above" not in "".join(ran.out for ran in told)
+    line = "%%holysheep gpt-4.1 --dry-run"
+    told = [shell.run(f"{line}{more}\n{prompt}") for more in ("", f" -p tools={json.dumps([tool])!r}")]
+    bare, more = (int(re.findall(r"input  ≈(\d+) tokens", ran.out)[0]) for ran in told)
+    assert 100 < bare < 120
+    assert more > bare + 100
 
 
 def test_another_seller_s_prices(shell: Shell) -> None:

@@ -53,6 +53,14 @@ def test_conversations_have_names(shell: Shell, relay: EmbeddedRelay) -> None:
     assert sent(relay)[1] == ("assistant", "one")
 
 
+def test_a_name_may_be_any_word_where_the_model_is_named(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(f"%%holysheep gpt-4.1 --chat my-talk\n{said('one')}")
+    shell.run(f"%%holysheep gpt-4.1 --chat other-talk\n{said('two')}")
+    assert len(sent(relay)) == 1
+    assert relay.stats.seen[-1].model == "gpt-4.1"
+    assert [known.name for known in shell.magics.conversations] == ["my-talk", "other-talk"]
+
+
 def test_what_follows_chat_and_is_no_name_is_a_model(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run(f"%%holysheep --chat deepseek-v3.2\n{said('one')}")
     assert relay.stats.seen[-1].model == "deepseek-v3.2"

@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from shell import KEY, Shell, settings
 from traitlets.config import Config
 
-from hs_notebook.errors import MissingKeyError
+from hs_notebook.errors import BudgetError, MissingKeyError
 from hs_notebook.project import find_project
 from hs_notebook.settings import find_credentials
 
@@ -72,6 +72,20 @@ def test_it_sets_what_nobody_else_sets(made: Made) -> None:
     assert asked_of(shell) == "from-the-file"
     assert (shell.magics.budget_usd, shell.magics.history_turns) == (2.0, 3)
     assert shell.magics.prices == [{"model": "m", "output": 1}]
+
+
+@pytest.mark.parametrize(
+    "call", ["hs_notebook.map(['x'], '{row}', model='gpt-4.1')", "hs_notebook.bench('gpt-4.1', requests=1)"]
+)
+def test_it_holds_for_a_call_before_any_magic(
+    call: str, made: Made, relay: EmbeddedRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = made("budget_usd = 0.0")
+    monkeypatch.setattr(InteractiveShell, "_instance", shell.ip)
+    refused = shell.run(f"import hs_notebook\n{call}")
+    assert isinstance(refused.error, BudgetError)
+    assert "the notebook's budget of $0" in str(refused.error)
+    assert relay.stats.requests == 0
 
 
 def test_the_line_wins_over_config_and_config_over_the_file(made: Made) -> None:

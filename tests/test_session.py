@@ -8,7 +8,9 @@ import threading
 import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from shell import KEY, Reply, Server, said, settings, until_closed
 
@@ -295,6 +297,28 @@ def test_one_client_as_long_as_key_and_settings_last(
     assert session.client(concurrent_streams=3) is not first
     monkeypatch.setenv("HOLYSHEEP_API_KEY", "another-key-of-eight")
     assert session.client(concurrent_streams=3).credentials.key.reveal() == "another-key-of-eight"
+
+
+def connections(relay: EmbeddedRelay) -> int:
+    port = urlsplit(relay.base_url).port
+    opened = psutil.Process().net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port and one.status == "ESTABLISHED" for one in opened)
+
+
+def test_another_client_cuts_no_answer_of_the_one_before(session: Session, relay: EmbeddedRelay) -> None:
+    first = session.client(concurrent_streams=2)
+    request = ChatRequest.of("gpt-4.1", [{"role": "user", "content": "[simulate tokens=60 tps=60 ttft=0]"}])
+    call = session.start(first, request, Screen())
+    while not relay.stats.active_streams:
+        time.sleep(0.01)
+    assert session.client(concurrent_streams=3) is not first
+    assert connections(relay)
+    answer, _ = session.result(first, call)
+    assert answer.state == "complete"
+    closed = time.monotonic() + 2
+    while connections(relay) and time.monotonic() < closed:
+        time.sleep(0.01)
+    assert not connections(relay)
 
 
 @pytest.mark.usefixtures("session")

@@ -51,10 +51,15 @@ def spend(magics: HolySheepMagics, words: list[str]) -> Any:
         raise UsageError("No ledger is kept.", hint="Keep one: %config HolySheepMagics.ledger = ''.")
     since = parse_since(options.since) if options.since else None
     notebook = magics.purse.notebook if options.here else None
+    if options.relay and (options.export or options.dataframe):
+        raise UsageError(
+            "--relay is for the table alone.", hint="Elsewhere user_name tells the calls of a relay's keys."
+        )
+    if options.export:
+        sys.stdout.write(exported(ledger, options.export, since, notebook))
     if options.dataframe:
         return to_dataframe(ledger, since=since, notebook=notebook)
     if options.export:
-        sys.stdout.write(exported(ledger, options.export, since, notebook))
         return None
     return spent_table(ledger, options.by, since, notebook, relay=options.relay)
 

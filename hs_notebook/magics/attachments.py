@@ -128,7 +128,11 @@ def _of_value(ref: str, value: Any) -> bytes | str:
     kind = type(value)
     if kind.__module__ == "IPython.core.display" and kind.__name__ == "Image":
         data = value.data if value.data is not None else value.url
-        return data if isinstance(data, str) and data.startswith("http") else bytes(data or b"")
+        if not isinstance(data, str):
+            return bytes(data or b"")
+        if re.match(r"https?://|data:image/", data):
+            return data
+        raise UsageError(f"{ref} has no image that can be sent: {data[:60]!r}.", hint=_TAKEN)
     try:
         drawn = _drawn(value)
     except Exception as error:  # noqa: BLE001 - drawing may fail in any way

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 from hs_notebook.display.visible import visible
 from hs_notebook.errors import BudgetError, MissingKeyError
 from hs_notebook.pricing.forecast import costs
-from hs_notebook.pricing.limit import longest_answer
+from hs_notebook.pricing.limit import estimate_request, longest_answer
 from hs_notebook.pricing.price import KINDS
 from hs_notebook.pricing.quotes import Quotes, today
-from hs_notebook.pricing.tokens import estimate_messages
 from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, normal_base_url, refuse_key
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ def dry_run(
     """
     base_url = _base_url(magics, request, options.base_url)
     quotes = Quotes(magics.purse.book, urlsplit(base_url).hostname or "")
-    counted = estimate_messages(request.messages, request.model)
-    sent = magics.session.calibration.apply(request.model, counted)
+    sent = estimate_request(request, magics.session.calibration)
     price = quotes.price(request.model, today(), input_tokens=sent.tokens)
     ceiling = quotes.ceiling(request.model, today(), input_tokens=sent.tokens)
     rows = {
@@ -85,7 +83,7 @@ def _base_url(magics: HolySheepMagics, request: ChatRequest, named: str | None) 
 def _limit(magics: HolySheepMagics, request: ChatRequest, quotes: Quotes, options: Options) -> dict[str, str]:
     """Return whether the call would be held to a limit, or refused by it."""
     try:
-        limit = magics.purse.limit(request, quotes, options.max_cost)
+        limit = magics.purse.limit(request, quotes, options.max_cost, among=max(1, len(options.models)))
         if limit is None:
             return {}
         limit.check(streaming=options.stream)

@@ -113,6 +113,7 @@ class HolySheepMagics(Configuration):
         client = self.session.client(
             base_url or self.relay,
             named_by="" if base_url else self.relay_named_by,
+            prices=self.purse.book,
             auth=self.auth,
             timeouts=Timeouts(connect=self.connect_timeout, idle=self.idle_timeout, total=self.total_timeout),
             retry=RetryPolicy(attempts=self.attempts),

@@ -75,7 +75,7 @@ def parse_ask(words: list[str]) -> tuple[Options, str]:
     """Read the words of ``%holysheep ask MODEL "…"`` into options and the prompt; raises as `parse`."""
     made = parser("%holysheep ask")
     options, rest = made.parse_known_args(words, Options())
-    if any(word.startswith("-") for word in rest):
+    if any(word.startswith("-") and " " not in word for word in rest):
         refuse(rest, made, "", "")
     if not rest and options.model and (options.flag_model or len(options.model.split()) > 1):
         rest, options.model = [options.model], None  # a single word would be a model
@@ -109,9 +109,8 @@ def _settled(options: Options) -> Options:
                 hint="Name one, or several with commas between them.",
             )
         options.model = options.flag_model
-    if options.chat and not options.chat.isidentifier():
-        # `--chat gpt-4.1`: what stands there is a model.
-        options.chat, options.model = "", options.model or options.chat
+    if options.chat and not options.chat.isidentifier() and options.model is None:
+        options.chat, options.model = "", options.chat  # `--chat gpt-4.1`: what stands there is a model
     return options
 
 

@@ -14,6 +14,8 @@ from hs_notebook.pricing.limit import Limit, amount, limit_for
 from hs_notebook.pricing.money import exactly, money
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hs_notebook.client import AsyncHolySheep
     from hs_notebook.ledger import Spent
     from hs_notebook.magics.magic import HolySheepMagics
@@ -31,6 +33,7 @@ class Purse:
     def __init__(self, magics: HolySheepMagics) -> None:
         self._magics = magics
         self._ledger: tuple[tuple[str, bool], Ledger | None] | None = None
+        self._before: dict[tuple[Path, str], Decimal] = {}  # what was recorded when the session began
 
     @property
     def book(self) -> PriceBook:
@@ -56,6 +59,7 @@ class Purse:
     def equip(self, client: AsyncHolySheep) -> AsyncHolySheep:
         """Let a client price and record as this notebook does."""
         client.use(self.book, self.ledger, notebook=self.notebook)
+        self._recorded_before()
         return client
 
     @property
@@ -70,7 +74,19 @@ class Purse:
         Shells without a notebook have one name for all, so there the session counts alone.
         """
         session, ledger = self._magics.session.charged, self.ledger
-        return max(session, self._recorded(ledger)) if ledger and self.notebook != NO_NOTEBOOK else session
+        if ledger is None or self.notebook == NO_NOTEBOOK:
+            return session
+        # Calls that are about to be written down count too, and those that could not be.
+        return max(self._recorded_before() + session, self._recorded(ledger))
+
+    def _recorded_before(self) -> Decimal:
+        """Return what the ledger had of this notebook before its first call with it."""
+        if (ledger := self.ledger) is None:
+            return Decimal(0)
+        place = ledger.path, self.notebook
+        if place not in self._before:
+            self._before[place] = self._recorded(ledger)
+        return self._before[place]
 
     def limit(
         self,

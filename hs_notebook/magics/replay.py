@@ -96,7 +96,8 @@ class Replays:
         if replay.mode == "record":
             return self._magics.client(base_url).replaying(replay)
         credentials = without_key(base_url or self._magics.relay)
-        return self._magics.purse.equip(AsyncHolySheep(credentials=credentials, replay=replay))
+        client = AsyncHolySheep(credentials=credentials, replay=replay, prices=self._magics.purse.book)
+        return self._magics.purse.equip(client)
 
 
 def usual_file(notebook: str) -> Path:

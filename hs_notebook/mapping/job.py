@@ -55,6 +55,8 @@ class Job:
         self._concurrency, self._progress = concurrency, progress
         shell = ipython()
         magics = loaded(shell) if shell is not None else None
+        if magics is not None:
+            magics.read_project()
         self._in_kernel = hasattr(shell, "kernel")
         self._page = shell if self._in_kernel and (magics is None or magics.has_widgets) else None
         self._magics = magics if client is None else None

@@ -10,7 +10,7 @@ from hs_notebook.errors import BudgetError, UsageError
 from hs_notebook.pricing.cost import MILLION
 from hs_notebook.pricing.money import at_most, exactly, money
 from hs_notebook.pricing.quotes import today
-from hs_notebook.pricing.tokens import estimate, estimate_messages, estimate_tokens
+from hs_notebook.pricing.tokens import Estimate, estimate, estimate_messages, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,11 +160,23 @@ def _in_words(usd: Decimal, name: str, of: Decimal | None) -> str:
 
 def most_sent(request: ChatRequest, calibration: Calibration | None = None) -> int:
     """Return the most input tokens that a request may have; see `estimate_messages` of images."""
+    return estimate_request(request, calibration).high
+
+
+def estimate_request(request: ChatRequest, calibration: Calibration | None = None) -> Estimate:
+    """Return about how many input tokens a request has, with what is sent beside its messages."""
     counted = estimate_messages(request.messages, request.model)
     if calibration is not None:
         counted = calibration.apply(request.model, counted)
-    beside = {name: value for name, value in request.params.items() if isinstance(value, dict | list)}
-    return counted.high + (estimate(json.dumps(beside), request.model).high if beside else 0)
+    if not (beside := request.beside):
+        return counted
+    more = estimate(json.dumps(beside), request.model)
+    return Estimate(
+        tokens=counted.tokens + more.tokens,
+        low=counted.low + more.low,
+        high=counted.high + more.high,
+        method=counted.method,
+    )
 
 
 def longest_answer(request: ChatRequest) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,10 @@ import msgspec
 
 from hs_notebook.errors import BudgetError
 from hs_notebook.pricing.forecast import costs
-from hs_notebook.pricing.limit import Limit, limit_for, longest_answer
+from hs_notebook.pricing.limit import Limit, estimate_request, limit_for, longest_answer
 from hs_notebook.pricing.money import exactly
 from hs_notebook.pricing.quotes import today
-from hs_notebook.pricing.tokens import Estimate, estimate, estimate_messages
+from hs_notebook.pricing.tokens import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 def price_of(requests: Sequence[ChatRequest], quotes: Quotes, calibration: Calibration | None) -> str:
     """Return in words what requests of one model and the same parameters may cost: an estimate."""
     first = requests[0]
-    each = [_sent(request, calibration) for request in requests]
+    each = [estimate_request(request, calibration) for request in requests]
     sent = Estimate(
         tokens=sum(one.tokens for one in each),
         low=sum(one.low for one in each),
@@ -44,22 +43,6 @@ def price_of(requests: Sequence[ChatRequest], quotes: Quotes, calibration: Calib
     if not asked and price is not None:
         parts.append("max_tokens would bound it")
     return "; ".join(parts) if price is not None else "cost unknown"
-
-
-def _sent(request: ChatRequest, calibration: Calibration | None) -> Estimate:
-    counted = estimate_messages(request.messages, request.model)
-    if calibration is not None:
-        counted = calibration.apply(request.model, counted)
-    beside = {name: value for name, value in request.params.items() if isinstance(value, dict | list)}
-    if not beside:
-        return counted
-    more = estimate(json.dumps(beside), request.model)
-    return Estimate(
-        tokens=counted.tokens + more.tokens,
-        low=counted.low + more.low,
-        high=counted.high + more.high,
-        method=counted.method,
-    )
 
 
 class Pot:
