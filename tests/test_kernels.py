@@ -310,6 +310,34 @@ def test_a_front_end_without_widgets_sees_pictures_grow(running: Kernel) -> None
     assert all(later.startswith(text) for text, later in itertools.pairwise(pictures))
 
 
+@on_one_kernel
+def test_a_view_that_comes_when_pictures_have_begun_does_not_end_them(running: Kernel) -> None:
+    """The page has put the first picture in the place of the widget: nobody sees that view."""
+    cell = running.start("%%holysheep -o answer\n[simulate tokens=300 tps=50 ttft=0]")
+    running.until(cell, lambda cell: any("text/html" in one["data"] for one in cell.shown))
+    begun = len(cell.shown)
+    running.page_says("hello", cell.stream_id)
+    running.wait(cell, timeout=30)
+    assert len(cell.shown) >= begun + 3
+    is_kept(running, cell, "complete")
+
+
+@on_one_kernel
+def test_a_wait_that_is_over_does_not_stay_in_the_picture(running: Kernel) -> None:
+    running.run("%config HolySheepMagics.display = 'page'\n%config HolySheepMagics.attempts = 2")
+    try:
+        cell = running.run(
+            f"%%holysheep -o answer\n[simulate fault=429-once tokens=9 ttft=1500]{cell_mark()}"
+        )
+    finally:
+        running.run("%config HolySheepMagics.display = 'auto'\n%config HolySheepMagics.attempts = 1")
+    pictures = [one["data"]["text/html"] for one in cell.shown]
+    waits = ["trying again" in one for one in pictures]
+    assert True in waits
+    assert waits[waits.index(True) :].count(True) == 1
+    assert "waiting for gpt-4.1 …" in pictures[waits.index(True) + 1]
+
+
 def test_the_hidden_prompt_takes_a_key(running: Kernel) -> None:
     running.run("import os; known = os.environ.pop('HOLYSHEEP_API_KEY')")
     try:

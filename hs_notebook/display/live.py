@@ -25,6 +25,9 @@ class Live:
 
     def __init__(self, text: StringIO) -> None:
         self.seen = False  # a view has said hello
+        self.given_up = (
+            False  # pictures stand in the place of the widget: a view that comes now is in no page
+        )
         self.end: Message | None = None
         self._text = text
         self._said = ""
@@ -36,7 +39,8 @@ class Live:
     @property
     def alone(self) -> bool:
         """Whether no view shows it, and none will."""
-        return not self.seen and time.monotonic() - self._began > _NO_VIEW_AFTER
+        late = time.monotonic() - self._began > _NO_VIEW_AFTER
+        return self.given_up or (late and not self.seen)
 
     def sending(self) -> list[Message]:
         """The request is sent now; return what tells a page that the first of them had to wait."""
@@ -70,7 +74,7 @@ class Live:
 
     def whole(self) -> list[Message]:
         """Return what a view that has said hello must know: everything."""
-        self.seen = True
+        self.seen = not self.given_up
         notice = [{"type": "notice", "text": self._said}] if self._said else []
         return [self._snapshot(), *notice, *([self.end] if self.end else [])]
 

@@ -90,7 +90,11 @@ class PageDisplay(Place):
         self._model = model
         self.tells_errors = False  # else the cell does
         self._text = StringIO()
-        self._status = f"waiting for {model} …"
+        self._status = self._usual
+
+    @property
+    def _usual(self) -> str:
+        return f"{self._model} is answering …" if self._text.tell() else f"waiting for {self._model} …"
 
     def begin(self, stop: Stop) -> None:  # noqa: ARG002 - the protocol's; here is no button
         self._publish(self._picture(), update=False)
@@ -99,13 +103,14 @@ class PageDisplay(Place):
         pass
 
     def notice(self, text: str) -> None:
-        if text:
-            self._status = text
+        status = text or self._usual
+        if status != self._status:
+            self._status = status
             self._draw()
 
     def text(self, new: str) -> None:
-        self._status = f"{self._model} is answering …"
         self._text.write(new)
+        self._status = self._usual
         self._grown(new)
 
     def done(self) -> None:

@@ -140,6 +140,10 @@ class WidgetDisplay(PageDisplay):
         if self._live.alone:
             super()._grow()
 
+    def _draw(self) -> None:
+        self._live.given_up = True
+        super()._draw()
+
     def _send_all(self) -> None:
         self._new.flush()
         for message in [*self._live.whole(), self._consent.message]:

@@ -27,12 +27,11 @@ def view_code() -> dict[str, str]:
 
 
 class StreamView(anywidget.AnyWidget):
-    """`stream_id` names the answer in messages, `model` is shown, `live` says whether more may come."""
+    """`stream_id` names the answer in messages, `model` is shown."""
 
     _esm = _read("loader.js")
     stream_id = traitlets.Unicode().tag(sync=True)
     model = traitlets.Unicode().tag(sync=True)
-    live = traitlets.Bool(default_value=True).tag(sync=True)
     code = traitlets.Unicode(
         hashlib.sha256((_read("stream.js") + _read("stream.css")).encode()).hexdigest()[:16],
         help="Names the code of the view, so that a page fetches each version once.",

@@ -77,4 +77,6 @@ def test_stop_by_the_keyboard(open_asking, relay):
         notebook.page.keyboard.press(key)
         notebook.wait_until_done(timeout=5)
         assert relay.stats.cancelled == count, key
+        # From the page's body the notebook's shortcuts would not be heard.
+        assert notebook.page.evaluate("document.activeElement.closest('.jp-Cell') !== null"), key
         assert_text_is_kept(notebook, "stopped")

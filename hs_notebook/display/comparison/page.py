@@ -35,7 +35,11 @@ class PageColumn:
         self.stop: Stop = lambda: None
         self._place = place
         self._state, self._note = "streaming", ""
-        self._receipt = f"waiting for {model} …"
+        self._receipt = self._usual
+
+    @property
+    def _usual(self) -> str:
+        return f"{self.model} is answering …" if self.content.tell() else f"waiting for {self.model} …"
 
     def begin(self, stop: Stop) -> None:
         self.stop = stop
@@ -44,13 +48,14 @@ class PageColumn:
         pass
 
     def notice(self, text: str) -> None:
-        if text:
-            self._receipt = text
+        receipt = text or self._usual
+        if receipt != self._receipt:
+            self._receipt = receipt
             self._place.changed()
 
     def text(self, new: str) -> None:
-        self._receipt = f"{self.model} is answering …"
         self.content.write(new)
+        self._receipt = self._usual
         self._place.grown(new)
 
     def done(self) -> None:

@@ -184,6 +184,11 @@ class WidgetComparison(PageComparison):
         if self._alone:
             super()._grow()
 
+    def _draw(self) -> None:
+        for column in self.columns:
+            column.live.given_up = True
+        super()._draw()
+
     @property
     def _seen(self) -> bool:
         return any(column.live.seen for column in self.columns)

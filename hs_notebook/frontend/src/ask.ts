@@ -6,18 +6,27 @@ const PATIENCE = 2000; // ms that an answer may take before it goes the other wa
 
 type Send = (action: Action) => void;
 
+/** What stands around the question. */
+interface Place {
+  /** Says it to screen readers: a text that comes into the page with its region goes unheard. */
+  tell(text: string): void;
+  focus(): void;
+}
+
 /** A question of the kernel's with two buttons, above the line of figures; the answer goes back with its number. */
 export class Ask {
   readonly root = element("div", "hs-ask");
   readonly #send: Send;
   readonly #sendAgain: Send;
+  readonly #place: Place;
   #number = 0;
   #decided = false;
   #patience: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(send: Send, sendAgain: Send) {
+  constructor(send: Send, sendAgain: Send, place: Place) {
     this.#send = send;
     this.#sendAgain = sendAgain;
+    this.#place = place;
     this.root.hidden = true;
     this.root.setAttribute("role", "group");
     // As for Stop: the notebook's own shortcuts would take the keys away from the buttons.
@@ -32,7 +41,6 @@ export class Ask {
     this.#number = number;
     this.#decided = false;
     const text = element("span", "hs-question", visible(question));
-    text.setAttribute("role", "status");
     this.root.setAttribute("aria-label", "The model asks to run a function");
     this.root.replaceChildren(
       text,
@@ -40,10 +48,12 @@ export class Ask {
       this.#button("hs-refuse", "Don’t run", `refuse ${number}`),
     );
     this.root.hidden = false;
+    this.#place.tell(text.textContent ?? "");
   }
 
   hide(): void {
     clearTimeout(this.#patience);
+    if (this.root.contains(document.activeElement)) this.#place.focus();
     this.root.hidden = true;
     this.root.replaceChildren();
   }

@@ -22,7 +22,7 @@ export class Controls {
   constructor(model: string, actions: Actions) {
     this.#model = model;
     this.#name = element("span", "hs-model", model);
-    this.#stop = new StopButton("Stop", actions, (text) => (this.#spoken.textContent = text));
+    this.#stop = new StopButton("Stop", actions, (text) => this.tell(text));
     this.#spoken.setAttribute("role", "status");
     // The notebook's own shortcuts would take Enter, Space and Esc away from the button.
     this.root.dataset["lmSuppressShortcuts"] = "true";
@@ -34,13 +34,21 @@ export class Controls {
   start(): void {
     if (this.#ticker !== undefined || this.#over) return;
     this.#ticker = setInterval(() => this.paint(), TICK);
-    this.#spoken.textContent = `${this.#model} is answering`;
+    this.tell(`${this.#model} is answering`);
     this.paint();
   }
 
   paint(): void {
     this.#name.hidden = this.counters.waiting;
     this.#figures.textContent = this.counters.line(this.#model);
+  }
+
+  tell(text: string): void {
+    this.#spoken.textContent = text;
+  }
+
+  focus(): void {
+    this.#stop.root.focus();
   }
 
   /** What the button does now; also Esc within the view. */
@@ -52,9 +60,11 @@ export class Controls {
   end(state: FinalState, summary: string): void {
     this.halt();
     this.#over = true;
-    this.#spoken.textContent = `Answer ${state}`;
+    const focused = this.root.contains(document.activeElement);
     const badge = state === "complete" ? [] : [element("span", "hs-state", state), " "];
     this.root.replaceChildren(...badge, element("span", "hs-summary", visible(summary)), this.#spoken);
+    this.tell(`Answer ${state}`);
+    if (focused) focusCell(this.root);
   }
 
   /** Ends all that runs by itself; the line stays as it is. */
@@ -63,4 +73,12 @@ export class Controls {
     this.#stop.halt();
     this.#ticker = undefined;
   }
+}
+
+/** The keyboard goes on in the cell: from the body of the page the notebook's shortcuts are not heard. */
+function focusCell(inside: HTMLElement): void {
+  const cell = inside.closest<HTMLElement>(".jp-Cell");
+  if (!cell) return;
+  if (!cell.hasAttribute("tabindex")) cell.tabIndex = -1;
+  cell.focus({ preventScroll: true });
 }

@@ -40,12 +40,10 @@ export interface Peer {
 /** anywidget's model of an answer. */
 export interface Model extends Peer {
   get(name: "stream_id" | "model" | "code"): string;
-  get(name: "live"): boolean;
 }
 
 /** anywidget's model of answers side by side; `stream_id` names all of them. */
 export interface ComparisonModel extends Model {
   get(name: "stream_id" | "model" | "code"): string;
-  get(name: "live"): boolean;
   get(name: "columns"): { stream_id: string; model: string }[];
 }

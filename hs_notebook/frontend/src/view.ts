@@ -34,7 +34,7 @@ export class StreamView {
       canInterrupt: () => this.#link.canInterrupt,
       interrupt: () => void this.#link.interrupt(),
     });
-    this.#ask = new Ask((action) => this.#link.send(action), (action) => this.#link.sendByWidget(action));
+    this.#ask = new Ask((action) => this.#link.send(action), (action) => this.#link.sendByWidget(action), this.#controls);
     const body = element("div", "hs-body");
     this.#painter = new Painter(body);
     this.#root = element("div", "hs-answer hs-live mathjax_ignore tex2jax_ignore");
@@ -44,15 +44,13 @@ export class StreamView {
     host.append(this.#root);
     this.#setState("streaming");
     model.on("msg:custom", this.#onMessage);
-    model.on("change:live", this.#onLive);
     this.#unwatch = this.#link.onLost(() => this.#end("error", "the kernel restarted before the answer ended"));
-    this.#onLive();
+    this.#controls.start();
     this.#hello();
   }
 
   dispose(): void {
     this.#model.off("msg:custom", this.#onMessage);
-    this.#model.off("change:live", this.#onLive);
     this.#unwatch();
     this.#controls.halt();
     this.#ask.hide();
@@ -89,11 +87,6 @@ export class StreamView {
     else if (change.kind === "replace") this.#painter.replace(change.text);
     if (this.#ended && change.kind !== "none" && change.kind !== "gap") this.#painter.finish();
   }
-
-  readonly #onLive = (): void => {
-    if (this.#model.get("live")) this.#controls.start();
-    else this.#controls.halt();
-  };
 
   readonly #onKey = (event: KeyboardEvent): void => {
     if (event.key !== "Escape" || this.#ended) return;

@@ -49,6 +49,22 @@ describe("a question", () => {
     expect(answers(world).at(-1)!.action).toBe("run 5");
   });
 
+  test("is said to screen readers, by a region that is there before", () => {
+    const { world, host } = mount();
+    const region = host.querySelector("[role=status]")!;
+    world.emit(ask(1));
+    expect(region.textContent).toBe("Run add(x=1)?");
+    expect(host.querySelectorAll("[role=status]").length).toBe(1);
+  });
+
+  test("hands the keyboard to Stop when it goes", () => {
+    const { world, host, buttons } = mount();
+    world.emit(ask(1));
+    buttons()[0]!.focus();
+    world.emit(ask(1, ""));
+    expect(document.activeElement).toBe(host.querySelector(".hs-receipt button"));
+  });
+
   test("whose answer had no effect is answered by the widget's own way, too", () => {
     const { world, buttons } = mount();
     world.emit(ask(1));

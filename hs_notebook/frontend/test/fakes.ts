@@ -15,11 +15,10 @@ export class World {
   readonly slots = new Set<Slot>();
   readonly model: Model;
   readonly #listeners = new Map<string, Set<(message: Message) => void>>();
-  live = true;
 
   constructor({ kernel = true, broken = false } = {}) {
     this.model = {
-      get: ((name: string) => (name === "live" ? this.live : { stream_id: "s1", model: "gpt-4.1" }[name])) as Model["get"],
+      get: ((name: string) => ({ stream_id: "s1", model: "gpt-4.1" })[name]) as Model["get"],
       on: (name, callback) => void this.#of(name).add(callback as never),
       off: (name, callback) => void this.#of(name).delete(callback as never),
       send: (content) => this.#note("widget", content as { action: Action; stream_id: string }),

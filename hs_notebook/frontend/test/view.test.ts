@@ -174,7 +174,7 @@ describe("the line under the answer", () => {
     left.button()!.click();
     left.unmount();
     expect(vi.getTimerCount()).toBe(0);
-    expect(left.world.listeners + left.world.slots.size).toBe(over.world.listeners + over.world.slots.size - 3);
+    expect(left.world.listeners + left.world.slots.size).toBe(over.world.listeners + over.world.slots.size - 2);
   });
 });
 
@@ -250,10 +250,19 @@ test("the output keeps its height for a moment when the answer ends", () => {
   expect(host.style.minHeight).toBe("");
 });
 
-test("a view of an answer that is over counts nothing", () => {
-  const world = new World();
-  world.live = false;
-  const { line } = mount(world);
-  vi.advanceTimersByTime(1000);
-  expect(line()).toBe("");
+test.each([true, false])("the keyboard goes on in the cell after Stop, where it was on it: %s", (used) => {
+  const { world, host, button } = mount();
+  host.className = "jp-Cell";
+  if (used) button()!.focus();
+  world.emit(snapshot("x"), end("stopped"));
+  expect(document.activeElement).toBe(used ? host : document.body);
+  vi.advanceTimersByTime(600);
+});
+
+test("the end is said after the line has changed", () => {
+  const { world, root } = mount();
+  const region = root().querySelector(".hs-spoken")!;
+  world.emit(snapshot("x"), end("stopped"));
+  expect(root().contains(region)).toBe(true);
+  expect(region.textContent).toBe("Answer stopped");
 });

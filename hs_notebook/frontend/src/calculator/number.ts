@@ -90,7 +90,9 @@ export class NumberEntry {
     const { scale, percent } = this.#spec;
     const number = parse(this.#text.value);
     const place = Number.isNaN(number) ? 0 : scale.placeOf(percent ? fraction(number) : number);
-    this.#show(this.#chosen(place + by));
-    this.#take(this.#chosen(place + by), this.#text);
+    const next = this.#chosen(place + by);
+    if ((next - number) * by <= 0) return; // beyond the slider's end a step would lead back
+    this.#show(next);
+    this.#take(next, this.#text);
   }
 }

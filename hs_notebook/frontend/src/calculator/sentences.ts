@@ -54,22 +54,25 @@ function monthsOf(number: number): string {
 
 /** Which prices are unknown that a bill needs. */
 function missing(report: Report): string[] {
-  const { reference, seller, assume_official_input: taken } = report.scenario;
+  const { reference, seller } = report.scenario;
   const sides: [Mix, readonly (Offer | undefined)[], Role][] = [
     [report.now, report.now_offers, reference],
     [report.then, report.then_offers, seller],
   ];
   const found = sides.flatMap(([mix, offers, role]) =>
-    Object.keys(mix).map((model, i) => missingOf(report, model, offers[i], role, taken)),
+    Object.keys(mix).map((model, i) => missingOf(report, model, offers[i], role)),
   );
   return [...new Set(found)].filter(Boolean);
 }
 
-function missingOf(report: Report, model: string, offer: Offer | undefined, role: Role, taken: boolean): string {
+function missingOf(report: Report, model: string, offer: Offer | undefined, role: Role): string {
   const seller = sellerName(report, role);
+  const { scenario, catalog } = report;
   if (!offer) return `no price of ${model} at ${seller} is known`;
-  if (Number.isNaN(offer.amounts.output)) return `the output price of ${model} at ${seller} is unknown`;
-  const hidden = Number.isNaN(offer.amounts.input) && !(taken && role === "relay");
+  if (scenario.output_tokens && Number.isNaN(offer.amounts.output)) return `the output price of ${model} at ${seller} is unknown`;
+  const official = catalog.offer(model, "official")?.amounts.input ?? NaN;
+  const taken = role === "relay" && scenario.assume_official_input && !Number.isNaN(official);
+  const hidden = scenario.input_tokens && Number.isNaN(offer.amounts.input) && !taken;
   return hidden ? `the input price of ${model} at ${seller} is unknown` : "";
 }
 

@@ -18,11 +18,8 @@ export class Column implements Model {
     for (const listener of [...this.#listeners]) listener(message);
   }
 
-  get(name: "stream_id" | "model" | "code"): string;
-  get(name: "live"): boolean;
-  get(name: "stream_id" | "model" | "code" | "live"): string | boolean {
-    if (name === "stream_id" || name === "model") return this.#names[name];
-    return name === "live" ? this.#shared.get(name) : this.#shared.get(name);
+  get(name: "stream_id" | "model" | "code"): string {
+    return name === "code" ? this.#shared.get(name) : this.#names[name];
   }
 
   on(name: string, callback: (...args: never[]) => void): void {

@@ -21,6 +21,12 @@ export const SILENCE = 45_000; // ms without a byte; the relay sends a comment e
 
 const STOPPED: Ending = { state: "stopped", note: "" };
 
+/** `randomUUID` is missing where the page came over plain http from another machine. */
+function unique(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** The stream cannot be had any more. */
 class Lost extends Error {}
 
@@ -32,7 +38,7 @@ export class Call {
   readonly #key: string;
   readonly #body: string;
   readonly #watcher: Watcher;
-  readonly #once = crypto.randomUUID();
+  readonly #once = unique();
   #stream = "";
   #last = 0;
   #stopped = false;

@@ -25,7 +25,6 @@ const CUT: Record<string, string> = {
 /** What was said so far, and how it ended: the same states, for the same reasons, as in the notebook. */
 export class Reading {
   text = "";
-  tokens = 0; // pieces of text, which are tokens as a rule
   model = "";
   usage: Usage | null = null;
   simulated = false;
@@ -85,7 +84,6 @@ export class Reading {
     const said = choice.delta?.content ?? choice.message?.content;
     if (typeof said !== "string" || !said) return "";
     this.text += said;
-    this.tokens += 1;
     return said;
   }
 }

@@ -143,6 +143,16 @@ describe("an input that changes", () => {
     expect(it.settled.at(-1)?.cached_share).toBe(0.11);
   });
 
+  test("does not step back from beyond the slider's end", () => {
+    const it = mount();
+    const field = it.field("Calls a month");
+    it.type("Calls a month", "500000000");
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true }));
+    expect(field.value).toBe("500000000");
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+    expect(Number(field.value.replaceAll(",", ""))).toBeLessThan(500_000_000);
+  });
+
   test("keeps its keys from JupyterLab", () => {
     const it = mount();
     const heard = vi.fn();

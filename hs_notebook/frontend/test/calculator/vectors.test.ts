@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { figures } from "../../src/calculator/figures";
+import { Catalog } from "../../src/calculator/catalog";
 import { evaluate } from "../../src/calculator/roi";
 import { MOVED } from "../../src/calculator/sensitivity";
 import { problems } from "../../src/calculator/scenario";
+import { summary } from "../../src/calculator/sentences";
 import { cases, catalog, rawCatalog, scenarioOf } from "./vectors";
 
 const NEAR = 1e-9;
@@ -31,6 +33,24 @@ describe.each(good.map((one) => [one.name, one] as const))("%s", (_name, one) =>
 
 test.each(cases.map((one) => [one.name, one] as const))("%s: what is wrong is said as in Python", (_name, one) => {
   expect(problems(scenarioOf(one), catalog)).toEqual(one.problems);
+});
+
+describe("why a saving is unknown", () => {
+  const without = (role: string) => {
+    const rows = rawCatalog.rows.filter((row) => row.model !== "deepseek-v3.2" || row.role !== role);
+    return new Catalog({ ...rawCatalog, rows });
+  };
+  const why = (scenario: object, prices: Catalog) => summary(evaluate(scenarioOf({ scenario }), prices));
+
+  test("names the input price for which the maker's cannot stand", () => {
+    const scenario = { now: { "gpt-4.1": 1 }, then: { "deepseek-v3.2": 1 }, reference: "official", assume_official_input: true };
+    expect(why(scenario, without("official"))).toContain("the input price of deepseek-v3.2 at HolySheep is unknown");
+  });
+
+  test("names no input price where no input is sent", () => {
+    const scenario = { now: { "gpt-4.1": 1 }, then: { "gpt-4.1": 0.5, "deepseek-v3.2": 0.5 }, input_tokens: 0 };
+    expect(why(scenario, without("relay"))).toBe("n/a: no price of deepseek-v3.2 at HolySheep is known");
+  });
 });
 
 /** Where ours is not what Python says: numbers within a billionth, all else exactly. */

@@ -8,6 +8,12 @@ const USAGE = JSON.stringify({ choices: [], usage: { prompt_tokens: 3, completio
 const ANSWER = [frame("Hel"), frame("lo"), frame("", "stop"), USAGE, "[DONE]"];
 const numbered = (frames: string[], first = 1): string => frames.map((data, at) => `id: ${first + at}\ndata: ${data}\n\n`).join("");
 
+test("a page over plain http, where `randomUUID` is missing, can ask", () => {
+  vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+  expect(() => new Script().call()).not.toThrow();
+  vi.unstubAllGlobals();
+});
+
 type Step = (init: RequestInit, url: string) => Promise<Response> | Response;
 
 /** A relay of which each reply is said beforehand, and which notes what it was asked. */
