@@ -188,7 +188,8 @@ class Client:
         return answer
 
     def recorded(self) -> str:
-        """Return how the latest call ended, where it returns no answer."""
+        """Return how the latest call ended, where it returns no answer; a thread may still write it down."""
+        wait_for(lambda: not states(self.folder / "client.db").get("pending"))
         with sqlite3.connect(self.folder / "client.db") as connection:
             (state,) = connection.execute("SELECT state FROM calls ORDER BY id DESC LIMIT 1").fetchone()
         return str(state)
@@ -502,7 +503,7 @@ def states(ledger: Path) -> dict[str, int]:
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def main() -> None:
