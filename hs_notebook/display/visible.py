@@ -16,8 +16,13 @@ def _hidden() -> re.Pattern[str]:
     # characters, byte-order mark, interlinear marks, surrogates that stand alone, tag characters.
     return re.compile(
         "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb"
-        "\ud800-\udfff\U000e0000-\U000e007f]"
+        "\ud800-\udfff\U000e0000-\U000e007f]+"
     )
+
+
+@cache
+def _spelt(char: str) -> str:
+    return f"⟦U+{ord(char):04X}⟧"
 
 
 @cache
@@ -39,7 +44,7 @@ def visible(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
         text = _pairs().sub(lambda found: _joined(found[0]), text)
-    return _hidden().sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text)
+    return _hidden().sub(lambda found: "".join(map(_spelt, found[0])), text)
 
 
 def escape(text: str) -> str:
