@@ -115,13 +115,13 @@ def configuration(
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
+        "timeout_keep_alive": KEEP_ALIVE,
         "timeout_graceful_shutdown": 1,
     }
     if relay is not None:
         plain |= {
             "http": protocol_for(relay),
             "h11_max_incomplete_event_size": LARGEST_HEAD,
-            "timeout_keep_alive": KEEP_ALIVE,
             "headers": [("x-content-type-options", "nosniff")],  # no answer is a page, whatever is in it
         }
     return kind(app, **(plain | settings))
