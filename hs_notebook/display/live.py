@@ -25,9 +25,7 @@ class Live:
 
     def __init__(self, text: StringIO) -> None:
         self.seen = False  # a view has said hello
-        self.given_up = (
-            False  # pictures stand in the place of the widget: a view that comes now is in no page
-        )
+        self.given_up = False  # pictures stand in its place: a view that comes now is in no page
         self.end: Message | None = None
         self._text = text
         self._said = ""
