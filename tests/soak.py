@@ -216,9 +216,14 @@ class Client:
             task = asyncio.create_task(client.ask(SLOW.format(number), model=MODEL))
             await asyncio.sleep(self.dice.random() / 4)
             task.cancel()
-            with suppress(asyncio.CancelledError, HolySheepError):
-                await task
-            self.ends("cancelled", self.recorded())
+            try:
+                state: str = (await task).state
+            except asyncio.CancelledError as stop:
+                answer = getattr(stop, "answer", None)  # none where it was stopped before it was sent
+                state = "stopped" if answer is None else answer.state
+            except HolySheepError as error:
+                state = type(error).__name__
+            self.ends("cancelled", state)
 
     def cell(self, code: str) -> Any:
         """Run a cell and return `answer`.
