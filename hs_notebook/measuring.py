@@ -9,7 +9,7 @@ from hs_notebook.benchmarking.job import Means, measure
 from hs_notebook.benchmarking.numbers import PARALLEL, REQUESTS, TOKENS, WARMUP
 from hs_notebook.benchmarking.plan import PROMPT, Plan
 from hs_notebook.client import AsyncHolySheep, HolySheep
-from hs_notebook.magics import loaded
+from hs_notebook.magics import current
 from hs_notebook.magics.bench import means_of
 from hs_notebook.prompt import ipython
 from hs_notebook.settings import DEFAULT_MODEL
@@ -53,9 +53,7 @@ def bench(
     `HolySheep()` is. Nothing comes from a file of answers.
     """
     shell = ipython()
-    magics = loaded(shell) if shell is not None else None
-    if magics is not None:
-        magics.read_project()
+    magics = current(shell)
     given = client.asynchronous if isinstance(client, HolySheep) else client
     plan = Plan.of(
         models if models is not None else magics.model if magics is not None else DEFAULT_MODEL,

@@ -190,7 +190,7 @@ class Session:
         receipt = answer.receipt
         usage = receipt.usage
         # What is sent beside the messages, such as tools, is billed in ways that nobody tells.
-        if not (usage.estimated or receipt.simulated or receipt.replayed or request.beside):
+        if not (usage.estimated or receipt.simulated or receipt.replayed or request.structured_params):
             counted = estimate_messages(request.messages, request.model)
             self.calibration.see(request.model, counted, usage.prompt_tokens)
 

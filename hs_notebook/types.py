@@ -57,7 +57,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, n) if isinstance(n, int) else 1
 
     @property
-    def beside(self) -> dict[str, Any]:
+    def structured_params(self) -> dict[str, Any]:
         """The parameters that a model reads beside the messages, such as tools and schemas."""
         return {name: value for name, value in self.params.items() if isinstance(value, dict | list)}
 

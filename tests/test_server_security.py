@@ -21,7 +21,7 @@ from hs_notebook.relay.guard import Guard, host_name, web_origin
 from hs_notebook.relay.settings import RelaySettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from loopback import Connection
     from starlette.types import Message, Receive, Scope, Send
@@ -565,14 +565,15 @@ def streamed(*cuts: int) -> bytes:
     data = (
         f"data: {frame(f'your key is {UPSTREAM_KEY}, friend')}\n\ndata: {FINISH}\n\ndata: [DONE]\n\n".encode()
     )
-    pieces = [data[a:b] for a, b in zip((0, *cuts), (*cuts, len(data)), strict=True)]
-    return SSE + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
+    return in_chunks(data[a:b] for a, b in zip((0, *cuts), (*cuts, len(data)), strict=True))
 
 
 def in_events(*texts: str) -> bytes:
     """A stream of these texts, each in an event of its own."""
-    said = [*map(frame, texts), FINISH, "[DONE]"]
-    pieces = [f"data: {one}\n\n".encode() for one in said]
+    return in_chunks(f"data: {one}\n\n".encode() for one in [*map(frame, texts), FINISH, "[DONE]"])
+
+
+def in_chunks(pieces: Iterable[bytes]) -> bytes:
     return SSE + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + END
 
 

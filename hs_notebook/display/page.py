@@ -39,6 +39,11 @@ def answer_metadata(answer: Answer) -> dict[str, Any]:
     return {"holysheep": answer.receipt.as_dict()}
 
 
+def usual_status(model: str, text: StringIO) -> str:
+    """Return what is said of an answer on its way, of which `text` has come."""
+    return f"{model} is answering …" if text.tell() else f"waiting for {model} …"
+
+
 class Place:
     """A place in a page, under a display id: a picture that is drawn again as it grows."""
 
@@ -90,11 +95,7 @@ class PageDisplay(Place):
         self._model = model
         self.tells_errors = False  # else the cell does
         self._text = StringIO()
-        self._status = self._usual
-
-    @property
-    def _usual(self) -> str:
-        return f"{self._model} is answering …" if self._text.tell() else f"waiting for {self._model} …"
+        self._status = usual_status(self._model, self._text)
 
     def begin(self, stop: Stop) -> None:  # noqa: ARG002 - the protocol's; here is no button
         self._publish(self._picture(), update=False)
@@ -103,14 +104,14 @@ class PageDisplay(Place):
         pass
 
     def notice(self, text: str) -> None:
-        status = text or self._usual
+        status = text or usual_status(self._model, self._text)
         if status != self._status:
             self._status = status
             self._draw()
 
     def text(self, new: str) -> None:
         self._text.write(new)
-        self._status = self._usual
+        self._status = usual_status(self._model, self._text)
         self._grown(new)
 
     def done(self) -> None:

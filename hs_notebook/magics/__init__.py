@@ -34,3 +34,11 @@ def loaded(shell: InteractiveShell) -> HolySheepMagics | None:
     """Return the magics of a shell, where they are loaded."""
     found: HolySheepMagics | None = shell.magics_manager.registry.get("HolySheepMagics")
     return found
+
+
+def current(shell: InteractiveShell | None) -> HolySheepMagics | None:
+    """Return the magics of the shell that runs, with the project's settings, where they are loaded."""
+    magics = None if shell is None else loaded(shell)
+    if magics is not None:
+        magics.read_project()
+    return magics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hs_notebook.client import AsyncHolySheep, HolySheep
 from hs_notebook.errors import HolySheepError, ReplayError, SchemaError, UsageError
-from hs_notebook.magics import loaded
+from hs_notebook.magics import current
 from hs_notebook.mapping.run import Run
 from hs_notebook.pricing.limit import amount
 from hs_notebook.prompt import ipython, somebody_is_there
@@ -54,9 +54,7 @@ class Job:
         self._schema = schema
         self._concurrency, self._progress = concurrency, progress
         shell = ipython()
-        magics = loaded(shell) if shell is not None else None
-        if magics is not None:
-            magics.read_project()
+        magics = current(shell)
         self._in_kernel = hasattr(shell, "kernel")
         self._page = shell if self._in_kernel and (magics is None or magics.has_widgets) else None
         self._magics = magics if client is None else None

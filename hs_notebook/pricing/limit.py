@@ -168,7 +168,7 @@ def estimate_request(request: ChatRequest, calibration: Calibration | None = Non
     counted = estimate_messages(request.messages, request.model)
     if calibration is not None:
         counted = calibration.apply(request.model, counted)
-    if not (beside := request.beside):
+    if not (beside := request.structured_params):
         return counted
     more = estimate(json.dumps(beside), request.model)
     return Estimate(

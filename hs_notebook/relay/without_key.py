@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hs_notebook.errors import HolySheepError, ProtocolError
+from hs_notebook.errors import HolySheepError
 from hs_notebook.relay.events import WholeEvents, end_of_event
 from hs_notebook.secret import Scrubber, beginning
 from hs_notebook.wire import sse
 from hs_notebook.wire.chunks import decode_chunk
 from hs_notebook.wire.ending import DONE
-from hs_notebook.wire.halves import Halves
 from hs_notebook.wire.scrubbing import ChunkScrubber
+from hs_notebook.wire.surrogates import Surrogates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -69,7 +69,7 @@ class EventsWithoutKey(WholeEvents):
         self._scrubber = ChunkScrubber(key, least=_LEAST)
         self._may_begin = beginning(key, _END).search
         self._feed = sse.SSEDecoder().feed
-        self._halves = Halves()
+        self._surrogates = Surrogates()
 
     def edited(self, data: bytes) -> bytes:
         """Return some events without the key."""
@@ -112,16 +112,11 @@ class EventsWithoutKey(WholeEvents):
                 return event
             if read[0].data == DONE:
                 return _written(self._scrubber.rest()) + event
-            chunk = self._chunk(read[0].data)
+            chunk = decode_chunk(read[0].data, self._surrogates)
         except HolySheepError:  # it is not read either by who asks, and ends what is
             return _written(self._scrubber.rest()) + event
         (clean,) = self._scrubber.feed([chunk])
         return event if clean is chunk else _rewritten(read[0], chunk, clean)
-
-    def _chunk(self, data: str) -> ChatCompletionChunk:
-        with suppress(ProtocolError):
-            return decode_chunk(data)
-        return decode_chunk(self._halves.joined(data))
 
 
 def _ends_name(text: str, at: int) -> bool:

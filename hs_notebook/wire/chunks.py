@@ -14,7 +14,7 @@ import msgspec
 
 from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
-from hs_notebook.wire.halves import Halves
+from hs_notebook.wire.surrogates import Surrogates
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {
@@ -40,8 +40,8 @@ _SHOWN = 120  # characters of what cannot be read; at the end, where a key that 
 _ALL_IS_WELL = (0, "0", 200, "200")  # codes that some gateways give with a message that says so
 
 
-def decode_chunk(data: str) -> ChatCompletionChunk:
-    """Return the chunk that a frame's data holds.
+def decode_chunk(data: str, surrogates: Surrogates | None = None) -> ChatCompletionChunk:
+    """Return the chunk that a frame's data holds; `surrogates` are those of its stream.
 
     Raises `UpstreamError` for an error frame, and `ProtocolError` for what is no JSON object or no part of an
     answer.
@@ -56,6 +56,8 @@ def decode_chunk(data: str) -> ChatCompletionChunk:
         first = chunk.choices[0]
         if first.finish_reason is first.error is None:
             return chunk
+    if chunk is None and surrogates is not None:
+        data = surrogates.joined(data)
     return _forgiving(data)
 
 
@@ -75,7 +77,7 @@ def decode_completion(body: bytes) -> ChatCompletion:
     """Return the whole completion that a reply's body holds; raises like `decode_chunk`."""
     if not body.strip():
         raise EmptyAnswerError("The reply is empty.", hint="Try again, or another model.")
-    frame = _object(Halves().joined(body.decode("utf-8", "replace")))
+    frame = _object(Surrogates().joined(body.decode("utf-8", "replace")))
     _raise_error(frame)
     if not isinstance(frame.get("choices"), list):
         raise ProtocolError("The reply holds no choices.", hint=f"It says: {_beginning(frame)}")

@@ -12,7 +12,7 @@ from hs_notebook.errors import (
     UpstreamError,
 )
 from hs_notebook.wire.chunks import IDLE, decode_chunk, reported
-from hs_notebook.wire.halves import Halves
+from hs_notebook.wire.surrogates import Surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,7 @@ class Ending:
         self._asked = alternatives - 1  # the highest number of an alternative that is waited for
         self._last = 0  # the highest that was seen
         self._finished: set[int] = set()
-        self._halves = Halves()
+        self._surrogates = Surrogates()
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
@@ -78,12 +78,7 @@ class Ending:
                         raise reported(text)
                     if event.event in IDLE:
                         continue
-                try:
-                    chunk = decode_chunk(text)
-                except ProtocolError:
-                    chunk = None  # raised in here, a second error would have this frame in its traceback
-                if chunk is None:
-                    chunk = decode_chunk(self._halves.joined(text))
+                chunk = decode_chunk(text, self._surrogates)
                 chunks.append(chunk)
                 self.see(chunk)
         except HolySheepError as error:

@@ -12,9 +12,10 @@ import pytest
 #: What is promised: frames a second, seconds of lag of 95 words in 100, the kernel's share of a core.
 FRAMES, LAG, CPU = 50, 0.150, 0.25
 #: What a machine that others use meanwhile must reach in one of so many attempts.
-ATTEMPTS, NOISE = 3, 1.6
-#: Seconds of the processor that `slowness` takes where this was promised.
-USUAL = 0.05
+ATTEMPTS, NOISE = 3, 1.4
+#: Seconds of the processor that `slowness` takes where this was promised: reckoned, as httpx's own loop takes
+#: 7.2 us a chunk there, and 16.9 where it takes 0.105 s.
+USUAL = 0.045
 TEN = (
     "gpt-4.1,claude-sonnet-4.5,gemini-2.5-flash,deepseek-v3.2,gpt-4.1-mini,gpt-5.4,gpt-5.5,"
     "claude-haiku-4-5,claude-sonnet-4-6,gemini-2.5-pro"
@@ -50,13 +51,14 @@ def test_ten_models_at_200_tokens_a_second(open_asking, relay, record_property):
         late = f"lag p50 {p50} ms, p95 {p95} ms, most {worst} ms"
         record_property("ten side by side", f"{frames:.0f} frames/s, {late}, kernel {cpu:.0%} of a core")
     slow = slowness()
-    assert any(reached(one, slow * NOISE) for one in measured), slow
+    assert any(reached(one, slow, NOISE) for one in measured), slow
     assert notebook.outputs(3)[0]["data"]["text/plain"].count(text) == 10
 
 
-def reached(measured, noise=1.0):
+def reached(measured, slow=1.0, noise=1.0):
     frames, lags, cpu = measured
-    return frames >= FRAMES / noise and lags[int(0.95 * len(lags))] <= LAG * noise and cpu < CPU * noise
+    late = slow * noise
+    return frames >= FRAMES / late and lags[int(0.95 * len(lags))] <= LAG * late and cpu < CPU * slow
 
 
 def slowness() -> float:

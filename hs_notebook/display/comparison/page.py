@@ -11,7 +11,7 @@ from hs_notebook.display.comparison.picture import (
     comparison_bundle,
     comparison_metadata,
 )
-from hs_notebook.display.page import Place
+from hs_notebook.display.page import Place, usual_status
 from hs_notebook.display.receipt import line
 from hs_notebook.display.static import answer_html
 from hs_notebook.display.visible import visible
@@ -35,11 +35,7 @@ class PageColumn:
         self.stop: Stop = lambda: None
         self._place = place
         self._state, self._note = "streaming", ""
-        self._receipt = self._usual
-
-    @property
-    def _usual(self) -> str:
-        return f"{self.model} is answering …" if self.content.tell() else f"waiting for {self.model} …"
+        self._receipt = usual_status(self.model, self.content)
 
     def begin(self, stop: Stop) -> None:
         self.stop = stop
@@ -48,14 +44,14 @@ class PageColumn:
         pass
 
     def notice(self, text: str) -> None:
-        receipt = text or self._usual
+        receipt = text or usual_status(self.model, self.content)
         if receipt != self._receipt:
             self._receipt = receipt
             self._place.changed()
 
     def text(self, new: str) -> None:
         self.content.write(new)
-        self._receipt = self._usual
+        self._receipt = usual_status(self.model, self.content)
         self._place.grown(new)
 
     def done(self) -> None:

@@ -1,4 +1,4 @@
-r"""Characters that a gateway cut in two: JSON can write one half, ``\ud83d``, which is no text.
+r"""Surrogate pairs that a gateway cut in two: JSON can write one half, ``\ud83d``, which is no text.
 
 Servers that count in UTF-16 end a piece, or an answer, in the middle of an emoji.
 """
@@ -18,8 +18,8 @@ _ESCAPE = re.compile(
 _UNKNOWN = r"\ufffd"
 
 
-class Halves:
-    """Joins what the frames of one stream bring in halves."""
+class Surrogates:
+    """Joins the pairs that the frames of one stream bring in halves."""
 
     def __init__(self) -> None:
         self._first = ""  # waits for its second
