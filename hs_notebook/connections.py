@@ -44,10 +44,13 @@ async def http_client(base_url: str, *, connect: float, kept: int) -> httpx.Asyn
     `connect` is in seconds, `kept` the most connections that wait for another request. Raises
     `ConfigurationError` for a proxy that cannot be used.
     """
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
     import httpx
 
     # Plain http needs no TLS context, which takes 30 ms to make; for https it is made off the loop.
     tls = await asyncio.to_thread(httpx.create_ssl_context) if base_url.startswith("https:") else None
+    nobodys = DefaultCookiePolicy(allowed_domains=[])  # no call tells the next one whose it was
     try:
         return httpx.AsyncClient(
             verify=cast("ssl.SSLContext", tls),
@@ -55,6 +58,7 @@ async def http_client(base_url: str, *, connect: float, kept: int) -> httpx.Asyn
             timeout=httpx.Timeout(None, connect=connect),
             limits=httpx.Limits(max_keepalive_connections=kept),
             follow_redirects=False,
+            cookies=CookieJar(nobodys),
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ConfigurationError(

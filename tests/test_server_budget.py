@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hs_notebook.pricing.book import PriceBook
+
 # USD per million tokens: an answer costs a cent a token, a prompt nothing.
 PRICES = load_book([{"model": "m", "input": 0, "output": 10_000}])
+DEAR_PROMPTS = load_book([{"model": "m", "input": 10_000, "output": 10_000}])
 CENT = Decimal("0.01")
 PATIENCE = 30.0
 STREAM: dict[str, Any] = {"stream": True}
@@ -55,7 +60,7 @@ class Upstream(Loopback):
 
     def _answer(self, connection: Connection, _server: Loopback) -> None:
         while request := self.ask(connection):
-            prompt = request.json["messages"][0]["content"]
+            prompt = str(request.json["messages"][0]["content"])
             if "wait" in prompt:
                 assert self.go.wait(PATIENCE)
             if prompt in SILENT:
@@ -68,6 +73,9 @@ class Upstream(Loopback):
             connection.send(SSE)
             if "stumble" in prompt:
                 connection.events("{not json")
+            if "slow" in prompt:
+                connection.events(json.dumps(chunk("delta", "x")), "[DONE]")
+                assert self.go.wait(PATIENCE)
             for _ in range(words):
                 connection.events(json.dumps(chunk("delta", "x")))
                 time.sleep(0.002 * ("on" in prompt))
@@ -89,19 +97,27 @@ class Office:
     """A relay whose keys have budgets, in front of `upstream`; `ledger` is its ledger."""
 
     def __init__(
-        self, folder: Path, upstream: Upstream, ledger: Ledger | None = None, **settings: Any
+        self,
+        folder: Path,
+        upstream: Upstream,
+        ledger: Ledger | None = None,
+        *,
+        to: str = "",
+        prices: PriceBook = PRICES,
+        **settings: Any,
     ) -> None:
         self.upstream = upstream
         self.ledger = ledger or Ledger(folder / "ledger.db")
         self.keys = KeyFile(folder / "keys")
         self._settings = RelaySettings(
-            upstream=upstream.base_url, key=UPSTREAM_KEY, keys=self.keys.path, **settings
+            upstream=to or upstream.base_url, key=UPSTREAM_KEY, keys=self.keys.path, **settings
         )
+        self._prices = prices
         self._server = self._begun()
         self.http = httpx.Client(trust_env=False, timeout=PATIENCE)
 
     def _begun(self) -> RelayServer:
-        return RelayServer(self._settings, ledger=self.ledger, prices=PRICES).start()
+        return RelayServer(self._settings, ledger=self.ledger, prices=self._prices).start()
 
     def begin_anew(self) -> None:
         """Stop the relay, and start another on the same files."""
@@ -117,9 +133,21 @@ class Office:
         return self.keys.add(name, budget=budget, per_minute=1000, **limits)
 
     def ask(self, key: str, prompt: str, path: str = "/v1/chat/completions", **fields: Any) -> httpx.Response:
+        return self.http.send(self._request(key, prompt, path, fields))
+
+    def ask_until(self, last: tuple[str, ...], key: str, prompt: str, **fields: Any) -> int:
+        """Ask, read up to a line that is one of the `last`, or to the end, and go away; return the status."""
+        reply = self.http.send(self._request(key, prompt, "/v1/chat/completions", fields), stream=True)
+        with closing(reply):
+            for line in reply.iter_lines():
+                if any(one in line for one in last):
+                    break
+        return reply.status_code
+
+    def _request(self, key: str, prompt: str, path: str, fields: dict[str, Any]) -> httpx.Request:
         url = f"http://127.0.0.1:{self._server.port}{path}"
         body = {"model": "m", "messages": [{"role": "user", "content": prompt}], **fields}
-        return self.http.post(url, json=body, headers={"x-api-key": key})
+        return self.http.build_request("POST", url, json=body, headers={"x-api-key": key})
 
     def charged(self, user: str) -> Decimal:
         """What is counted against a budget, once nothing is under way."""
@@ -299,6 +327,108 @@ def test_what_makes_a_call_dearer_than_its_price_cannot_be_held(office: Office) 
         assert len(office.upstream.requests) == before
         assert office.ask(key, "1", max_tokens=1, **{name: fine}).status_code == 200
         assert office.ask(free, "1", max_tokens=1, **{name: dear}).status_code == 200
+
+
+SOUND = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+UNCOUNTED: dict[str, dict[str, Any]] = {
+    "a sound": {"content": [SOUND]},
+    "a sound with a text": {"content": [{**SOUND, "text": "1"}]},
+    "a sound alone": {"content": SOUND},
+    "a file": {"content": [{"type": "text", "text": "1"}, {"type": "file", "file": {"file_id": "f"}}]},
+    "of no type": {"content": [{"text": "1"}]},
+    "loose": {"content": ["1"]},
+    "said before": {"role": "assistant", "content": "1", "audio": {"id": "a"}},
+}
+WORDY: dict[str, dict[str, Any]] = {
+    "thoughts": {"role": "assistant", "content": "1", "reasoning_content": "word " * 999},
+    "calls": {"role": "assistant", "content": "1", "function_call": {"arguments": "word " * 999}},
+    "a refusal": {"role": "assistant", "content": [{"type": "refusal", "refusal": "word " * 999}]},
+    "a name": {"content": "1", "name": "word " * 999},
+}
+
+
+def test_what_is_neither_words_nor_images_cannot_be_held(office: Office) -> None:
+    key, free = office.key("ann", 100), office.key("bob", None)
+    for said in UNCOUNTED.values():
+        messages = [{"role": "user", **said}]
+        reply = office.ask(key, "1", max_tokens=1, messages=messages)
+        assert refusal(reply) == (400, "PRICE_UNKNOWN")
+        assert reply.json()["error"]["param"] == "messages"
+        assert office.ask(free, "1", max_tokens=1, messages=messages).status_code == 200
+    assert len(office.upstream.requests) == len(UNCOUNTED)
+    fine = [{"role": "user", "content": [{"type": "text", "text": "1"}, PICTURE]}]
+    assert office.ask(key, "1", max_tokens=1, messages=fine).status_code == 200
+
+
+@pytest.mark.parametrize("said", WORDY.values(), ids=WORDY)
+def test_all_words_of_a_message_are_counted(tmp_path: Path, upstream: Upstream, said: dict[str, Any]) -> None:
+    office = Office(tmp_path, upstream, prices=DEAR_PROMPTS)
+    try:
+        key = office.key("ann", 500)
+        assert office.ask(key, "1", max_tokens=1).status_code == 200
+        reply = office.ask(key, "1", max_tokens=1, messages=[{"role": "user", **said}])
+        assert refusal(reply) == DEAR
+    finally:
+        office.close()
+
+
+def test_who_leaves_before_an_answer_in_one_piece_may_be_billed_for_it(office: Office) -> None:
+    key = office.key("ann", 20)
+    office.http.timeout = 0.5
+    with pytest.raises(httpx.ReadTimeout):
+        office.ask(key, "wait 1", max_tokens=4)
+    assert len(office.upstream.requests) == 1
+    assert office.charged("ann") == 4 * CENT
+    assert office.ledger.spent(user="ann").unknown == 1
+
+
+def test_what_was_never_sent_costs_nothing(tmp_path: Path, upstream: Upstream) -> None:
+    """Nobody takes connections from a backlog that is full: the client goes away while the relay tries."""
+    with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for one in (first, second):
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        office = Office(tmp_path, upstream, to=url, prices=DEAR_PROMPTS)
+        try:
+            key = office.key("ann", 500)
+            office.http.timeout = 0.5
+            for fields in ({}, STREAM):
+                with pytest.raises(httpx.ReadTimeout):
+                    office.ask(key, "1", max_tokens=4, **fields)
+            assert office.charged("ann") == 0
+            assert [row["state"] for row in office.ledger.rows()] == ["stopped"] * 2
+            assert office.ledger.spent(user="ann").unknown == 0
+        finally:
+            office.close()
+
+
+@pytest.mark.parametrize("headers", [{}, RESUMABLE])
+@pytest.mark.parametrize(
+    ("prompt", "status", "fields"),
+    [
+        ("1", 200, STREAM),
+        ("slow 1", 200, STREAM),
+        ("on and on", 200, STREAM),
+        ("1", 200, {"max_tokens": 4}),
+        ("400", 400, STREAM),
+        ("502", 502, STREAM),
+    ],
+)
+def test_who_has_heard_the_end_may_ask_again_at_once(
+    office: Office, headers: dict[str, str], prompt: str, status: int, fields: dict[str, Any]
+) -> None:
+    office.http.headers.update(headers)
+    try:
+        for number in range(10):
+            key = office.key(f"ann-{number}", 5, concurrent=1)
+            assert office.ask_until(("[DONE]", '"error"'), key, prompt, **fields) == status
+            assert refusal(office.ask(key, "1", max_tokens=10**6)) == DEAR  # and not 429, for want of a place
+    finally:
+        office.upstream.go.set()
 
 
 def test_a_call_that_was_sent_and_not_answered_may_be_billed(office: Office) -> None:

@@ -197,7 +197,7 @@ async def talks(server: Edge, seed: int, mangled: int, ahead: int) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    bounds = {"headers": 1.0, "body": 1.0, "idle": 20.0}
+    bounds = {"headers": PATIENCE / 6, "body": PATIENCE / 6, "idle": 20.0}
     folder = tmp_path_factory.mktemp("fuzz")
     with (
         EmbeddedRelay(Simulation(speed=math.inf)) as upstream,

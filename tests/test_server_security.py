@@ -129,6 +129,10 @@ def test_a_host_is_one_of_the_relay_s_names(server: Edge, host: str, status: int
         ("10.0.0.6", "10.0.0.5", False),
         ("evil.example", "10.0.0.5", False),
         ("127.0.0.1", "10.0.0.5", True),
+        ("10.0.0.5", "::ffff:10.0.0.5", True),  # a socket for both families
+        ("[::ffff:10.0.0.5]", "10.0.0.5", True),
+        ("[::ffff:7f00:1]", "10.0.0.5", True),
+        ("[::ffff:10.0.0.6]", "::ffff:10.0.0.5", False),
     ],
 )
 def test_the_address_that_was_called_is_a_name(host: str, own: str, passes: bool) -> None:
@@ -215,6 +219,7 @@ def test_a_page_is_listed_letter_for_letter(
         exposed = str(reply.header("access-control-expose-headers"))
         assert "x-stream-id" in exposed
         assert "x-should-retry" in exposed
+        assert "x-stream-resume" in exposed
     else:
         # Also with a good key: the page could not read an answer that is paid for.
         assert (reply.status, reply.code, asked_first.status) == (403, "ORIGIN_NOT_ALLOWED", 403)
@@ -548,6 +553,47 @@ def test_an_upstream_s_own_refusal_that_may_be_billed_is_not_to_be_tried_again(
     with Loopback(serve) as upstream, edge(tmp_path, upstream.base_url) as running:
         (reply,) = replies(running.exchange(running.chat("hi", "Connection: close")))
     assert (reply.status, reply.header("x-should-retry")) == (status, again)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("application/json", b'{"error": {"message": "too long", "code": "long", "x": 1}}', {"x": 1}),
+        ("application/json", b'{"detail": "too long"}', {"code": "upstream_400"}),
+        ("application/json", b'{"error": "too long"}', {"code": "upstream_400"}),
+        ("application/json", b'{"error": {"message": "too long \\ud800"}}', {"code": "upstream_400"}),
+        ("text/html", b"<h1>too long</h1>", {"code": "upstream_400"}),
+    ],
+)
+def test_why_an_upstream_refused_is_told_in_the_frame(
+    kind: str, body: bytes, said: dict[str, Any], tmp_path: Path
+) -> None:
+    def serve(connection: Connection, upstream: Loopback) -> None:
+        if upstream.ask(connection):
+            connection.send(page("400 Bad Request", body, kind))
+
+    with Loopback(serve) as upstream, edge(tmp_path, upstream.base_url) as running:
+        (reply,) = replies(running.exchange(running.chat("hi", "Connection: close", path=ENDPOINTS[1])))
+    frames = [line[6:] for line in reply.body.splitlines() if line.startswith(b"data: ")]
+    assert frames[1:] == [b"[DONE]"]
+    error = json.loads(frames[0])["error"]
+    assert "too long" in error["message"]
+    assert error | said == error
+
+
+def test_an_upstream_sets_no_cookies(tmp_path: Path) -> None:
+    """One client's calls would go out with what another's reply had set."""
+
+    def serve(connection: Connection, upstream: Loopback) -> None:
+        while upstream.ask(connection):
+            body = json.dumps({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
+            connection.send(page("200 OK", body.encode(), "application/json", "set-cookie: session=1"))
+
+    with Loopback(serve) as upstream, edge(tmp_path, upstream.base_url) as running:
+        for _ in range(2):
+            (reply,) = replies(running.exchange(running.chat("hi", "Connection: close")))
+            assert reply.status == 200
+    assert [asked.header("cookie") for asked in upstream.requests] == [None, None]
 
 
 def test_what_never_reached_the_upstream_may_be_tried_again(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def test_the_count_by_script_keeps_its_interval(language: str, name: str) -> Non
         (None, 7),
         ([{"type": "text", "text": "four"}, {"type": "image_url", "image_url": {"url": "x" * 999}}], 773),
         ([{"type": "text", "text": "four"}, {"type": "text", "text": "fou"}], 9),
+        ([{"type": "refusal", "refusal": "four"}, "four"], 9),
     ],
 )
 def test_prompt(content: Any, tokens: int) -> None:
@@ -105,6 +106,14 @@ def test_the_calls_of_tools_count() -> None:
     calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"city": "Oslo"}'}}]
     message = {"role": "assistant", "content": None, "tool_calls": calls}
     assert estimate_messages([message], "unknown").tokens > 20
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [{"reasoning_content": "four"}, {"reasoning": "four"}, {"name": "four"}, {"function_call": "four"}],
+)
+def test_words_beside_the_content_count(beside: dict[str, Any]) -> None:
+    assert estimate_messages([{"role": "assistant", "content": "four" * 4, **beside}], "unknown").tokens == 12
 
 
 @pytest.mark.parametrize(

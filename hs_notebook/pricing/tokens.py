@@ -41,6 +41,9 @@ _PER_MESSAGE = 4
 _PER_REPLY = 3
 _PIECE = 1_000_000  # characters
 
+_WORDS = ("text", "refusal")  # types of a part, each with its text in a field of that name
+_BESIDE = ("name", "reasoning_content", "reasoning", "tool_calls", "function_call")  # text of a message, too
+
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """About how many tokens a text has: the true number is expected from `low` to `high`, both included.
@@ -87,8 +90,8 @@ def estimate_messages(messages: Sequence[Mapping[str, Any]], model: str) -> Esti
     """
     frame = _PER_MESSAGE * len(messages) + _PER_REPLY if messages else 0
     found = _estimate([_text_of(message) for message in messages], model, frame=frame)
-    beside = [part for message in messages for part in _beside_text(message.get("content"))]
-    images = sum(isinstance(part, dict) and part.get("type") == "image_url" for part in beside)
+    beside = [part for message in messages for part in beside_text(message.get("content"))]
+    images = sum(map(is_image, beside))
     if not beside:
         return found
     return Estimate(
@@ -97,6 +100,19 @@ def estimate_messages(messages: Sequence[Mapping[str, Any]], model: str) -> Esti
         high=found.high + images * _IMAGE_HIGH,
         method=found.method + (IMAGES if images == len(beside) else TEXT_ALONE),
     )
+
+
+def beside_text(content: Any) -> list[Any]:
+    """Return what of a message's content is no text: images, sounds, files, parts of no known type."""
+    if content is None or isinstance(content, str):
+        return []
+    parts = content if isinstance(content, list) else [content]
+    return [part for part in parts if not (isinstance(part, dict) and part.get("type") in _WORDS)]
+
+
+def is_image(part: Any) -> bool:
+    """Tell whether a part of a message's content is an image."""
+    return isinstance(part, dict) and part.get("type") == "image_url"
 
 
 def by_script(tokens: int) -> Estimate:
@@ -144,19 +160,23 @@ def _among(data: bytes, these: bytes) -> int:
 
 
 def _text_of(message: Mapping[str, Any]) -> str:
-    text = _text_in(message.get("content"))
-    calls = message.get("tool_calls")
-    return text + json.dumps(calls, ensure_ascii=False, default=str) if calls else text
+    beside = (value for name in _BESIDE if (value := message.get(name)))
+    return "\n".join(filter(None, [_text_in(message.get("content")), *map(_dumped, beside)]))
 
 
 def _text_in(content: Any) -> str:
-    if isinstance(content, str) or content is None:
-        return content or ""
+    if content is None:
+        return ""
     if isinstance(content, list):
-        return "\n".join(str(part["text"]) for part in content if isinstance(part, dict) and "text" in part)
-    return json.dumps(content, ensure_ascii=False, default=str)
+        return "\n".join(map(_text_in_part, content))
+    return _dumped(content)
 
 
-def _beside_text(content: Any) -> list[Any]:
-    parts = content if isinstance(content, list) else []
-    return [part for part in parts if not (isinstance(part, dict) and "text" in part)]
+def _dumped(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _text_in_part(part: Any) -> str:
+    if not isinstance(part, dict):
+        return str(part)
+    return "\n".join(str(part[name]) for name in _WORDS if name in part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from hs_notebook.relay.addresses import address_of
 from hs_notebook.relay.authority import authorise
 from hs_notebook.relay.replies import request_id
 from hs_notebook.secret import Secret
@@ -138,11 +138,8 @@ def _fields(
 
 def _address(scope: Scope) -> str:
     """Where a request came from; a proxy may have said anything."""
-    said = str((scope.get("client") or ("",))[0])
-    try:
-        return str(ipaddress.ip_address(said))
-    except ValueError:
-        return ""
+    address = address_of(str((scope.get("client") or ("",))[0]))
+    return "" if address is None else str(address)
 
 
 def _watching(request: Seen, send: Send) -> Callable[[Message], Awaitable[None]]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from hs_notebook.errors import BudgetError, ConfigurationError
 from hs_notebook.pricing.limit import Limit, limit_for
 from hs_notebook.pricing.money import exactly
+from hs_notebook.pricing.tokens import beside_text, is_image
 from hs_notebook.relay.replies import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hs_notebook.ledger import Ledger
     from hs_notebook.pricing.quotes import Quotes
@@ -47,6 +48,9 @@ def limit_of(client: Client, asked: Asked, quotes: Quotes, left: Decimal) -> Lim
         if unpriced(asked.request.params.get(name)):
             said = f"No price is known with this {name}, so the monthly budget of the key cannot be kept."
             raise Refused(400, f"{said} Leave it out.", code="PRICE_UNKNOWN", param=name)
+    if any(message.get("audio") or _has_unpriced(message) for message in asked.request.messages):
+        said = "No price is known for sounds and files, so the monthly budget of the key cannot be kept."
+        raise Refused(400, f"{said} Send text and images alone.", code="PRICE_UNKNOWN", param="messages")
     ask = "ask who runs the relay for more"
     try:
         return limit_for(asked.request, quotes, left, name="monthly budget", of=client.budget, otherwise=ask)
@@ -82,3 +86,7 @@ def this_month() -> datetime:
 
 def _is_function(tool: Any) -> bool:
     return not isinstance(tool, dict) or tool.get("type", "function") in ("function", "custom")
+
+
+def _has_unpriced(message: Mapping[str, Any]) -> bool:
+    return not all(map(is_image, beside_text(message.get("content"))))

@@ -7,13 +7,13 @@ letter for letter. One that is not is refused even with a key: it could not read
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from hs_notebook.errors import UsageError
+from hs_notebook.relay.addresses import address_of
 from hs_notebook.relay.replies import Refused
 from hs_notebook.relay.settings import LARGEST_HEAD
 
@@ -28,7 +28,7 @@ _PORTS = {"http": "80", "https": "443"}
 
 _METHODS = b"GET, POST, DELETE"
 _ASKED = b"authorization, x-api-key, content-type, last-event-id, x-stream-resume, idempotency-key"
-_SHOWN = b"x-stream-id, x-request-id, retry-after, x-should-retry"
+_SHOWN = b"x-stream-id, x-request-id, retry-after, x-should-retry, x-stream-resume"
 
 
 def host_name(text: str) -> str:
@@ -96,21 +96,18 @@ def _name(text: str) -> str | None:
     found = _HOST.fullmatch(text)
     if found is None:
         return None
-    address, name, _ = found.groups()
-    try:
-        return str(ipaddress.ip_address(address or name))
-    except ValueError:
-        return str(name).lower() if name else None
+    host, name, _ = found.groups()
+    if (address := address_of(host or name)) is not None:
+        return str(address)
+    return str(name).lower() if name else None
 
 
 def _own_address(name: str, scope: Scope) -> bool:
     """Whether it is the address itself that was called: no name stands behind it that could be another's."""
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
+    address, server = address_of(name), scope.get("server")
+    if address is None:
         return False
-    server = scope.get("server")
-    return address.is_loopback or (server is not None and str(address) == server[0])
+    return address.is_loopback or (server is not None and address == address_of(server[0]))
 
 
 def _check_form(scope: Scope) -> None:

@@ -34,11 +34,16 @@ class Meter:
         self.ending = Ending(alternatives)
         self.bytes = 0
         self.unread = False  # it is no stream, and nobody knows what it came to
+        self._sent = False
         self.first: float | None = None  # when the answer began, `time.perf_counter()`
         self._entry = entry
         self._limit = limit
         self._decoder = SSEDecoder()
         self._started = time.perf_counter()
+
+    def sent(self) -> None:
+        """Take note that the upstream is asked: from here on it may bill."""
+        self._sent = True
 
     def feed(self, data: bytes) -> HolySheepError | None:
         """Look at the next bytes of a stream; return why the answer must end here, if it must."""
@@ -104,6 +109,9 @@ class Meter:
     async def settle(self) -> Decimal:
         """Write down how it ended, and return what it is charged, in USD."""
         if self._entry is None:
+            return Decimal(0)
+        if not self._sent:
+            await self._entry.withdraw()
             return Decimal(0)
         ending = self.ending
         if self.unread:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hs_notebook.errors import HolySheepError
     from hs_notebook.relay.asked import Asked
     from hs_notebook.relay.gateway import Admission, Gateway
+    from hs_notebook.relay.metering import Meter
     from hs_notebook.relay.sinks import Sink
     from hs_notebook.relay.upstream import UpstreamReply
 
@@ -29,10 +30,12 @@ class BrokenOff(Exception):  # noqa: N818 - it is no error of ours
 
 
 async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Sink) -> None:
-    """Ask the upstream and hand its answer on; the admission is settled however that ends."""
-    failure: Refused | None = None
+    """Ask the upstream and hand its answer on.
+
+    The admission is settled however that ends, and before the client hears of it: he may ask again at once.
+    """
     try:
-        reply, counted = await _ask(gateway, asked)
+        reply, counted = await _ask(gateway, admission.meter, asked)
         try:
             if reply.kind == STREAM:
                 inner = WithoutUsage(sink) if counted else sink
@@ -42,31 +45,25 @@ async def hand_on(gateway: Gateway, admission: Admission, asked: Asked, sink: Si
         finally:
             await reply.close()
     except Refused as refused:
-        failure = refused
+        await admission.fail(refused.code, billed=may_be_billed(refused.status))
         await sink.refuse(refused)
     finally:
         # Also when the client went away: a task that is cancelled still has to say what it cost.
-        await asyncio.shield(_settle(admission, failure))
-
-
-async def _settle(admission: Admission, failure: Refused | None) -> None:
-    if failure is None:
         await admission.settle()
-    else:
-        await admission.fail(failure.code, billed=may_be_billed(failure.status))
 
 
-async def _ask(gateway: Gateway, asked: Asked) -> tuple[UpstreamReply, bool]:
+async def _ask(gateway: Gateway, meter: Meter, asked: Asked) -> tuple[UpstreamReply, bool]:
     """Ask the upstream, for the usage of a stream too; tell whether it was the relay that wanted it."""
     chat = gateway.upstream.chat
+    meter.unread = not asked.stream  # nothing tells what it comes to before all of it is there
     if asked.counted is not None:
         try:
-            return await chat(asked.counted, stream=True), True
+            return await chat(asked.counted, stream=True, sent=meter.sent), True
         except RefusedUpstream as refused:
             if refused.status not in {400, 422} or b"stream_options" not in refused.page:
                 raise
         # It does not know that wish, and has answered nothing so far.
-    return await chat(asked.body, stream=asked.stream), False
+    return await chat(asked.body, stream=asked.stream, sent=meter.sent), False
 
 
 async def _stream(
@@ -75,6 +72,7 @@ async def _stream(
     await sink.head(reply.status, reply.headers)
     whole = await _pump(gateway, admission, reply, sink)
     admission.meter.ending.broken = admission.meter.ending.broken or not whole
+    await admission.settle()
     await sink.end(whole=whole)
 
 
@@ -82,7 +80,7 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
     """Hand on a stream; tell whether its bytes came to their end, or to one that says why."""
     # This runs once for every token: what it does is spelled out, not called.
     times, feed, write, read = gateway.settings, admission.meter.feed, sink.write, reply.chunks.__anext__
-    watchdog = Watchdog(times.idle, times.total)
+    watchdog, ending = Watchdog(times.idle, times.total), admission.meter.ending
     loop, task = watchdog.loop, asyncio.current_task()
     try:
         while True:
@@ -90,14 +88,16 @@ async def _pump(gateway: Gateway, admission: Admission, reply: UpstreamReply, si
             data = await read()
             watchdog.waiting = None
             watchdog.fed_at = loop.time()
+            why = feed(data)
+            if why is not None or ending.done:
+                await admission.settle()
             await write(data)
-            if (why := feed(data)) is not None:
+            if why is not None:
                 await sink.cut(_last_words(why))
                 return True
             if watchdog.expired:
                 return False
     except StopAsyncIteration:
-        ending = admission.meter.ending
         ending.broken = not ending.paused
         return True
     except asyncio.CancelledError:
@@ -126,6 +126,7 @@ async def _carry(gateway: Gateway, admission: Admission, reply: UpstreamReply, s
     meter.unread = True
     body = await reply.whole(_LARGEST_BODY, gateway.settings.total - meter.elapsed)
     meter.take(body)
+    await admission.settle()
     await sink.head(reply.status, reply.headers)
     await sink.write(body)
     await sink.end(whole=True)

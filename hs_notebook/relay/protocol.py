@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
+from hs_notebook.relay.addresses import address_of
 from hs_notebook.relay.replies import error
 from hs_notebook.relay.settings import LARGEST_HEAD
 
@@ -56,6 +57,12 @@ def protocol_for(settings: RelaySettings) -> type[BoundedProtocol]:
     return type("RelayProtocol", (BoundedProtocol,), {"bounds": bounds})
 
 
+def _caller(client: tuple[str, int] | None) -> str:
+    if client is None:
+        return "a socket of this machine"
+    return str(address_of(client[0]) or client[0])
+
+
 class BoundedProtocol(H11Protocol):
     """Closes a connection whose client does not send what it began, or does not read what it asked for.
 
@@ -71,7 +78,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state["tasks"] = self.tasks  # what the end of the server waits for
-        address = self.client[0] if self.client else "a socket of this machine"
+        address = _caller(self.client)
         if not self.bounds.enter(address):
             self._refuse(503, "There are too many connections from your address.", "too_many_connections")
             return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from hs_notebook.relay.keys import without_keys
+from hs_notebook.wire import sse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,11 @@ def error_object(
     return {"error": {"message": without_keys(message), "type": kind, "param": param, "code": code}}
 
 
+def last_frame(error: Mapping[str, object]) -> bytes:
+    """Return an error as the last event of a stream; blank lines end what broke off within one."""
+    return b"\n\n" + sse.encode(compact(error)) + sse.encode("[DONE]")
+
+
 class Refused(Exception):  # noqa: N818 - it is no error of ours
     """A request that is answered with an error; the arguments are those of `error`.
 
@@ -106,3 +112,8 @@ class Refused(Exception):  # noqa: N818 - it is no error of ours
         if self.final:
             reply.headers["x-should-retry"] = "false"
         return reply
+
+    def frame(self) -> bytes:
+        """Return the same as the last event of a stream."""
+        shape = {name: value for name, value in self.shape.items() if name != "headers"}
+        return last_frame(error_object(self.message, **shape))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, note_refusal
-from hs_notebook.wire import sse
+from hs_notebook.relay.replies import STREAM, Refused, note_refusal
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -65,17 +64,11 @@ class FrameSink(AsgiSink):
 
     async def end(self, *, whole: bool) -> None:
         if not whole:
-            await self.write(_frame(Refused(502, "The upstream broke off.", kind="server_error", code="cut")))
+            await self.write(Refused(502, "The upstream broke off.", kind="server_error", code="cut").frame())
         await super().end(whole=True)
 
     async def refuse(self, refused: Refused) -> None:
         note_refusal(self._scope, refused.code)
         await self.head(200, [(b"content-type", f"{STREAM}; charset=utf-8".encode())])
-        await self.write(_frame(refused))
+        await self.write(refused.frame())
         await self.end(whole=True)
-
-
-def _frame(refused: Refused) -> bytes:
-    kind, code = refused.shape.get("kind", "invalid_request_error"), refused.shape.get("code")
-    body = compact(error_object(refused.message, kind=kind, code=code))
-    return b"\n\n" + sse.encode(body) + sse.encode("[DONE]")  # blank lines end what broke off in a frame

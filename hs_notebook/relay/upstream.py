@@ -5,17 +5,18 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
+import msgspec
 from starlette.responses import Response
 
 from hs_notebook.connections import http_client, send, undisturbed
-from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, note_refusal
+from hs_notebook.relay.replies import STREAM, Refused, compact, error_object, last_frame, note_refusal
 from hs_notebook.relay.without_key import BytesWithoutKey
 from hs_notebook.secret import Secret
 from hs_notebook.watchdog import within
 from hs_notebook.wire.failures import may_be_billed, sentence, visible_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import httpx
     from starlette.types import Receive, Scope, Send
@@ -103,13 +104,14 @@ class Upstream:
         """Close all connections."""
         await self._http.aclose()
 
-    async def chat(self, body: bytes, *, stream: bool) -> UpstreamReply:
+    async def chat(self, body: bytes, *, stream: bool, sent: Callable[[], None]) -> UpstreamReply:
         """Post a chat completion; raises `Refused` for every reply that is not 2xx.
 
-        An answer in one piece begins when all of it is there, so that it may take as long as any answer.
+        `sent` is called when there is a connection and the call goes out. An answer in one piece begins when
+        all of it is there, so that it may take as long as any answer.
         """
         patience = self._settings.idle if stream else self._settings.total
-        return await self._send("POST", "/chat/completions", patience, _Body(body))
+        return await self._send("POST", "/chat/completions", patience, _Body(body, sent))
 
     async def models(self) -> UpstreamReply:
         """Ask which models there are; raises `Refused` likewise."""
@@ -170,7 +172,7 @@ class Upstream:
         headers = _passed_on(response)
         if not is_json:
             # A proxy's page is not to be one of this origin, and no client of OpenAI's expects one.
-            page = _as_error(status, page)
+            page = compact(_error_of(status, page)).encode()
             headers = [header for header in headers if header[0] != b"content-type"]
             headers.append((b"content-type", b"application/json"))
         return RefusedUpstream(status, page, headers)
@@ -206,12 +208,14 @@ class Lasting(Refused):
 class _Body:
     """What is posted; `sent` from when a connection has asked for it."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, tell: Callable[[], None]) -> None:
         self.data = data
         self.sent = False
+        self._tell = tell
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.sent = True
+        self._tell()
         yield self.data
 
 
@@ -229,6 +233,17 @@ class RefusedUpstream(Refused):
 
     def reply(self) -> Response:
         return _Page(self)
+
+    def frame(self) -> bytes:
+        return last_frame({"error": self._said()})
+
+    def _said(self) -> object:
+        """Return the error as the upstream told it, or the first words of a page of another shape."""
+        with suppress(ValueError, RecursionError):
+            page = msgspec.json.decode(self.page)
+            if isinstance(page, dict) and isinstance(page.get("error"), dict):
+                return page["error"]
+        return _error_of(self.status, self.page)["error"]
 
 
 class _Page(Response):
@@ -255,11 +270,11 @@ def _kind(response: httpx.Response) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def _as_error(status: int, page: bytes) -> bytes:
+def _error_of(status: int, page: bytes) -> dict[str, object]:
     """Return the first words of a page as an error in OpenAI's shape."""
     said = f"The upstream answered {status}: {visible_text(page) or 'no reason given'}"
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return compact(error_object(sentence(said), kind=kind, code=f"upstream_{status}")).encode()
+    return error_object(sentence(said), kind=kind, code=f"upstream_{status}")
 
 
 def _late(body: _Body | None = None) -> Refused:

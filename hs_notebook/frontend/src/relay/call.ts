@@ -67,7 +67,8 @@ export class Call {
   stop(): void {
     this.#stopped = true;
     this.#halt();
-    // Before the reply begins there is nothing to call the stream by: it is left as soon as there is.
+    // Before the reply begins only the key of the question calls the stream, which the relay may not have
+    // heard yet: it is left again by its own name as soon as it has one.
     if (this.#stream || this.#plain) this.#abort.abort();
     this.#leave();
   }
@@ -164,9 +165,11 @@ export class Call {
   }
 
   #leave(): void {
-    if (!this.#stream) return;
-    const init = { method: "DELETE", headers: { authorization: `Bearer ${this.#key}` }, keepalive: true } as const;
-    void this.#world.fetch(`${this.#base}v1/streams/${this.#stream}`, init).catch(() => undefined);
+    if (this.#plain) return;
+    const headers: Record<string, string> = { authorization: `Bearer ${this.#key}` };
+    if (!this.#stream) headers["idempotency-key"] = this.#once;
+    const url = `${this.#base}v1/streams${this.#stream ? `/${this.#stream}` : ""}`;
+    void this.#world.fetch(url, { method: "DELETE", headers, keepalive: true }).catch(() => undefined);
   }
 
   async #inTime<T>(ms: number, promise: Promise<T>): Promise<T> {

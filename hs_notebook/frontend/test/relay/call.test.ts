@@ -176,16 +176,19 @@ test("Stop keeps what was said and leaves the stream", async () => {
   expect(world.paths).toEqual([POST, "DELETE /v1/streams/s1"]);
 });
 
-test("Stop before the reply begins is at once, and the stream is left when it begins", async () => {
+test("Stop before the reply begins is at once, and the stream is left by its question's key, and again when it begins", async () => {
   let begin!: (reply: Response) => void;
   const world = new Script(() => new Promise<Response>((resolve) => (begin = resolve)));
   const call = world.call();
   const ending = call.run();
   call.stop();
   expect(await ending).toEqual({ state: "stopped", note: "" });
-  expect(world.paths).toEqual([POST]);
+  const LEFT = [POST, "DELETE /v1/streams"];
+  expect(world.paths).toEqual(LEFT);
+  const [asked, left] = world.asked;
+  expect(left!.headers["idempotency-key"]).toBe(asked!.headers["idempotency-key"]);
   begin(new Response("", { headers: { "x-stream-id": "s1" } }));
-  await expect.poll(() => world.paths).toEqual([POST, "DELETE /v1/streams/s1"]);
+  await expect.poll(() => world.paths).toEqual([...LEFT, "DELETE /v1/streams/s1"]);
 });
 
 test("a connection that says nothing for too long is taken for broken", async () => {
