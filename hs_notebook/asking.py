@@ -176,7 +176,9 @@ class Asking:
             self._rounds.append(answer)
             self._said.append(answer.text)
             self._picture.append(self._present(_foreign(answer)))
-            if interrupted or self._stopped or answer.state != "complete":
+            if self._stopped and answer.tool_calls and answer.state == "complete":
+                answer.end("stopped")  # what it asks for is not done
+            if interrupted or answer.state != "complete":
                 return interrupted
             try:
                 with interruptible():

@@ -152,10 +152,14 @@ class AsyncHolySheep:
         form = None if schema is None else Schema.of(schema)
         params = (form.params() if form else {}) | params
         request = ChatRequest.of(model, prompt_messages(prompt, system), params)
+        asked = self
+        if form is not None and self.replay is not None:
+            asked = self.replaying(self.replay.accepting(form.fits))
         limit = None
-        if max_cost is not None and not self.is_free(request):
+        # A validator of the user's may take long or ask with this very client: not on the loop.
+        if max_cost is not None and not await in_thread(lambda: asked.is_free(request)):
             limit = limit_for(request, self.quotes, amount(max_cost))
-        exchange = self.exchange(request, limit=limit)
+        exchange = asked.exchange(request, limit=limit)
         try:
             error = await exchange.read(Screen(), stream=stream)
             answer = await exchange.finish(error=error)
@@ -165,7 +169,6 @@ class AsyncHolySheep:
                 raise error
             if form is None:
                 return answer
-            # A validator of the user's may take long or ask with this very client: not on the loop.
             return await in_thread(lambda: form.fill(answer))
         except asyncio.CancelledError as stop:
             stop.answer = exchange.answer or await exchange.give_up()  # type: ignore[attr-defined]

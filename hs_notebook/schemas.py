@@ -80,6 +80,14 @@ class Schema:
             raise
         return answer
 
+    def fits(self, answer: Answer) -> bool:
+        """Tell whether an answer can be read."""
+        try:
+            self.read(answer.text)
+        except SchemaError:
+            return False
+        return True
+
     def read(self, text: str) -> Any:
         """Return the object that a text holds, also in a Markdown fence; raises `SchemaError`."""
         try:

@@ -44,6 +44,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("messages is a list of {'role': …}.", hint="For one prompt use ask().")
         if not turns:
             raise UsageError("messages is empty.", hint="Send at least one.")
+        if own := {"model", "messages", "stream"}.intersection(params or {}):
+            raise UsageError(f"{min(own)} is no parameter beside the question.", hint="Leave it out.")
         given = {name: value for name, value in (params or {}).items() if value is not None}
         sent = tuple(msgspec.to_builtins(turn) if isinstance(turn, Message) else dict(turn) for turn in turns)
         request = cls(model=model.strip(), messages=sent, params=given)

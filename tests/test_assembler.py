@@ -198,7 +198,18 @@ STREAMS = {
         "",
     ),
 }
+for _reason, _note in {
+    "insufficient_system_resource": "for want of the model's servers",
+    "MALFORMED_FUNCTION_CALL": "at a malformed call",
+    "SAFETY": "by the content filter",
+    "max_tokens": "at the largest number of tokens",
+}.items():
+    STREAMS[_reason] = (wire(said("so"), ended(_reason)), None, "truncated", "so", _note)
+STREAMS["a reason that nobody knows"] = (
+    wire(said("so"), ended("tired")), None, "complete", "so", "with the reason tired",
+)  # fmt: skip
 FAILURES = {
+    "no servers at once": (wire(ended("insufficient_system_resource")), EmptyAnswerError, "is empty"),
     "empty": (b"", EmptyAnswerError, "empty stream"),
     "[DONE] alone": (DONE, EmptyAnswerError, "is empty"),
     "a role and [DONE]": (wire(delta(role="assistant", content="")), EmptyAnswerError, "is empty"),
@@ -347,6 +358,44 @@ def test_tool_calls_are_joined_by_index() -> None:
         (0, "t0", "f", '{"a": 1}'),
         (1, "t1", "g", "[1,2]"),
     ]
+
+
+def called(name: str = "", arguments: str = "", **more: Any) -> Frame:
+    return {"function": {"name": name or None, "arguments": arguments}, **more}
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    {
+        "no numbers, each in a delta": [[called("f", "{}", id="a")], [called("g", "[]", id="b")]],
+        "no numbers, in one delta": [[called("f", "{}", id="a"), called("g", "[]", id="b")]],
+        "no ids either": [[called("f", "{}"), called("g", "[]")]],
+        "0 for each": [[called("f", "{", id="a", index=0)], [called("", "}", index=0)],
+                       [called("g", "[", id="b", index=0)], [called("", "]", index=0)]],
+        "ids of fragments": [[called("f", "{", id="a", index=0)], [called("", "}", id="x", index=0)],
+                             [called("g", "[", id="b", index=1)], [called("", "]", id="y", index=1)]],
+        "names of fragments": [[called("f", "{", id="a", index=0)], [called("f", "}", id="a", index=0)],
+                               [called("g", "[]", id="b", index=1)]],
+    }.values(),
+)  # fmt: skip
+@pytest.mark.parametrize("alternatives", [[0], [1, 0]])
+def test_calls_are_told_apart(deltas: list[list[Frame]], alternatives: list[int]) -> None:
+    frames = [
+        {"choices": [{"index": index, "delta": {"tool_calls": calls}} for index in alternatives]}
+        for calls in deltas
+    ]
+    answer = read(wire(*frames, ended("tool_calls")))
+    assert isinstance(answer, Answer)
+    found = [(call.index, call.function.name, call.function.arguments) for call in answer.tool_calls]
+    assert found == [(0, "f", "{}"), (1, "g", "[]")]
+
+
+def test_calls_are_told_apart_in_one_piece() -> None:
+    calls = [called("f", "{}", id="a", index=0), called("g", "[]", id="b", index=0)]
+    body = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}]}
+    answer = read(whole=json.dumps(body).encode())
+    assert isinstance(answer, Answer)
+    assert [(call.index, call.function.name) for call in answer.tool_calls] == [(0, "f"), (1, "g")]
 
 
 def test_reasoning_is_no_text() -> None:

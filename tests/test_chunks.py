@@ -45,6 +45,14 @@ TEXTS = {
     "error null": ({"error": None, **choice(delta=DELTA)}, "hi"),
     "the word error in the text": (choice(delta={"content": 'an "error" here'}), 'an "error" here'),
     "Responses": ({"type": "response.output_text.delta", "delta": "hi"}, "hi"),
+    "in parts": (
+        choice(delta={"content": [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]}),
+        "hi",
+    ),
+    "in parts of several kinds": (
+        choice(delta={"content": ["h", {"type": "reference", "ids": [1]}, "i", 5]}),
+        "hi",
+    ),
 }
 SILENT = {
     "delta null": choice(delta=None),
@@ -98,6 +106,21 @@ def test_finish_reason(reason: str) -> None:
     for written in (reason, reason.upper()):
         chunk = decoded(choice(delta={}, finish_reason=written))
         assert [choice.finish_reason for choice in chunk.choices] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("end_turn", "stop"),
+        ("tool_use", "tool_calls"),
+        ("SAFETY", "content_filter"),
+        ("something_new", "something_new"),
+    ],
+)
+def test_finish_reasons_of_others(written: str, reason: str) -> None:
+    (found,) = decoded(choice(delta={}, finish_reason=written)).choices
+    assert found.finish_reason == reason
 
 
 def test_responses_end() -> None:
@@ -213,6 +236,13 @@ def test_an_error_in_a_choice_ends_it_and_leaves_its_text(error: Any) -> None:
     ending = Ending()
     assert ending.read([ServerSentEvent(json.dumps(frame))]) == [chunk]
     assert (str(ending.error), ending.is_billed) == ("The relay reports: no room", True)
+
+
+@pytest.mark.parametrize("thinking", ["so", [{"type": "text", "text": "s"}, {"type": "text", "text": "o"}]])
+def test_a_thought_among_the_parts(thinking: Any) -> None:
+    parts = [{"type": "thinking", "thinking": thinking}, {"type": "text", "text": "hi"}]
+    (found,) = decoded(choice(delta={"content": parts})).choices
+    assert (found.delta.reasoning_content, found.delta.content) == ("so", "hi")
 
 
 def test_a_thought_by_its_other_name() -> None:

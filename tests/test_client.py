@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -19,13 +19,15 @@ from loopback import END, FINISH, HELLO, SSE, Loopback, frame, hello_page, page,
 
 from hs_notebook import AsyncHolySheep, HolySheep
 from hs_notebook.client import Screen, prompt_messages
-from hs_notebook.errors import BadRequestError, StreamTruncatedError, UsageError
+from hs_notebook.errors import BadRequestError, SchemaError, StreamTruncatedError, UsageError
 from hs_notebook.relay import EmbeddedRelay, Simulation
+from hs_notebook.replay import Replay
 from hs_notebook.types import ChatCompletion, ChatCompletionChunk, ChatRequest, Message
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from loopback import Connection
 
@@ -762,6 +764,28 @@ def test_a_schema_s_own_code_may_ask_with_the_same_client(shared: EmbeddedRelay)
 
         said = client.ask("[simulate text speed=inf]\n21", model="gpt-4.1", schema=Doubled)
     assert said.parsed.root == 42
+
+
+def test_what_does_not_fit_a_schema_is_not_kept(shared: EmbeddedRelay, tmp_path: Path) -> None:
+    replay = Replay(tmp_path / "answers.jsonl")
+    before = shared.stats.requests
+    with blocking(shared.base_url, replay=replay) as client:
+        for prompt, fits in (("no JSON", False), ("no JSON", False), ("21", True), ("21", True)):
+            expected = nullcontext() if fits else pytest.raises(SchemaError)
+            with expected:
+                client.ask(f"[simulate text speed=inf]\n{prompt}", model="gpt-4.1", schema=Whole, max_cost=1)
+    assert shared.stats.requests - before == 3
+    assert len(replay.file) == 1
+
+
+class Whole(pydantic.RootModel[int]):
+    """A whole number."""
+
+
+@pytest.mark.parametrize("name", ["messages", "stream", "model"])
+def test_no_parameter_takes_the_place_of_the_question(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is no parameter"):
+        ChatRequest.of("m", [{"role": "user", "content": "hi"}], {name: "x"})
 
 
 def test_two_calls_at_once_from_two_threads(shared: EmbeddedRelay) -> None:

@@ -26,6 +26,7 @@ from hs_notebook.errors import (
 )
 from hs_notebook.exchange import Screen
 from hs_notebook.ledger import Ledger
+from hs_notebook.portal import wait
 from hs_notebook.prices import load_book
 from hs_notebook.pricing.limit import limit_for
 from hs_notebook.session import Session
@@ -439,3 +440,23 @@ def test_all_rounds_are_in_one_receipt(session: Session) -> None:
     assert answer.receipt.note == "2 rounds"
     assert answer.usage.completion_tokens == 4
     assert answer.receipt.costs.output == 4 * Decimal("8e-6")
+
+
+@pytest.mark.parametrize(("tool", "state", "read"), [("", "complete", 1), (" tool=f", "stopped", 0)])
+def test_a_stop_after_the_last_byte(session: Session, tool: str, state: str, read: int) -> None:
+    """What is whole is read as any other; a function that it asks for is not run, so it is not complete."""
+    seen: list[Answer] = []
+
+    def stopping(outcome: Any) -> Any:
+        result = wait(outcome)
+        asking.stop()
+        return result
+
+    text = f"[simulate text speed=inf{tool}]\nOne."
+    offered = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    request = ChatRequest.of("gpt-4.1", [{"role": "user", "content": text}], offered)
+    asking = Asking(
+        session, session.client(), request, Notes(), follow=lambda _request, answer: seen.append(answer)
+    )
+    assert asking.run(stopping).state == state
+    assert len(seen) == read

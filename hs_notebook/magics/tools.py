@@ -107,6 +107,8 @@ class Rounds:
             results.append({"role": "tool", "tool_call_id": _id(call, number), "content": content})
         asked = [self._as_sent(call, number) for number, call in enumerate(answer.tool_calls)]
         turn = {"role": "assistant", "content": answer.text or None, "tool_calls": asked}
+        if answer.reasoning and "deepseek" in request.model.lower():  # which refuses a round without it
+            turn["reasoning_content"] = self._clean(answer.reasoning)
         return ChatRequest.of(request.model, [*request.messages, turn, *results], request.params)
 
     def _as_sent(self, call: ToolCall, number: int) -> dict[str, Any]:
@@ -114,7 +116,7 @@ class Rounds:
         return {
             "id": _id(call, number),
             "type": "function",
-            "function": {"name": name, "arguments": arguments},
+            "function": {"name": name, "arguments": arguments or "{}"},  # some read it as JSON
         }
 
     def _named(self, call: ToolCall) -> tuple[str, str]:

@@ -59,6 +59,12 @@ class Replay:
         other._takes_simulated = is_loopback(base_url)  # noqa: SLF001 - of this class
         return other
 
+    def accepting(self, accepts: Callable[[Answer], bool]) -> Replay:
+        """Return the same with answers alone that `accepts` takes."""
+        other = copy.copy(self)
+        other._accepts = accepts  # noqa: SLF001 - of this class
+        return other
+
     def is_free(self, request: ChatRequest) -> bool:
         """Tell whether a request will not be sent."""
         return self.mode == "replay" or self.has(request)

@@ -23,7 +23,7 @@ from hs_notebook.types import (
     Usage,
     calls_text,
 )
-from hs_notebook.wire.ending import CUT
+from hs_notebook.wire.ending import CUT, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,9 @@ class Assembler:
             return "truncated", CUT[self._reason]
         came = self._finished | {index for index, said in self._texts.items() if said.tell()}
         asked = self.request.alternatives
+        odd = self._reason is not None and self._reason not in WHOLE
         notes = (
+            f"it ended with the reason {self._reason}" if odd else "",
             "" if self.done else "the stream had no [DONE]",
             "" if len(came) >= asked else f"{len(came)} of {asked} alternatives came",
         )

@@ -14,6 +14,7 @@ import msgspec
 
 from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
+from hs_notebook.wire.figures import at, clean_usage
 from hs_notebook.wire.surrogates import Surrogates
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
@@ -27,6 +28,15 @@ _ENDING_EVENTS = {"response.completed": "stop", "response.incomplete": "length"}
 _FAILING_EVENTS = {
     "response.failed": "the answer failed",
     "response.cancelled": "the answer was cancelled",
+}
+# What others call the reasons of OpenAI's: Anthropic, Gemini, Mistral and those that host open models.
+_REASONS = {
+    **dict.fromkeys(("max_tokens", "model_length"), "length"),
+    **dict.fromkeys(("end_turn", "stop_sequence", "eos", "eos_token"), "stop"),
+    "tool_use": "tool_calls",
+    **dict.fromkeys(
+        ("safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"), "content_filter"
+    ),
 }
 
 IDLE = ("ping", "keepalive", "keep-alive", "heartbeat")  # types of what is sent lest the connection be cut
@@ -176,7 +186,7 @@ def _from_responses(kind: str, frame: dict[str, Any]) -> ChatCompletionChunk:
     if (field := _TEXT_EVENTS.get(kind)) and isinstance(frame.get("delta"), str):
         clean["choices"] = [{"delta": {field: frame["delta"]}}]
     elif kind in _ENDING_EVENTS:
-        filtered = _at(clean, ("incomplete_details", "reason")) == "content_filter"
+        filtered = at(clean, ("incomplete_details", "reason")) == "content_filter"
         reason = "content_filter" if filtered else _ENDING_EVENTS[kind]
         clean["choices"] = [{"delta": {}, "finish_reason": reason}]
     usage = clean.get("usage")
@@ -193,7 +203,7 @@ def _clean(frame: dict[str, Any], part: str) -> dict[str, Any]:
     clean: dict[str, Any] = {"choices": [_clean_choice(row, part) for row in rows]}
     clean |= _texts(frame, "id", "model", "system_fingerprint")
     clean["created"] = _whole(frame.get("created"))
-    if isinstance(usage := frame.get("usage"), dict) and (figures := _clean_usage(usage)):
+    if isinstance(usage := frame.get("usage"), dict) and (figures := clean_usage(usage)):
         clean["usage"] = figures
     return clean
 
@@ -202,6 +212,8 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     said = row.get("delta") or row.get("message")
     said = said if isinstance(said, dict) else {}
     clean: dict[str, Any] = {**_texts(said, "content", "role", "reasoning_content", "refusal")}
+    if isinstance(parts := said.get("content"), list):
+        clean |= _from_parts(parts)
     if isinstance(calls := said.get("tool_calls"), list):
         numbered = enumerate(call for call in calls if isinstance(call, dict))
         clean["tool_calls"] = [_clean_call(call, number) for number, call in numbered]
@@ -210,11 +222,30 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
     return {part: clean, "index": abs(_whole(row.get("index"))), **_end_of(row)}
 
 
+def _from_parts(parts: list[Any]) -> dict[str, str]:
+    """Return what is said and thought where the content comes in parts, as Mistral's and Anthropic's does."""
+    clean = {"content": _said_in(parts, "text")}
+    if thought := "".join(
+        inner if isinstance(inner, str) else _said_in(inner, "text")
+        for part in parts
+        if isinstance(part, dict) and isinstance(inner := part.get("thinking"), str | list)
+    ):
+        clean["reasoning_content"] = thought
+    return clean
+
+
+def _said_in(parts: list[Any], name: str) -> str:
+    texts = (part.get(name) if isinstance(part, dict) else part for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
 def _end_of(row: dict[str, Any]) -> dict[str, str]:
     if told := error_text({"error": row.get("error")}):
         return {"finish_reason": "error", "error": " ".join(told.split())}
     reason = row.get("finish_reason")
-    return {"finish_reason": reason.lower()} if isinstance(reason, str) and reason else {}
+    if not (isinstance(reason, str) and reason):
+        return {}
+    return {"finish_reason": _REASONS.get(reason.lower(), reason.lower())}
 
 
 def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
@@ -224,54 +255,6 @@ def _clean_call(call: dict[str, Any], number: int) -> dict[str, Any]:
         "function": _texts(function if isinstance(function, dict) else {}, "name", "arguments"),
         **_texts(call, "id", "type"),
     }
-
-
-_MOST_TOKENS = 10**12
-
-# The parts of a usage, and where servers put them: OpenAI's place first, then the Responses API's, DeepSeek's
-# and Anthropic's names.
-_PARTS = {
-    ("prompt_tokens_details", "cached_tokens"): (
-        ("prompt_tokens_details", "cached_tokens"),
-        ("input_tokens_details", "cached_tokens"),
-        ("prompt_cache_hit_tokens",),
-        ("cache_read_input_tokens",),
-    ),
-    ("prompt_tokens_details", "cache_creation_tokens"): (
-        ("prompt_tokens_details", "cache_creation_tokens"),
-        ("prompt_tokens_details", "cache_write_tokens"),
-        ("cache_creation_input_tokens",),
-    ),
-    ("completion_tokens_details", "reasoning_tokens"): (
-        ("completion_tokens_details", "reasoning_tokens"),
-        ("output_tokens_details", "reasoning_tokens"),
-        ("reasoning_tokens",),
-    ),
-}
-
-
-def _clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a usage; none where input or output is no number of tokens."""
-    names = ("prompt_tokens", "completion_tokens")
-    if any(_tokens(usage.get(name)) is None for name in names):
-        return {}
-    clean: dict[str, Any] = {name: _tokens(usage.get(name)) or 0 for name in (*names, "total_tokens")}
-    for (details, figure), places in _PARTS.items():
-        found = [tokens for place in places if (tokens := _tokens(_at(usage, place))) is not None]
-        if found:
-            clean.setdefault(details, {})[figure] = found[0]
-    return clean
-
-
-def _tokens(value: Any) -> int | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if number and 0 <= value <= _MOST_TOKENS else None  # so NaN is none
-
-
-def _at(source: Any, place: tuple[str, ...]) -> Any:
-    for name in place:
-        source = source.get(name) if isinstance(source, dict) else None
-    return source
 
 
 def _texts(source: dict[str, Any], *names: str) -> dict[str, str]:

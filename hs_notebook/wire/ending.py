@@ -11,6 +11,7 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
+from hs_notebook.wire.calls import CallNumbers
 from hs_notebook.wire.chunks import IDLE, decode_chunk, reported
 from hs_notebook.wire.surrogates import Surrogates
 
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from hs_notebook.wire.sse import ServerSentEvent
 
 DONE = "[DONE]"
-CUT = {"length": "cut at the largest number of tokens", "content_filter": "cut by the content filter"}
+CUT = {
+    "length": "cut at the largest number of tokens",
+    "content_filter": "cut by the content filter",
+    "insufficient_system_resource": "cut for want of the model's servers",  # DeepSeek's
+    "malformed_function_call": "cut at a malformed call of a function",  # Gemini's
+}
+_MAY_BE_EMPTY = frozenset({"length", "content_filter"})
+WHOLE = frozenset({"stop", "tool_calls", "function_call"})
 
 
 class Ending:
@@ -39,6 +47,7 @@ class Ending:
         self._last = 0  # the highest that was seen
         self._finished: set[int] = set()
         self._surrogates = Surrogates()
+        self._calls = CallNumbers()
 
     def see(self, chunk: ChatCompletionChunk) -> None:
         """Take note of a chunk; raises `UpstreamError` where its finish reason is an error."""
@@ -79,6 +88,10 @@ class Ending:
                     if event.event in IDLE:
                         continue
                 chunk = decode_chunk(text, self._surrogates)
+                for choice in chunk.choices:
+                    if choice.delta.tool_calls:
+                        chunk = self._calls.right(chunk)
+                        break
                 chunks.append(chunk)
                 self.see(chunk)
         except HolySheepError as error:
@@ -138,5 +151,5 @@ class Ending:
             if self.begun:
                 raise StreamTruncatedError("The stream broke off before its end.", hint="What came is kept.")
             raise EmptyAnswerError("The relay sent an empty stream.", hint="Try again, or another model.")
-        if not self.begun and self.finish_reason not in CUT:
+        if not self.begun and self.finish_reason not in _MAY_BE_EMPTY:
             raise EmptyAnswerError("The answer is empty.", hint="Try again, or another model.")

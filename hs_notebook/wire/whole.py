@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from hs_notebook.types import (
     SIMULATED,
     ChatCompletion,
@@ -12,6 +14,7 @@ from hs_notebook.types import (
     Choice,
     ChoiceDelta,
     ChunkChoice,
+    ToolCall,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
                 choice.message.role,
                 choice.message.reasoning_content,
                 choice.message.refusal,
-                choice.message.tool_calls,
+                _numbered(choice.message.tool_calls),
             ),
             choice.index,
             choice.finish_reason,
@@ -43,6 +46,11 @@ def as_chunk(completion: ChatCompletion) -> ChatCompletionChunk:
         system_fingerprint=completion.system_fingerprint,
         usage=completion.usage,
     )
+
+
+def _numbered(calls: list[ToolCall] | None) -> list[ToolCall] | None:
+    """Number calls by their places: in one piece they need no numbers, and some servers give 0 to each."""
+    return calls and [replace(call, index=number) for number, call in enumerate(calls)]
 
 
 def as_completion(answer: Answer) -> ChatCompletion:
