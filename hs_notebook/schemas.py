@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any, is_typeddict
 
 import msgspec
@@ -28,6 +29,8 @@ _STRICT = {
     "$defs", "title", "description", "pattern", "format", "multipleOf", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
 }  # fmt: skip
+_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+_LOOKS_AROUND = re.compile(r"\(\?[=!<]")  # what its patterns may not
 _NEEDLESS = {"default", "examples", "$schema", "$id", "$comment"}
 
 
@@ -125,6 +128,9 @@ def _refuse(constant: str) -> None:
 def _of_class(kind: type) -> tuple[dict[str, Any], Callable[[str], Any]]:
     if hasattr(kind, "model_json_schema") and hasattr(kind, "model_validate_json"):
         return kind.model_json_schema(), kind.model_validate_json
+    if hasattr(kind, "__pydantic_validator__"):  # a dataclass of pydantic's, which is imported then
+        adapter = sys.modules["pydantic"].TypeAdapter(kind)
+        return adapter.json_schema(), adapter.validate_json
     if dataclasses.is_dataclass(kind) or is_typeddict(kind) or issubclass(kind, msgspec.Struct):
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
         return msgspec.json.schema(kind), decoder.decode
@@ -197,6 +203,8 @@ def _strict(schema: Any, *, total: bool) -> Any:
         return None
     kept = {key: value for key, value in schema.items() if key not in _NEEDLESS}
     if not kept.keys() & {"type", "anyOf", "$ref", "enum", "const"} or not kept.keys() <= _STRICT:
+        return None
+    if kept.get("format", "date") not in _FORMATS or _LOOKS_AROUND.search(kept.get("pattern", "")):
         return None
     if values := kept.get("enum", [kept["const"]] if "const" in kept else []):
         kept.setdefault("type", _types_of(values))

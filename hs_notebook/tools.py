@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import re
@@ -49,7 +50,7 @@ class Tool:
             raise UsageError(
                 f"{name} is no name for a tool.", hint="It has ASCII letters, digits and _ alone."
             )
-        if inspect.iscoroutinefunction(function):
+        if _is_async(function):
             raise UsageError(f"{name} is async.", hint="A tool is a plain function.")
         try:
             signature = inspect.signature(function)
@@ -91,6 +92,7 @@ class Tool:
             raise
         except BaseException as error:  # noqa: BLE001 - the model is told; the answer so far is paid for
             result = _told(error)
+        result = result.encode("utf-8", "replace").decode()  # a file's name may hold half a character
         left = len(result) - _LONGEST_RESULT
         return result if left <= 0 else f"{result[:_LONGEST_RESULT]}\n… ({left:,} more characters left out)"
 
@@ -116,6 +118,13 @@ def shown_call(name: str, arguments: str) -> str:
     parts = [f"{key}={value!r}" for key, value in given.items()]
     line = f"{name}({', '.join(parts)})"
     return line if len(line) <= _WIDTH else "\n".join([f"{name}(", *(f"    {part}," for part in parts), ")"])
+
+
+def _is_async(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = inspect.iscoroutinefunction, inspect.isasyncgenfunction
+    return any(is_kind(one) for is_kind in kinds for one in (function, type(function).__call__))
 
 
 def _fields(

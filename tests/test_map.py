@@ -333,6 +333,7 @@ def test_no_rows(client: HolySheep) -> None:
     mapped = ask([], client=client)
     assert (len(mapped), mapped.complete, mapped.cost, list(mapped)) == (0, True, Decimal(0), [])
     assert "0 of 0 rows" in str(mapped.table())
+    assert list(mapped.to_dataframe().columns) == ["state", "cost", "error"]
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
@@ -874,6 +875,49 @@ def test_a_data_frame_comes_back(client: HolySheep) -> None:
     assert frame["cost"].dtype == "float64"
     assert math.isclose(frame["cost"].sum(), float(mapped.cost or 0))
     assert list(reviews.columns) == ["number", "answer", "fault"]
+
+
+@dataclass
+class Claim:
+    """Its fields are called as columns of ours are."""
+
+    state: str
+    cost: float
+    error: str
+
+
+def test_fields_called_as_our_columns_are_kept(client: HolySheep) -> None:
+    claim = '[simulate text]\n{"state": "{state}", "cost": 7.5, "error": "E7"}'
+    frame = ask(pd.DataFrame({"state": ["Ohio"]}), claim, client=client, schema=Claim).to_dataframe()
+    ours = ["holysheep_state_2", "holysheep_cost", "holysheep_error"]
+    assert list(frame.columns) == ["state", "holysheep_state", "cost", "error", *ours]
+    row = frame.iloc[0].to_dict()
+    assert (row["state"], row["holysheep_state"], row["cost"], row["error"]) == ("Ohio", "Ohio", 7.5, "E7")
+    assert row["holysheep_state_2"] == "complete"
+    assert 0 < row["holysheep_cost"] < 1
+    assert row["holysheep_error"] is None
+
+
+def test_however_often_a_data_frame_comes_back_no_column_is_lost(client: HolySheep) -> None:
+    frame = pd.DataFrame({"number": [1, 2]})
+    for turn in range(4):
+        mapped = ask(frame, SAY.replace("Answer", f"Answer {turn}"), client=client)
+        frame = mapped.to_dataframe()
+        assert frame.columns.is_unique
+        assert f"Answer {turn} to 2." in mapped.text
+    assert len(frame.columns) == 1 + 4 * 4
+    answers = ["answer", "holysheep_answer", "holysheep_answer_2", "holysheep_answer_3"]
+    assert frame[answers].iloc[0].tolist() == [f"Answer {turn} to 1." for turn in range(4)]
+    again = pd.read_csv(io.StringIO(mapped.text))
+    assert list(again.columns) == [
+        name for name in frame.columns if not name.endswith(("state_3", "cost_3", "error_3"))
+    ]
+    assert again[answers].equals(frame[answers])
+
+
+def test_a_root_model_is_one_column(client: HolySheep) -> None:
+    mapped = ask(numbers(2), FITTING, client=client, schema=pydantic.RootModel[int])
+    assert [value.root for value in mapped.to_dataframe()["answer"]] == [0, 1]
 
 
 def test_it_is_a_sequence_with_a_summary(client: HolySheep) -> None:

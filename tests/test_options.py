@@ -8,7 +8,7 @@ import pytest
 from shell import KEY, Server, Shell, said, settings
 
 from hs_notebook.errors import UsageError
-from hs_notebook.magics.options import parse
+from hs_notebook.magics.options import parse, parse_ask, split
 from hs_notebook.magics.parser import HelpRequested
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ BARE = {"model": "gpt-4.1", "messages": PROMPT} | STREAM
         ("-p top_p=0.5 -p seed=7", BARE | {"top_p": 0.5, "seed": 7}),
         ('-p stop=\'["a", "b"]\'', BARE | {"stop": ["a", "b"]}),
         ("--param user=me", BARE | {"user": "me"}),
+        ("-p 'stop=[\"END\"]'", BARE | {"stop": ["END"]}),
         ("-p user=a=b", BARE | {"user": "a=b"}),
         ("-p top_p=0.5 -p top_p=0.6", BARE | {"top_p": 0.6}),
         ("-p stop=null", BARE),
@@ -181,6 +182,13 @@ def test_no_option_takes_a_key() -> None:
         ("-p messages=[]", "messages is not set this way"),
         ("-p stream=false", "stream is not set this way"),
         ("-p model=x", "model is not set this way"),
+        (
+            '-p stop=["END"]',
+            """stop begins as JSON and is none. Put it in single quotes, as in -p 'stop=["END"]'.""",
+        ),
+        ('-p stop=["END", "X"]', "stop begins as JSON and is none."),
+        ('-p response_format={"type": "text"}', "response_format begins as JSON and is none."),
+        ("-p cr_abcdefgh12345678=[x", "begins as JSON and is none."),
     ],
 )
 def test_refused_in_one_line_with_the_way_out(line: str, said: str) -> None:
@@ -191,6 +199,54 @@ def test_refused_in_one_line_with_the_way_out(line: str, said: str) -> None:
     assert text.endswith((".", "?"))
     assert "\n" not in text
     assert "cr_abcdefgh12345678" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "platform", "words"),
+    [
+        (r"--file data\notes.txt", "win32", ["--file", r"data\notes.txt"]),
+        (r'--file "C:\my data\notes.txt" -s #1', "win32", ["--file", r"C:\my data\notes.txt", "-s", "#1"]),
+        (
+            r"""-p 'stop=["END"]' --file \\host\x\\""",
+            "win32",
+            ["-p", 'stop=["END"]', "--file", r"\\host\x" + "\\\\"],
+        ),
+        (r"--file my\ notes.txt -s #1", "linux", ["--file", "my notes.txt", "-s", "#1"]),
+        ("", "win32", []),
+    ],
+)
+def test_a_backslash_parts_folders_on_windows(line: str, platform: str, words: list[str]) -> None:
+    assert split(line, platform) == words
+
+
+@pytest.mark.parametrize("platform", ["win32", "linux"])
+def test_an_open_quotation_mark_is_told_on_all_systems(platform: str) -> None:
+    with pytest.raises(UsageError, match="not closed"):
+        split('-s "open', platform)
+
+
+@pytest.mark.parametrize(
+    ("line", "model", "chat", "prompt"),
+    [
+        ('gpt-4.1 --chat "What is X?"', "gpt-4.1", "", "What is X?"),
+        ('--chat "What is X?"', None, "", "What is X?"),
+        ('-m gpt-4.1 --chat "What is X?"', "gpt-4.1", "", "What is X?"),
+        ('gpt-4.1 --chat work "What is X?"', "gpt-4.1", "work", "What is X?"),
+        ('gpt-4.1 "What is X?" --chat', "gpt-4.1", "", "What is X?"),
+        ('gpt-4.1 "What is X?" --chat "my work"', "gpt-4.1", "my work", "What is X?"),
+        ('-m gpt-4.1 "What is X?" --chat "my work"', "gpt-4.1", "my work", "What is X?"),
+        ("gpt-4.1 --chat work", "gpt-4.1", "work", ""),
+    ],
+)
+def test_a_prompt_behind_chat_is_the_prompt(line: str, model: str | None, chat: str, prompt: str) -> None:
+    options, asked = parse_ask(split(line))
+    assert (options.model, options.chat, asked) == (model, chat, prompt)
+
+
+def test_a_prompt_behind_chat_is_asked(shell: Shell, server: Server) -> None:
+    ran = shell.run('%holysheep ask gpt-4.1 --chat "Hello {there}"')
+    assert ran.error is None
+    assert server.asked[0].json["messages"] == [{"role": "user", "content": "Hello {there}"}]
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "[1,NaN]"])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import pathlib
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, TypedDict
+import uuid
+from dataclasses import dataclass, field, make_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import jsonschema
 import msgspec
@@ -50,13 +55,22 @@ class Port(msgspec.Struct):
     ships: dict[str, int] = {}
 
 
+@pydantic.dataclasses.dataclass
+class Parish:
+    """A parish."""
+
+    name: str
+    people: int = pydantic.Field(ge=0, description="who live there")
+    twin: Parish | None = None
+
+
 PLAIN: dict[str, Any] = {
     "title": "place",
     "type": "object",
     "properties": {"name": {"type": "string"}, "people": {"type": "integer"}},
     "required": ["name", "people"],
 }
-KINDS = [City, Town, Village, Hamlet, Port, PLAIN, {"name": "in_a_cover", "schema": PLAIN}]
+KINDS = [City, Parish, Town, Village, Hamlet, Port, PLAIN, {"name": "in_a_cover", "schema": PLAIN}]
 FITS = '{"name": "Ulm", "people": 3}'
 
 
@@ -64,10 +78,12 @@ FITS = '{"name": "Ulm", "people": 3}'
     ("thing", "name", "strict"),
     [
         (City, "City", True),
+        (Parish, "Parish", True),
         (Town, "Town", True),
         (Village, "Village", True),
         (Hamlet, "Hamlet", False),  # a field that may be left out
         (Port, "Port", False),  # an object with any keys
+        (make_dataclass("Bill", [("total", Decimal)]), "Bill", False),  # of the format "decimal"
         (PLAIN, "place", True),
         ({"name": "in_a_cover", "schema": PLAIN}, "in_a_cover", True),
         ({"type": "array", "items": PLAIN}, "answer", False),  # no object
@@ -83,7 +99,7 @@ def test_what_is_sent(thing: Any, name: str, strict: bool) -> None:
     json.dumps(sent)
 
 
-@pytest.mark.parametrize("thing", [City, Town, Village, PLAIN])
+@pytest.mark.parametrize("thing", [City, Parish, Town, Village, PLAIN])
 def test_strict_is_what_openai_s_strict_mode_takes(thing: Any) -> None:
     """The root is an object, and each object is closed and has all its fields required."""
     schema = Schema.of(thing).json_schema
@@ -107,9 +123,35 @@ def test_strict_mode_wants_a_type_beside_the_values() -> None:
     assert properties["size"]["type"] == ["integer", "string"]
 
 
-def test_descriptions_reach_the_model() -> None:
-    schema = json.dumps(Schema.of(City).json_schema)
-    assert "A city." in schema
+@pytest.mark.parametrize(
+    ("field", "strict"),
+    [
+        *((kind, True) for kind in (datetime, date, time, timedelta, uuid.UUID, ipaddress.IPv4Address)),
+        *((kind, False) for kind in (pydantic.AnyUrl, pathlib.Path, bytes)),
+        (Annotated[str, pydantic.Field(pattern=r"^(?:a|b)\(?c$")], True),
+    ],
+)
+def test_strict_mode_knows_some_formats_and_patterns_alone(field: Any, strict: bool) -> None:
+    schema = Schema.of(pydantic.create_model("Form", value=(list[field], ...)))
+    assert schema.strict is strict
+    assert "value" in json.dumps(schema.params())
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)ab", "(?!b)ab", "(?<=a)b", "(?<!b)a"])
+def test_a_pattern_that_strict_mode_refuses_is_checked_here(pattern: str) -> None:
+    told = {"type": "string", "pattern": pattern}
+    schema = Schema.of({"type": "object", "properties": {"a": told}, "required": ["a"]})
+    assert not schema.strict
+    assert schema.json_schema["properties"]["a"] == told
+    assert schema.read('{"a": "ab"}') == {"a": "ab"}
+    with pytest.raises(SchemaError, match="does not match"):
+        schema.read('{"a": "cc"}')
+
+
+@pytest.mark.parametrize("thing", [City, Parish])
+def test_descriptions_reach_the_model(thing: Any) -> None:
+    schema = json.dumps(Schema.of(thing).json_schema)
+    assert f"A {thing.__name__.lower()}." in schema
     assert "who live there" in schema
 
 

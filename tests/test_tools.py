@@ -132,6 +132,9 @@ def test_the_docstring_and_the_types_reach_the_model() -> None:
         (lambda: Point(1), "{}", '{"x":1,"y":0}'),
         (lambda: 1j, "{}", "1j"),
         (lambda: float("nan"), "{}", "null"),
+        (lambda: "caf\udce9.txt 😀", "{}", "caf?.txt 😀"),  # as os.listdir gives a name that is no UTF-8
+        (lambda: ["caf\udce9.txt"], "{}", r"['caf\udce9.txt']"),
+        (raises(ValueError("caf\udce9.txt")), "{}", "ValueError: caf?.txt"),
         (plain, '{"a": 1, "b": "x"}', "TypeError: unsupported operand type(s) for +: 'int' and 'str'"),
         (raises(SystemExit(3)), "{}", "SystemExit: 3"),
         (raises(GeneratorExit()), "{}", "GeneratorExit: "),
@@ -152,7 +155,9 @@ def test_the_docstring_and_the_types_reach_the_model() -> None:
 def test_a_call_has_a_result_whatever_happens(
     function: Callable[..., Any], arguments: str, result: str
 ) -> None:
-    assert Tool.of(function, "it").call(arguments) == result
+    told = Tool.of(function, "it").call(arguments)
+    assert told == result
+    assert told.encode()
 
 
 def test_an_interrupt_of_a_call_is_raised() -> None:
@@ -168,11 +173,23 @@ def test_a_long_result_is_bounded() -> None:
 async def later() -> None: ...
 
 
+async def bit_by_bit():
+    yield 1
+
+
+class Later:
+    async def __call__(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "name", "says"),
     [
         (lambda *rest: rest, "f", "f takes *rest."),
         (later, "", "later is async."),
+        (functools.partial(later), "f", "f is async."),
+        (bit_by_bit, "", "bit_by_bit is async."),
+        (Later(), "f", "f is async."),
+        (functools.partial(Later()), "f", "f is async."),
         (3, "three", "three is no function."),
         (Point, "", "Point is no function."),
         (plain, "größe", "größe is no name for a tool."),
@@ -327,6 +344,27 @@ def test_what_was_said_before_a_call_is_a_part_of_the_answer(
     assert failed.error is not None
     (turn,) = shell.magics.conversations.find("").turns
     assert turn.answer is shell.names["reply"]
+
+
+@pytest.mark.parametrize(("model", "hears"), [("deepseek-v3.2", True), ("claude-sonnet-4.5", False)])
+def test_a_model_hears_its_own_thoughts_where_it_needs_them(
+    model: str, hears: bool, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeepSeek's refuse a round without them, and others a name that they do not know."""
+    shell.run("def now():\n    return 3")
+    call = {"index": 0, "id": "c", "function": {"name": "now", "arguments": ""}}
+    first = sse(
+        {"model": "m", "choices": [{"index": 0, "delta": {"reasoning_content": "Let me "}}]},
+        {"model": "m", "choices": [{"index": 0, "delta": {"reasoning_content": "think."}}]},
+        {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]},
+    )
+    with Server([first, said("It is 3.")]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        shell.run(f"%%holysheep {model} --tools now --allow-tools -o reply\nWhat is the time?")
+    turn = json.loads(server.asked[-1].body)["messages"][-2]
+    assert turn.get("reasoning_content") == ("Let me think." if hears else None)
+    assert turn["tool_calls"][0]["function"] == {"name": "now", "arguments": "{}"}
 
 
 def test_an_error_after_a_call_marks_the_turn(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

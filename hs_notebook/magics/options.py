@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
@@ -79,6 +80,8 @@ def parse_ask(words: list[str]) -> tuple[Options, str]:
         refuse(rest, made, "", "")
     if not rest and options.model and (options.flag_model or len(options.model.split()) > 1):
         rest, options.model = [options.model], None  # a single word would be a model
+    if not rest and options.chat and len(options.chat.split()) > 1:
+        rest, options.chat = [options.chat], ""  # `--chat "What is X?"`: a single word would be its name
     return _settled(options), " ".join(rest)
 
 
@@ -125,10 +128,17 @@ def _target(line: str) -> tuple[str | None, str]:
         raise UsageError(f"{error}.", hint="Write NAME << MODEL.") from None
 
 
-def split(line: str) -> list[str]:
-    """Return the words of a line as a shell parts them; raises `UsageError`."""
+def split(line: str, platform: str = sys.platform) -> list[str]:
+    """Return the words of a line as a shell parts them; raises `UsageError`.
+
+    On Windows a backslash parts folders and escapes nothing.
+    """
+    words = shlex.shlex(line, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if platform == "win32":
+        words.escape = ""
     try:
-        return shlex.split(line)
+        return list(words)
     except ValueError:
         raise UsageError(
             "A quotation mark is not closed.", hint='Write -s "…" around several words.'

@@ -232,4 +232,9 @@ def _param(text: str) -> tuple[str, Any]:
     try:
         return name, json.loads(value)
     except ValueError:
+        if value.startswith(("[", "{")):  # its own quotation marks are gone with those of the line
+            raise UsageError(
+                f"{without_keys(name)} begins as JSON and is none.",
+                hint="""Put it in single quotes, as in -p 'stop=["END"]'.""",
+            ) from None
         return name, value

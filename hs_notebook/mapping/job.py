@@ -76,7 +76,7 @@ class Job:
             replay = Replay(file, "record" if replay is None else replay.mode)
         if replay is None:
             return client
-        return client.replaying(Replay(replay.file, replay.mode, accepts=self._fits))
+        return client.replaying(replay.accepting(self._fits))
 
     def _fits(self, answer: Answer) -> bool:
         """Tell whether an answer may be kept: one that does not fit the schema is to be asked again."""

@@ -16,7 +16,7 @@ from hs_notebook.errors import HolySheepError, UsageError
 from hs_notebook.pricing.money import at_least, money
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hs_notebook.answers import Answer, Cost
     from hs_notebook.display.table import Table
@@ -100,14 +100,14 @@ class Mapped(Sequence["Answer | None"]):
     @property
     def text(self) -> str:
         """The rows and beside them their answers as CSV, which a prompt may hold."""
-        taken = {name for row in self.rows for name in row}
-        rows = []
-        for row, answer in zip(self.rows, self._answers, strict=True):
-            fields = self._fields(answer).items()
-            rows.append({**row, **{f"holysheep_{name}" if name in taken else name: v for name, v in fields}})
+        came = [self._fields(answer) for answer in self._answers]
+        columns = _columns(_names(came), _names(self.rows))
+        rows = [
+            {**row, **{columns[name]: value for name, value in fields.items()}}
+            for row, fields in zip(self.rows, came, strict=True)
+        ]
         written = io.StringIO()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(written, names, lineterminator="\n")
+        writer = csv.DictWriter(written, list(_names(rows)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         return written.getvalue()
@@ -126,8 +126,10 @@ class Mapped(Sequence["Answer | None"]):
         """Return a `pandas.DataFrame`: the rows, and beside them what came.
 
         The columns are `answer`, or the fields of the schema, then `state`, `cost` (USD, NaN where unknown)
-        and `error` (one line, None where all is well). One whose name the rows have already is called
-        `holysheep_…`. Raises `UsageError` where pandas is not installed.
+        and `error` (one line, None where all is well). The columns of the rows keep their names. A field
+        whose name they have, and one of ours whose name they or the fields have, is called `holysheep_…`, and
+        where that is taken as well `holysheep_…_2` and so on: none replaces another. Raises `UsageError`
+        where pandas is not installed.
         """
         try:
             import pandas as pd  # type: ignore[import-untyped]
@@ -136,17 +138,22 @@ class Mapped(Sequence["Answer | None"]):
                 "A DataFrame needs pandas.", hint="Install it with %pip install pandas."
             ) from None
         frame = pd.DataFrame(list(self.rows)) if self._frame is None else self._frame
-        new = pd.DataFrame([self._beside(row) for row in range(len(self))])
-        new["cost"] = pd.Series(self.costs, dtype="object").astype("float64")
+        new = pd.DataFrame([self._fields(answer) for answer in self._answers])
+        new = new.rename(columns=_columns(new.columns, frame.columns))
+        ours = {
+            "state": [self._state(row) for row in range(len(self))],
+            "cost": pd.Series(self.costs, dtype="object").astype("float64"),
+            "error": [str(self.errors[row]) if row in self.errors else None for row in range(len(self))],
+        }
+        for name, column in _columns(ours, [*frame.columns, *new.columns]).items():
+            new[column] = ours[name]
         new.index = frame.index
-        names = {name: f"holysheep_{name}" for name in new.columns if name in set(frame.columns)}
-        return pd.concat([frame, new.rename(columns=names)], axis=1)
+        return pd.concat([frame, new], axis=1)
 
-    def _beside(self, row: int) -> dict[str, Any]:
-        answer, error = self._answers[row], self.errors.get(row)
-        fields = self._fields(answer)
-        state = "error" if error and answer is None else None if answer is None else answer.state
-        return {**fields, "state": state, "cost": None, "error": None if error is None else str(error)}
+    def _state(self, row: int) -> str | None:
+        if (answer := self._answers[row]) is not None:
+            return answer.state
+        return "error" if row in self.errors else None
 
     def _fields(self, answer: Answer | None) -> dict[str, Any]:
         fields = None if answer is None else as_fields(answer.parsed)
@@ -232,10 +239,32 @@ def as_fields(value: Any) -> dict[str, Any] | None:
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}
-    if hasattr(value, "model_dump"):  # pydantic
-        fields: dict[str, Any] = value.model_dump()
-        return fields
+    if hasattr(value, "model_dump"):  # pydantic; the root of a model may be anything
+        fields = value.model_dump()
+        return fields if isinstance(fields, dict) else None
     return None
+
+
+def _names(rows: Iterable[Iterable[Any]]) -> dict[Any, None]:
+    """Return the columns of rows, each once and in their order."""
+    return dict.fromkeys(name for row in rows for name in row)
+
+
+def _columns(names: Iterable[str], taken: Iterable[Any]) -> dict[str, str]:
+    """Return the column of each name: itself, or where that is `taken` a free one, `holysheep_…`."""
+    theirs, names = set(taken), list(names)
+    used = theirs | set(names)
+    columns = {}
+    for name in names:
+        column, number = name, 1
+        if name in theirs:
+            column = f"holysheep_{name}"
+            while column in used:
+                number += 1
+                column = f"holysheep_{name}_{number}"
+        used.add(column)
+        columns[name] = column
+    return columns
 
 
 def _rows(number: int) -> str:
