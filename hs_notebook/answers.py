@@ -13,13 +13,13 @@ import msgspec
 
 from hs_notebook.errors import UsageError
 from hs_notebook.fences import fences, unfenced
-from hs_notebook.types import State, ToolCall, Usage
+from hs_notebook.types import Shown, State, ToolCall, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(Shown, frozen=True, kw_only=True):
     """What a call cost in USD; None is unknown, never 0.
 
     The price is `seller`'s, of the `kind` that the price book gives it, last checked on `checked_on`.
@@ -52,7 +52,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return sum(parts, Decimal(0)) if parts else None
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class Receipt(Shown, frozen=True, kw_only=True):
     """What one call came to.
 
     `ttft` (to the first token) and `duration` are seconds since the last attempt began to connect,

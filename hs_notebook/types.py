@@ -85,20 +85,37 @@ def _json(fields: Mapping[str, Any]) -> bytes:
         raise UsageError(f"A parameter cannot be sent as JSON: {error}.") from None
 
 
-class PromptTokensDetails(msgspec.Struct, frozen=True, gc=False):
+class Shown(msgspec.Struct, frozen=True):
+    """What IPython shows by the fields that say something, each in a line where one is not enough."""
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        said = [
+            (field.name, value)
+            for field in msgspec.structs.fields(self)
+            if (value := getattr(self, field.name)) is not field.default and value != field.default
+        ]
+        with printer.group(4, f"{type(self).__name__}(", ")"):
+            for number, (name, value) in enumerate(said):
+                printer.text("," if number else "")
+                printer.breakable(" " if number else "")
+                printer.text(f"{name}=")
+                printer.pretty(value)
+
+
+class PromptTokensDetails(Shown, frozen=True, gc=False):
     """Parts of the input: read from the model's cache, and written to it."""
 
     cached_tokens: int | None = None
     cache_creation_tokens: int | None = None
 
 
-class CompletionTokensDetails(msgspec.Struct, frozen=True, gc=False):
+class CompletionTokensDetails(Shown, frozen=True, gc=False):
     """Parts of the output."""
 
     reasoning_tokens: int | None = None
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Usage(Shown, frozen=True, kw_only=True, gc=False):
     """Tokens of a call.
 
     `estimated` marks figures that we counted because the relay sent none; `method` then says how, and the
@@ -121,14 +138,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return bool(self.prompt_tokens or self.completion_tokens)
 
 
-class FunctionCall(msgspec.Struct, frozen=True, gc=False):
+class FunctionCall(Shown, frozen=True, gc=False):
     """A function's name and its arguments as JSON text; in a stream, a fragment of both."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ToolCall(Shown, frozen=True, kw_only=True, gc=False):
     """A tool call; in a stream, a fragment that `index` joins to its others."""
 
     index: int = 0
@@ -137,7 +154,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     function: FunctionCall = FunctionCall()
 
 
-class ChoiceDelta(msgspec.Struct, frozen=True, gc=False):
+class ChoiceDelta(Shown, frozen=True, gc=False):
     """What one frame adds to one alternative."""
 
     content: str | None = None
@@ -159,7 +176,7 @@ def calls_text(calls: Iterable[ToolCall]) -> str:
     return "".join(f"{call.function.name or ''}{call.function.arguments or ''}" for call in calls)
 
 
-class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
+class ChunkChoice(Shown, frozen=True, gc=False):
     """One alternative in a frame; `index` is its number, never a sequence number."""
 
     delta: ChoiceDelta
@@ -168,7 +185,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, gc=False):
     error: str | None = None  # what the relay says with the finish reason "error"
 
 
-class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
+class ChatCompletionChunk(Shown, frozen=True, gc=False):
     """One frame of a streamed answer; one with an `error` is raised and never handed on."""
 
     choices: list[ChunkChoice] = []
@@ -181,7 +198,7 @@ class ChatCompletionChunk(msgspec.Struct, frozen=True, gc=False):
     error: None = None
 
 
-class ChatCompletionMessage(msgspec.Struct, frozen=True, kw_only=True):
+class ChatCompletionMessage(Shown, frozen=True, kw_only=True):
     """The whole message of one alternative."""
 
     content: str | None = None
@@ -191,7 +208,7 @@ class ChatCompletionMessage(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: list[ToolCall] | None = None
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(Shown, frozen=True, kw_only=True):
     """One alternative of a whole answer."""
 
     message: ChatCompletionMessage
@@ -200,7 +217,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
+class ChatCompletion(Shown, frozen=True, kw_only=True):
     """A whole answer, not streamed."""
 
     choices: list[Choice]

@@ -6,11 +6,12 @@ import math
 from decimal import Decimal
 
 import pytest
+from IPython.lib.pretty import pretty
 
 from hs_notebook.answers import Cost, Receipt
 from hs_notebook.display.receipt import line
 from hs_notebook.pricing.names import same_model
-from hs_notebook.types import Usage
+from hs_notebook.types import ChatCompletionChunk, ChoiceDelta, ChunkChoice, Usage
 
 USAGE = Usage(prompt_tokens=1234, completion_tokens=56, total_tokens=1290)
 COUNTED = "gpt-4.1 · 1,234 in, 56 out · first token 420 ms · 68 tokens/s · 12.3 s"
@@ -152,3 +153,19 @@ def test_in_metadata_what_is_unknown_is_null() -> None:
         "note": "",
         "response_id": "",
     }
+
+
+def test_ipython_shows_what_is_known_a_field_a_line() -> None:
+    receipt = Receipt(
+        request_model="gpt-4.1", usage=USAGE, ttft=0.25, note="cut at the largest number of tokens"
+    )
+    assert pretty(receipt).splitlines() == [
+        "Receipt(",
+        "    request_model='gpt-4.1',",
+        "    usage=Usage(prompt_tokens=1234, completion_tokens=56, total_tokens=1290),",
+        "    ttft=0.25,",
+        "    note='cut at the largest number of tokens')",
+    ]
+    assert pretty(Cost()) == "Cost()"
+    chunk = ChatCompletionChunk([ChunkChoice(ChoiceDelta("hi"))])
+    assert pretty(chunk) == "ChatCompletionChunk(choices=[ChunkChoice(delta=ChoiceDelta(content='hi'))])"
