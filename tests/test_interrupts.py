@@ -738,18 +738,36 @@ def test_a_burst_loses_no_reply(
 def test_an_interrupt_at_any_moment(
     name: str, relay: EmbeddedRelay, tmp_path: Path, publish: Callable[..., None]
 ) -> None:
-    """From before a cell's first line until its last: also while it is read, drawn and put away."""
+    """From before a cell's first line until its last: also while it is read, drawn and put away.
+
+    One that meets ipykernel's own steps before a cell or after it may cost the reply, and now and then the
+    kernel, whatever the cell was.
+    """
     rounds = ROUNDS // 3
     chance = random.Random(SEED)
-    lost, heard, kept = 0, 0, 0
+    lost, stuck, heard, kept = 0, 0, 0, 0
     with contextmanager(begun)(name, relay, tmp_path) as tried:
+        met = watched(tried)
         life = max(life_of(tried, SHORT) for _ in range(3))
         for _ in range(rounds):
+            met()
             cell = interrupted(tried, SHORT, life * chance.random())
-            lost += not replied(tried, cell)
+            try:
+                has_replied = replied(tried, cell)
+                kept += nothing_is_lost(tried, cell)
+            except AssertionError:
+                if met() != "ipykernel":
+                    raise
+                stuck += 1
+                tried.kernel.restart(kill=True)
+                tried.forget()
+                met = watched(tried)
+                continue
+            assert has_replied or met() == "ipykernel"
+            lost += not has_replied
             heard += bool(cell.errors)
-            kept += nothing_is_lost(tried, cell)
-        assert lost <= max(1, rounds // 40)  # 2 to 4 of 333, where IPython's own steps are met
+        assert stuck <= max(1, rounds // 100)
+        assert lost <= max(1, rounds // 20)
         assert heard > rounds / 3, "hardly one of them met a cell"
         assert kept > rounds / 3, "hardly one of them came when a text was there"
         assert tried.kernel.run(SHORT).shown[-1]["metadata"]["holysheep"]["state"] == "complete"
@@ -768,12 +786,42 @@ def test_an_interrupt_at_any_moment(
         **{
             "met a cell": f"{heard:,}",
             "texts kept": f"{kept:,}",
-            "replies lost": f"{lost:,}",
+            "replies lost": f"{lost:,}"
+            + (f", and {stuck} kernels stuck in ipykernel's own steps" if stuck else ""),
             "of a sleeping cell": lost_by_sleepers(name, relay, tmp_path / "asleep", rounds // 2, loses),
         },
         threads=threads,
         pending=pending,
     )
+
+
+#: Notes of each interrupt whether it met a cell's code or what ipykernel does before it and after.
+WATCHED = """
+import sys, ipykernel.kernelbase
+def heard(number, frame):
+    met, frame = "ipykernel", frame or sys._getframe()  # there is none where the interrupt has waited
+    while frame is not None:
+        if frame.f_code.co_name == "run_code":
+            met = "cell"
+        frame = frame.f_back
+    with open({!r}, "w") as file:
+        file.write(met)
+    raise KeyboardInterrupt
+ipykernel.kernelbase.default_int_handler = heard
+"""
+
+
+def watched(tried: Tried) -> Callable[[], str]:
+    """Watch what interrupts meet; return what tells what the last one met, since it was asked before."""
+    file = tried.sign()
+    tried.kernel.run(WATCHED.format(os.fspath(file)))
+
+    def met() -> str:
+        said = file.read_text("utf-8") if file.exists() else ""
+        file.unlink(missing_ok=True)
+        return said
+
+    return met
 
 
 def interrupted(tried: Tried, code: str, moment: float) -> Cell:
