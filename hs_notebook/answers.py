@@ -260,8 +260,10 @@ def _added_usage(usages: Sequence[Usage]) -> Usage:
         total_tokens=sum(usage.total_tokens for usage in usages),
         estimated=bool(guessed),
         method=guessed[-1].method if guessed else "",
-        low=min(usage.low for usage in usages),
-        high=max(usage.high for usage in usages),
+        input_low=min(usage.input_low for usage in usages),
+        input_high=max(usage.input_high for usage in usages),
+        output_low=min(usage.output_low for usage in usages),
+        output_high=max(usage.output_high for usage in usages),
     )
 
 

@@ -12,12 +12,11 @@ from hs_notebook.errors import HolySheepError
 from hs_notebook.net.progress import Attempts, Progress
 from hs_notebook.portal import in_thread
 from hs_notebook.replay import replayed
-from hs_notebook.types import FunctionCall, ToolCall, Usage
+from hs_notebook.types import Usage
 from hs_notebook.wire.assembler import Assembler
+from hs_notebook.wire.scrubbing import scrubbed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hs_notebook.net.calls import Calls
     from hs_notebook.net.reader import Reader
     from hs_notebook.pricing.limit import Limit
@@ -58,7 +57,7 @@ class Exchange:
     ) -> None:
         self.request = request
         self._calls = calls
-        self._recorder = account.recorder
+        self._account, self._recorder = account, account.recorder
         self._scrub = account.key.scrub
         self._limit = limit
         self._quotes = account.quotes
@@ -131,14 +130,14 @@ class Exchange:
         except HolySheepError as failure:
             await self._settle_failed(failure)
             raise
-        receipt = self._as_sent(answer.receipt) if stopped else answer.receipt
+        receipt = self._as_told(self._as_sent(answer.receipt) if stopped else answer.receipt)
         notes = (receipt.note, self._of_limit(receipt), self._of_resuming(), self._of_lost(), note)
         answer.receipt = msgspec.structs.replace(receipt, note="; ".join(filter(None, notes)))
-        self.answer = _scrubbed(answer, self._scrub)
+        self.answer = scrubbed(answer, self._scrub)
         self.charge = self._quotes.charge(receipt)
         if stopped and self._timed.may_be_billed and self._limit is not None and not self._stream:
             self.charge = self._limit.worst  # all of it may be billed
-        self.charge += self._charge_of_lost
+        self.charge = Decimal(0) if receipt.simulated else self.charge + self._charge_of_lost
         if self._entry is not None:
             await self._entry.settle(answer, charge=self.charge, error=None if stopped else error)
         return self.answer
@@ -151,8 +150,9 @@ class Exchange:
 
     async def _settle_failed(self, failure: HolySheepError) -> None:
         unanswered = self._timed.unanswered(failure)
-        receipt = self.unanswered = self._assembler.billed(unanswered=unanswered)
-        if receipt is not None:
+        receipt, simulated = self._assembler.billed(unanswered=unanswered), self._account.simulated
+        receipt = self.unanswered = receipt and self._as_told(receipt)
+        if receipt is not None and not receipt.simulated:
             self.charge = self._quotes.charge(receipt)
             if not receipt.usage.estimated:
                 self.charge += self._charge_of_lost
@@ -161,11 +161,19 @@ class Exchange:
             else:
                 self.charge *= unanswered
         if self._entry is not None:
-            await self._entry.settle_failed(failure, receipt, charge=self.charge)
+            await self._entry.settle_failed(failure, receipt, charge=self.charge, simulated=simulated)
 
     @property
     def _charge_of_lost(self) -> Decimal:
         return self._timed.lost * self._limit.unanswered if self._limit is not None else Decimal(0)
+
+    def _as_told(self, receipt: Receipt) -> Receipt:
+        """Return a receipt of which the relay told nothing as simulated, where its last answer was."""
+        if receipt.response_model:
+            self._account.simulated = receipt.simulated
+        elif self._account.simulated:
+            return msgspec.structs.replace(receipt, simulated=True)
+        return receipt
 
     def _as_sent(self, receipt: Receipt) -> Receipt:
         """Return the receipt of a stopped answer without figures for what nobody can know."""
@@ -240,7 +248,7 @@ class Replaying(Exchange):
     ) -> Answer:
         """Return the answer; raises `error` again where there is nothing to keep."""
         if self._kept is not None:
-            return _scrubbed(replayed(self._kept, self.request, note), self._scrub)
+            return scrubbed(replayed(self._kept, self.request, note), self._scrub)
         answer = await super().finish(stopped=stopped, error=error, note=note)
         # In a thread of its own: what tells whether it fits may be the user's, and ask by itself.
         trouble = await in_thread(
@@ -268,33 +276,3 @@ class _Timed(Attempts):
 
     def notice(self, text: str) -> None:
         self._screen.notice(text)
-
-
-def _scrubbed(answer: Answer, scrub: Callable[[str], str]) -> Answer:
-    """Return an answer in which the relay nowhere gives the key back: it will be shown and saved."""
-    receipt = answer.receipt
-    return Answer(
-        scrub(answer.text),
-        msgspec.structs.replace(
-            receipt,
-            response_model=scrub(receipt.response_model),
-            response_id=scrub(receipt.response_id),
-            finish_reason=receipt.finish_reason and scrub(receipt.finish_reason),
-            note=scrub(receipt.note),
-        ),
-        messages=answer.messages[:-1],
-        reasoning=scrub(answer.reasoning),
-        tool_calls=[_scrubbed_call(call, scrub) for call in answer.tool_calls],
-        alternatives=[scrub(text) for text in answer.alternatives],
-    )
-
-
-def _scrubbed_call(call: ToolCall, scrub: Callable[[str], str]) -> ToolCall:
-    name, arguments = call.function.name, call.function.arguments
-    function = FunctionCall(name=name and scrub(name), arguments=arguments and scrub(arguments))
-    return ToolCall(
-        index=call.index,
-        id=call.id and scrub(call.id),
-        type=call.type and scrub(call.type),
-        function=function,
-    )

@@ -42,6 +42,7 @@ class Account:
     def __init__(self, host: str, key: Secret, prices: PriceBook, ledger: Ledger | None) -> None:
         self._host = host
         self.key = key
+        self.simulated = False  # as the last answer said; what has no answer cannot say it
         self.use(prices, ledger)
 
     def use(self, prices: PriceBook, ledger: Ledger | None, *, notebook: str = "") -> None:
@@ -209,17 +210,22 @@ class Entry:
         await self._write(Outcome(state="stopped", error_type=error_type, charge=charge))
 
     async def settle_failed(
-        self, error: Exception, receipt: Receipt | None, *, charge: Decimal | None = None
+        self,
+        error: Exception,
+        receipt: Receipt | None,
+        *,
+        charge: Decimal | None = None,
+        simulated: bool = False,
     ) -> None:
         """Write down that there was no answer, and what it came to all the same; `charge` as in `settle`."""
         if receipt is None:
-            await self.fail(type(error).__name__)
+            await self.fail(type(error).__name__, simulated=simulated)
         else:
             await self._settle(receipt, charge=charge, error=error)
 
-    async def fail(self, error_type: str) -> None:
+    async def fail(self, error_type: str, *, simulated: bool = False) -> None:
         """Write down that there was no answer; `error_type` is the name of the error's class."""
-        await self._write(Outcome(state="error", error_type=error_type))
+        await self._write(Outcome(state="error", error_type=error_type, simulated=simulated))
 
     def _estimate(self) -> Usage:
         return as_usage(estimate_messages(self._request.messages, self._request.model), by_script(self._said))

@@ -119,7 +119,7 @@ class Usage(Shown, frozen=True, kw_only=True, gc=False):
     """Tokens of a call.
 
     `estimated` marks figures that we counted because the relay sent none; `method` then says how, and the
-    true ones are expected within `low` and `high` times them.
+    true ones are expected within `input_low` and `input_high`, or `output_low` and `output_high`, times them.
     """
 
     prompt_tokens: int = 0
@@ -129,8 +129,24 @@ class Usage(Shown, frozen=True, kw_only=True, gc=False):
     completion_tokens_details: CompletionTokensDetails | None = None
     estimated: bool = False
     method: str = ""
-    low: float = 1.0
-    high: float = 1.0
+    input_low: float = 1.0
+    input_high: float = 1.0
+    output_low: float = 1.0
+    output_high: float = 1.0
+
+    @property
+    def low(self) -> float:
+        """The same of all its tokens."""
+        return self._of_all(self.input_low, self.output_low)
+
+    @property
+    def high(self) -> float:
+        """The same of all its tokens."""
+        return self._of_all(self.input_high, self.output_high)
+
+    def _of_all(self, sent: float, said: float) -> float:
+        tokens = self.prompt_tokens + self.completion_tokens
+        return (self.prompt_tokens * sent + self.completion_tokens * said) / tokens if tokens else 1.0
 
     @property
     def tells(self) -> bool:

@@ -177,6 +177,24 @@ def test_usage_details(choices: list[Any] | None) -> None:
     assert usage.completion_tokens_details == CompletionTokensDetails(4)
 
 
+@pytest.mark.parametrize(
+    ("told", "tokens"),
+    [
+        ({"cache_read_input_tokens": 100, "cache_creation_input_tokens": 20}, (123, 5, 128)),  # Anthropic's
+        ({"prompt_tokens_details": {"cached_tokens": 3}}, (3, 5, 8)),
+        ({"completion_tokens_details": {"reasoning_tokens": 4}}, (3, 5, 8)),
+        ({"completion_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 12}, (3, 9, 12)),
+        ({"completion_tokens_details": {"reasoning_tokens": 40}, "total_tokens": 48}, (3, 45, 48)),
+    ],
+)
+def test_what_is_told_beside_input_and_output_is_counted_in(
+    told: dict[str, Any], tokens: tuple[int, int, int]
+) -> None:
+    usage = decoded({"choices": [], "usage": {**USAGE, **told}}).usage
+    assert usage is not None
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == tokens
+
+
 def test_usage_details_of_wrong_types() -> None:
     details = {"prompt_tokens_details": {"cached_tokens": True}, "completion_tokens_details": "none"}
     assert decoded({"usage": {**USAGE, **details}}).usage is not None

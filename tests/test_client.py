@@ -220,8 +220,26 @@ def test_stream_options_refused(said: dict[str, Any]) -> None:
     refusal = page("400 Bad Request", json.dumps(said).encode())
     with Loopback(replies(refusal, hello_page())) as server, blocking(server.base_url) as client:
         answer = client.ask("hi", model=MODEL)
-    assert (answer.text, answer.state, answer.usage.estimated) == ("Hello", "complete", True)
-    assert ["stream_options" in request.json for request in server.requests] == [True, False]
+        assert (answer.text, answer.state, answer.usage.estimated) == ("Hello", "complete", True)
+        assert client.ask("hi", model=MODEL) == "Hello"
+        assert client.ask("hi", model="another") == "Hello"
+    asked = [("stream_options" in request.json, request.json["model"]) for request in server.requests]
+    assert asked == [(True, MODEL), (False, MODEL), (False, MODEL), (True, "another")]
+
+
+def test_a_refused_stream_option_is_not_in_the_time_to_the_first_token() -> None:
+    refusal = page("400 Bad Request", json.dumps(REFUSED).encode())
+
+    def serve(connection: Connection, server: Loopback) -> None:
+        while request := server.ask(connection):
+            if "stream_options" in request.json:
+                time.sleep(0.5)
+                connection.send(refusal)
+            else:
+                connection.send(hello_page())
+
+    with Loopback(serve) as server, blocking(server.base_url) as client:
+        assert client.ask("hi", model=MODEL).receipt.duration < 0.4
 
 
 def test_stream_options_refused_without_end() -> None:

@@ -190,3 +190,17 @@ def test_an_estimate_cuts_no_answer_short_whose_length_is_bound() -> None:
 def test_what_came_unseen_is_told() -> None:
     assert limit("1").passed(Decimal(1)) == ""
     assert limit("1").passed(Decimal(2)).startswith("came to $2.00, above the limit of $1.00: what is not")
+
+
+@pytest.mark.parametrize(
+    ("content", "dearer"), [([{"cache_control": {"type": "ephemeral"}}], True), ('cache_control":', False)]
+)
+def test_what_is_written_to_a_cache_may_be_dearer(content: Any, dearer: bool) -> None:
+    row = msgspec.structs.replace(ROW, input=Decimal(2), cache_write=Decimal("2.5"))
+    messages = [{"role": "user", "content": "word " * 1000}, {"role": "user", "content": content}]
+    request = ChatRequest.of("m", messages, {"max_tokens": 1})
+    plain, dear = (
+        limit_for(request, Quotes(PriceBook([one]), RELAY), Decimal(1)).worst for one in (ROW, row)
+    )
+    output = Decimal(8) / 10**6
+    assert dear - output == (plain - output) * (Decimal("1.25") if dearer else 1)

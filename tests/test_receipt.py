@@ -44,7 +44,14 @@ KNOWN = {
         (
             {
                 "usage": Usage(
-                    prompt_tokens=9, completion_tokens=5, estimated=True, method="a count", low=0.5, high=1.2
+                    prompt_tokens=9,
+                    completion_tokens=5,
+                    estimated=True,
+                    method="a count",
+                    input_low=0.5,
+                    input_high=1.2,
+                    output_low=0.5,
+                    output_high=1.2,
                 )
             },
             COUNTED.replace("1,234 in, 56 out", "≈9 in, ≈5 out (estimated −50/+20 %, a count)")
@@ -130,8 +137,10 @@ def test_in_metadata_what_is_unknown_is_null() -> None:
             "completion_tokens_details": None,
             "estimated": False,
             "method": "",
-            "low": 1.0,
-            "high": 1.0,
+            "input_low": 1.0,
+            "input_high": 1.0,
+            "output_low": 1.0,
+            "output_high": 1.0,
         },
         "ttft": None,
         "duration": None,

@@ -81,7 +81,7 @@ def test_what_has_openai_s_names_is_recorded_too(client: HolySheep, ledger: Ledg
     figures = ("state", "gen_ai_usage_output_tokens", "cost_known_usd", "simulated", "error_type")
     whole, streamed, left, refused = (tuple(row[name] for name in figures) for row in rows(ledger))
     assert whole == streamed == ("complete", 20, "0.00016", True, None)
-    assert refused == ("error", None, None, False, "BadRequestError")
+    assert refused == ("error", None, None, True, "BadRequestError")
     arrived = left[1]  # one was read; others may have come before the loop was left
     assert 1 <= arrived < 200
     assert (left[0], Decimal(left[2]), *left[3:]) == ("stopped", arrived * Decimal("0.000008"), True, None)
@@ -341,3 +341,13 @@ def test_an_answer_in_one_piece_that_was_stopped_is_charged_in_full(
     (row,) = rows(ledger)
     assert (row["state"], row["cost_usd"]) == ("stopped", None)
     assert 0.008 < float(row["charged_usd"]) < 0.0081
+
+
+def test_a_simulated_relay_s_failures_are_simulated_too(client: HolySheep, ledger: Ledger) -> None:
+    client.ask("[simulate tokens=2 speed=inf]", model=MODEL)
+    for fault in ("500", "empty", "badjson", "429"):
+        with pytest.raises(HolySheepError):
+            client.ask(f"[simulate fault={fault} speed=inf]", model=MODEL)
+    assert {row["simulated"] for row in rows(ledger)} == {True}
+    spent = ledger.spent()
+    assert (spent.calls, spent.simulated, spent.charged) == (0, 5, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -35,11 +34,11 @@ class _Seen(NamedTuple):
 class Calibration:
     """Corrects estimates of one kind, of the input or of the output, by what was billed for earlier ones.
 
-    Each model and each method of counting has its own record of the last calls.
+    Each model and each method of counting has its own record of the last calls. Any thread may use it.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], deque[_Seen]] = {}
+        self._seen: dict[tuple[str, str], tuple[_Seen, ...]] = {}  # no record is changed: another may read it
 
     def see(self, model: str, estimated: Estimate, billed: int) -> None:
         """Take in a call: its estimate, uncorrected, and the tokens that the relay billed.
@@ -48,8 +47,9 @@ class Calibration:
         """
         if min(estimated.tokens, billed) < _TOO_FEW or estimated.method.endswith((TEXT_ALONE, IMAGES)):
             return
-        record = self._seen.setdefault((plain_name(model), estimated.method), deque(maxlen=_KEPT))
-        record.append(_Seen(estimated.tokens, billed, billed > estimated.high))
+        key = plain_name(model), estimated.method
+        seen = _Seen(estimated.tokens, billed, billed > estimated.high)
+        self._seen[key] = (*self._seen.get(key, ()), seen)[-_KEPT:]
 
     def apply(self, model: str, estimate: Estimate) -> Estimate:
         """Return an estimate with its tokens in the running ratio of billed to estimated ones.
@@ -73,7 +73,7 @@ class Calibration:
 
     def over_billing(self, model: str) -> str:
         """Return one line where most of a model's calls were billed above their interval, or nothing."""
-        for (name, method), record in self._seen.items():
+        for (name, method), record in list(self._seen.items()):
             if name == plain_name(model) and _mostly_above(record):
                 above = [call for call in record if call.above]
                 more = sum(call.billed for call in above) / sum(call.estimated for call in above)

@@ -30,23 +30,17 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, usage: Usage) -> Billed:
-        """Part a usage: cached tokens are a part of the input, and reasoning of the output.
-
-        Some servers count the reasoning beside the output; then the total tells.
-        """
+        """Part a usage: cached tokens are a part of the input."""
         details = usage.prompt_tokens_details
         sent = max(0, usage.prompt_tokens)
         read = min(sent, max(0, (details and details.cached_tokens) or 0))
         written = min(sent - read, max(0, (details and details.cache_creation_tokens) or 0))
-        return cls(input=sent - read - written, cache_read=read, cache_write=written, output=_output(usage))
-
-
-def _output(usage: Usage) -> int:
-    details = usage.completion_tokens_details
-    said = max(0, usage.completion_tokens)
-    thought = max(0, (details and details.reasoning_tokens) or 0)
-    beside = thought and usage.total_tokens == usage.prompt_tokens + said + thought
-    return said + thought if beside else said
+        return cls(
+            input=sent - read - written,
+            cache_read=read,
+            cache_write=written,
+            output=max(0, usage.completion_tokens),
+        )
 
 
 def call_cost(usage: Usage, price: Price | None) -> Cost:
@@ -67,11 +61,15 @@ def call_cost(usage: Usage, price: Price | None) -> Cost:
         source=price.source,
         checked_on=price.checked_on,
     )
-    known = cost.known
-    if not usage.estimated or known is None:
+    if not usage.estimated or cost.known is None:
         return cost
-    low, high = Decimal(str(usage.low)), Decimal(str(usage.high))
-    return msgspec.structs.replace(cost, low=known * low, high=known * high)
+    low = _times(cost.input, usage.input_low) + _times(cost.output, usage.output_low)
+    high = _times(cost.input, usage.input_high) + _times(cost.output, usage.output_high)
+    return msgspec.structs.replace(cost, low=low, high=high)
+
+
+def _times(amount: Decimal | None, ratio: float) -> Decimal:
+    return Decimal(0) if amount is None else amount * Decimal(str(ratio))
 
 
 def amounts_of(price: Price) -> Amounts:

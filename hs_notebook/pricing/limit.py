@@ -6,6 +6,8 @@ import json
 from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from hs_notebook.errors import BudgetError, UsageError
 from hs_notebook.pricing.cost import MILLION
 from hs_notebook.pricing.money import at_most, exactly, money
@@ -143,7 +145,7 @@ def limit_for(
     longest = longest_answer(request)
     return Limit(
         usd,
-        price,
+        _dearest(price, request),
         sent=sent,
         longest=longest,
         several=request.alternatives,
@@ -151,6 +153,15 @@ def limit_for(
         of=of,
         otherwise=otherwise,
     )
+
+
+def _dearest(price: Price, request: ChatRequest) -> Price:
+    """Return a price whose input is as dear as it may get: a request may have it written to a cache."""
+    written = price.cache_write
+    if written is None or price.input is None or written <= price.input:
+        return price
+    caches = b'"cache_control":' in request.body(stream=False, usage=False)
+    return msgspec.structs.replace(price, input=written) if caches else price
 
 
 def _in_words(usd: Decimal, name: str, of: Decimal | None) -> str:

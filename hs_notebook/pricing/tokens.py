@@ -122,15 +122,16 @@ def by_script(tokens: int) -> Estimate:
 
 def as_usage(sent: Estimate, said: Estimate) -> Usage:
     """Return two estimates as the usage of a call whose server sent none."""
-    total = sent.tokens + said.tokens
     return Usage(
         prompt_tokens=sent.tokens,
         completion_tokens=said.tokens,
-        total_tokens=total,
+        total_tokens=sent.tokens + said.tokens,
         estimated=True,
         method=sent.method,
-        low=(sent.low + said.low) / max(1, total),
-        high=(sent.high + said.high) / max(1, total),
+        input_low=sent.low / max(1, sent.tokens),
+        input_high=sent.high / max(1, sent.tokens),
+        output_low=said.low / max(1, said.tokens),
+        output_high=said.high / max(1, said.tokens),
     )
 
 

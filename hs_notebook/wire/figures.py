@@ -38,7 +38,22 @@ def clean_usage(usage: dict[str, Any]) -> dict[str, Any]:
         found = [tokens for place in places if (tokens := _tokens(at(usage, place))) is not None]
         if found:
             clean.setdefault(details, {})[figure] = found[0]
-    return clean
+    return _within(clean)
+
+
+def _within(usage: dict[str, Any]) -> dict[str, Any]:
+    """Count in what some servers tell beside input and output, and not within: caches, and reasoning."""
+    sent, said = usage["prompt_tokens"], usage["completion_tokens"]
+    cached = sum(usage.get("prompt_tokens_details", {}).values())
+    thought = usage.get("completion_tokens_details", {}).get("reasoning_tokens", 0)
+    if cached > sent:  # as Anthropic's does
+        usage["prompt_tokens"] += cached
+    if usage["total_tokens"] == sent + said + thought:
+        usage["completion_tokens"] += thought
+    least = usage["prompt_tokens"] + usage["completion_tokens"]
+    if usage["total_tokens"]:
+        usage["total_tokens"] = max(least, usage["total_tokens"])
+    return usage
 
 
 def _tokens(value: Any) -> int | None:

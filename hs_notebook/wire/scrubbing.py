@@ -1,4 +1,4 @@
-"""The key out of the chunks of a stream, also where they bring it in pieces."""
+"""The key out of the chunks of a stream, also where they bring it in pieces, and out of a whole answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
+from hs_notebook.answers import Answer
 from hs_notebook.secret import Scrubber
 from hs_notebook.types import ChatCompletionChunk, ChoiceDelta, ChunkChoice, FunctionCall, ToolCall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hs_notebook.secret import Secret
 
 T = TypeVar("T")
@@ -126,3 +129,33 @@ class ChunkScrubber:
 
 def _rest(texts: dict[T, Scrubber], place: T) -> str:
     return texts[place].rest() if place in texts else ""
+
+
+def scrubbed(answer: Answer, scrub: Callable[[str], str]) -> Answer:
+    """Return an answer in which the relay nowhere gives the key back: it will be shown and saved."""
+    receipt = answer.receipt
+    return Answer(
+        scrub(answer.text),
+        replace(
+            receipt,
+            response_model=scrub(receipt.response_model),
+            response_id=scrub(receipt.response_id),
+            finish_reason=receipt.finish_reason and scrub(receipt.finish_reason),
+            note=scrub(receipt.note),
+        ),
+        messages=answer.messages[:-1],
+        reasoning=scrub(answer.reasoning),
+        tool_calls=[_scrubbed_call(call, scrub) for call in answer.tool_calls],
+        alternatives=[scrub(text) for text in answer.alternatives],
+    )
+
+
+def _scrubbed_call(call: ToolCall, scrub: Callable[[str], str]) -> ToolCall:
+    name, arguments = call.function.name, call.function.arguments
+    function = FunctionCall(name=name and scrub(name), arguments=arguments and scrub(arguments))
+    return ToolCall(
+        index=call.index,
+        id=call.id and scrub(call.id),
+        type=call.type and scrub(call.type),
+        function=function,
+    )
