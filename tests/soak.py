@@ -143,6 +143,7 @@ class Client:
         self.direct = HolySheep(key, **(self.settings | {"base_url": direct}))
         self.faults = itertools.cycle(WAYS)
         self.asked = 0
+        self.unsent = 0  # calls that were cancelled before they were sent: a ledger need not have them
         self.ended: dict[str, int] = {}
         os.environ |= {"HOLYSHEEP_BASE_URL": url, "HOLYSHEEP_API_KEY": key}
         self.shell = Shell()
@@ -170,7 +171,7 @@ class Client:
         self.unread(number)
         for fault, stream in itertools.islice(self.faults, FAULTS_A_ROUND):
             self.fault(fault, stream=stream, number=number)
-        return {"asked": self.asked, "ended": self.ended, **held()}
+        return {"asked": self.asked, "ended": self.ended, "unsent": self.unsent, **held()}
 
     def ends(self, what: str, state: str, times: int = 1) -> None:
         name = f"{what}: {state}"
@@ -219,8 +220,9 @@ class Client:
             try:
                 state: str = (await task).state
             except asyncio.CancelledError as stop:
-                answer = getattr(stop, "answer", None)  # none where it was stopped before it was sent
+                answer = getattr(stop, "answer", None)
                 state = "stopped" if answer is None else answer.state
+                self.unsent += answer is None
             except HolySheepError as error:
                 state = type(error).__name__
             self.ends("cancelled", state)
@@ -450,7 +452,7 @@ def wrong(lines: Sequence[Line], counts: dict[str, Any]) -> list[str]:
             if f"{who}: {what}" not in measured
         ),
         *wrongly_ended(ended, counts["rounds"]),
-        *([] if as_recorded(ended) == recorded else [f"ended {as_recorded(ended)}, recorded {recorded}"]),
+        *misrecorded(as_recorded(ended), recorded, counts["unsent"]),
         *(f"{who} has pending calls" for who in PARTS if counts[who].get("pending")),
         *([] if 0 <= total(counts["relay"]) - counts["requests"] <= gone(counts) else ["the relay's calls"]),
         *(["no connection was cut"] if not counts["cuts"] else []),
@@ -488,6 +490,14 @@ def as_recorded(ended: Counter[str]) -> Counter[str]:
         state = name.rpartition(": ")[2]
         states["error" if state.endswith("Error") else state] += number
     return states
+
+
+def misrecorded(ended: Counter[str], recorded: Counter[str], unsent: int) -> list[str]:
+    """Say where a ledger is not what came back, but for calls that were stopped before they were sent."""
+    missing = ended["stopped"] - recorded["stopped"]
+    if 0 <= missing <= unsent and dict(ended) | {"stopped": 0} == dict(recorded) | {"stopped": 0}:
+        return []
+    return [f"ended {ended}, recorded {recorded}"]
 
 
 def gone(counts: dict[str, Any]) -> int:

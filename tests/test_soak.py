@@ -61,7 +61,7 @@ def counted(**ended: int) -> dict[str, Any]:
     ends |= {name.replace("__", ": ").replace("_", " "): number for name, number in ended.items()}
     ledger = as_recorded(Counter(ends))
     asked = sum(ends.values())
-    counts = {"ended": ends, "asked": asked, "requests": asked, "cuts": 9, "rounds": ROUNDS}
+    counts = {"ended": ends, "asked": asked, "requests": asked, "cuts": 9, "rounds": ROUNDS, "unsent": 0}
     return counts | {"client": dict(ledger), "relay": {"complete": asked}}
 
 
@@ -87,6 +87,13 @@ def test_a_run_in_order_is_not_complained_of() -> None:
 )
 def test_what_ended_as_it_may_not_is_told(ended: dict[str, int], told: str) -> None:
     assert told in wrong(FLAT, counted(**ended))
+
+
+def test_a_call_that_was_not_sent_may_be_missing_in_the_ledger() -> None:
+    counts = counted()
+    counts["client"]["stopped"] -= 1
+    assert any(line.startswith("ended Counter({") for line in wrong(FLAT, counts))
+    assert wrong(FLAT, counts | {"unsent": 1}) == []
 
 
 def test_what_was_not_measured_or_does_not_add_up_is_told() -> None:
