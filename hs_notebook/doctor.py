@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+import msgspec
+
 from hs_notebook import __version__
 from hs_notebook.call import suggestion
 from hs_notebook.connections import is_loopback
@@ -27,7 +29,7 @@ from hs_notebook.pricing.names import same_model
 from hs_notebook.pricing.price import OLD_AFTER
 from hs_notebook.pricing.quotes import Quotes, today
 from hs_notebook.secret import Secret
-from hs_notebook.settings import BASE_URL_NAME, KEY_NAME, Credentials, named_base_url
+from hs_notebook.settings import BASE_URL_NAME, DEFAULT_BASE_URL, KEY_NAME, Credentials, named_base_url
 from hs_notebook.wire.chunks import decode_models
 
 if TYPE_CHECKING:
@@ -92,7 +94,7 @@ def examine(case: Case) -> list[Finding]:
         key = Finding("problem", "key", f"refused; it is {key.words}", str(reply.error))
     return [
         key,
-        Finding("ok", "base URL", f"{base_url}, from {case.named_by}"),
+        Finding("ok", "base URL", f"{base_url}, from {_named_by(case, base_url)}"),
         Finding("ok", "proxy", _proxy(base_url)),
         _reached(reply, known=credentials is not None),
         *_models(case, base_url, reply),
@@ -141,6 +143,11 @@ def _key(case: Case) -> tuple[Finding, Credentials | None]:
         todo = "Look whether the key is the relay's: its keys begin with cr_."
         return Finding("warning", "key", f"{words}; it does not begin with cr_", todo), credentials
     return Finding("ok", "key", words), credentials
+
+
+def _named_by(case: Case, base_url: str) -> str:
+    """Return in words what names the base URL: an environment's key without one goes past a .env file's."""
+    return "the default" if base_url == DEFAULT_BASE_URL != case.base_url else case.named_by
 
 
 async def _ask(credentials: Credentials, auth: Auth) -> _Reply:
@@ -239,7 +246,8 @@ def _retiring(case: Case, base_url: str) -> str:
     with suppress(HolySheepError):
         price = Quotes(case.book(), urlsplit(base_url).hostname or "").price(case.model, today())
         if price is not None and price.retires_on is not None:
-            return price.warning(today())
+            # As if checked today: that a price is old is said elsewhere, and no reason to choose another model.
+            return msgspec.structs.replace(price, checked_on=today()).warning(today())
     return ""
 
 

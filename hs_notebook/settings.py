@@ -92,21 +92,25 @@ def named_base_url(folder: Path | None = None) -> str:
 def _find(
     base_url: str | None, environ: Mapping[str, str], folder: Path, prompt: Prompt | None, named_by: str
 ) -> Credentials:
-    file, values = _dotenv(folder)
-    found = [
-        _pair(environ, "the environment variable " + KEY_NAME),
-        _pair(values, f"the file {file}"),
-    ]
-    pairs = [pair for pair in found if pair is not None]
+    own = _pair(environ, f"the environment variable {KEY_NAME}")
     wanted = base_url or environ.get(BASE_URL_NAME) or ""
-    if not wanted and pairs:
-        _refuse_redirection(pairs[0], values, file)
-        return pairs[0]
+    if own and wanted and (bound := _bound(own, normal_base_url(wanted))):
+        return bound
+    file, values = _dotenv(folder)  # no sooner than it is needed: a broken file must not beat a good environment
+    if own and not wanted:
+        _refuse_redirection(own, values, file)
+        return own
+    theirs = _pair(values, f"the file {file}")
     target = normal_base_url(wanted or values.get(BASE_URL_NAME) or DEFAULT_BASE_URL)
-    for pair in pairs:
-        if origin(pair.base_url) == origin(target):
-            return msgspec.structs.replace(pair, base_url=target)
-    return _from_keyring(target) or _from_prompt(target, prompt, pairs, named_by)
+    if theirs and (bound := _bound(theirs, target)):
+        return bound
+    others = [pair for pair in (own, theirs) if pair is not None]
+    return _from_keyring(target) or _from_prompt(target, prompt, others, named_by)
+
+
+def _bound(pair: Credentials, target: str) -> Credentials | None:
+    """Return a key for a base URL of the origin it belongs to, and for no other."""
+    return msgspec.structs.replace(pair, base_url=target) if origin(pair.base_url) == origin(target) else None
 
 
 def given_credentials(key: str, base_url: str | None = None) -> Credentials:

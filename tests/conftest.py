@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """Hear interrupts, to which a shell makes deaf what is in the background; let a busy machine be slow."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    hypothesis.settings.register_profile("patient", hypothesis.settings.default, deadline=None)
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile(
+        "patient", hypothesis.settings.default, deadline=None, suppress_health_check=slow
+    )
     hypothesis.settings.load_profile("patient")
 
 
@@ -34,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser tests, and run them last: what is quick to fail comes first.
 
     Real sockets, processes and browsers on a shared machine are late at times: what fails is tried once more,
-    and the report names it (R). What is wrong fails twice.
+    and the report names it (R). What is wrong fails twice. What is drawn at random is tried once: another
+    draw would hide what was found.
     """
     for item in items:
         if "browser" in item.path.parts:
@@ -42,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "publish" in getattr(item, "fixturenames", ()):
             item.add_marker("reliability")
         if item.get_closest_marker("flaky") is None:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            is_drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+            item.add_marker(pytest.mark.flaky(reruns=0 if is_drawn else 1))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 

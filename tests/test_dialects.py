@@ -47,6 +47,7 @@ def shrunk(parts: Sequence[str], kind: str) -> str:
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.flaky(reruns=0)  # another try of a fresh seed would hide what was found
 @pytest.mark.parametrize("seed", [1, None], ids=["fixed seed", "fresh seed"])
 def test_two_readers_read_alike(seed: int | None, publish: Callable[..., None]) -> None:
     kind_of_seed = "fixed" if seed else "fresh"

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Clock(Screen):
-    """Notes when attempts are sent, so that waits for limits and between attempts are known as such."""
+    """Notes when attempts are sent: what went before the last is no part of its time.
+
+    `waited` holds the waits for limits, the attempts that failed, and the waits between them.
+    """
 
     def __init__(self) -> None:
         self.started = datetime.now(UTC)

@@ -93,7 +93,8 @@ def rate(value: float) -> str:
 
 def share(value: float) -> str:
     """Return a share of 1 as percent."""
-    return f"{100 * value:.1f} %".replace(".0 %", " %")
+    told = f"{100 * value:.1f} %".replace(".0 %", " %")
+    return "under 0.1 %" if told == "0 %" and value else told
 
 
 def errors(one: Summary) -> str:
@@ -133,12 +134,13 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
         notes.append("≈: some tokens are estimated, as the relay sent no figures.")
     if any(one.cost is None for one in found):
         notes.append(
-            "A price is unknown; one of your own goes into a price file or %config HolySheepMagics.prices."
+            "A price, or what an answer came to, is unknown; a price of your own goes into a price file or "
+            "%config HolySheepMagics.prices."
         )
     if waited := sum(sample.waited for sample in samples if sample.waited > _WAITED):
         notes.append(
-            f"Limits and waits before another attempt took {waited:,.0f} s "
-            f"({setup.requests_per_minute:,} requests a minute); they are in no figure."
+            f"Limits, failed attempts and the waits between them took {waited:,.0f} s "
+            f"({setup.requests_per_minute:,} requests a minute); that time is in no figure."
         )
     if setup.parallel > setup.concurrent_streams:
         notes.append(
@@ -148,7 +150,8 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
     if any(0 < len(one.ttft.values) < FEWEST for one in found):
         notes.append(f"p95 and p5 are known from {FEWEST} answers on.")
     if samples:
-        notes.append(f"The whole run cost {spent(samples)}, warm-up included.")
+        cost = _about(spent(samples), estimated=any(sample.estimated for sample in samples))
+        notes.append(f"The whole run cost {cost}, warm-up included.")
     notes.append(
         "In brackets: 95 % intervals, of medians by order statistics, of error rates by Wilson's score."
     )

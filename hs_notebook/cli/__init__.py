@@ -16,6 +16,7 @@ from hs_notebook import __version__
 from hs_notebook.cli import bench, relay
 from hs_notebook.cli.needs import need
 from hs_notebook.cli.parser import Parser
+from hs_notebook.cli.values import speed
 from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import (
     BASE_URL_NAME,
@@ -81,7 +82,7 @@ def lab(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _relay_settings(folder: Path, speed: float) -> Iterator[dict[str, str]]:
+def _relay_settings(folder: Path, times: float) -> Iterator[dict[str, str]]:
     try:
         credentials = find_credentials(folder=folder.resolve())
     except MissingKeyError:
@@ -93,7 +94,7 @@ def _relay_settings(folder: Path, speed: float) -> Iterator[dict[str, str]]:
     need("uvicorn", "relay")
     from hs_notebook.relay import EmbeddedRelay, Simulation
 
-    with EmbeddedRelay(Simulation(speed=speed)) as relay:
+    with EmbeddedRelay(Simulation(speed=times)) as relay:
         sys.stderr.write(
             f"No key was found: answers are simulated, by a relay on {relay.base_url}. "
             f"Set {KEY_NAME} for real ones.\n"
@@ -163,6 +164,10 @@ def spend(options: argparse.Namespace) -> int:
     from hs_notebook.magics.accounts import exported, spent_table
 
     since = parse_since(options.since) if options.since else None
+    if options.relay and options.export:
+        raise UsageError(
+            "--relay is for the table alone.", hint="Elsewhere user_name tells the calls of a relay's keys."
+        )
     if options.export:
         sys.stdout.write(exported(Ledger(), options.export, since))
     else:
@@ -200,7 +205,7 @@ def _parser() -> Parser:
     made = commands.add_parser("lab", help="open JupyterLab; without a key answers are simulated")
     made.add_argument("folder", nargs="?", help="a folder or a notebook; default: notebooks/ here")
     made.add_argument(
-        "--speed", type=float, default=1.0, help="times as fast as measured, for simulated answers"
+        "--speed", type=speed, default=1.0, help="times as fast as measured, for simulated answers"
     )
     made.set_defaults(command=lab)
 

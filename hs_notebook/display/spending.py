@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from hs_notebook.display.table import Column, Table
-from hs_notebook.pricing.money import money
+from hs_notebook.pricing.money import at_least, money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +25,8 @@ class Sum(NamedTuple):
     estimated: bool = False
 
     def __str__(self) -> str:
-        if self.more and not self.amount:
-            return "unknown"
-        return f"{'at least ' * self.more}{'≈' * self.estimated}{money(self.amount)}"
+        told = at_least(self.amount) if self.more else money(self.amount)
+        return told.replace("$", "≈$") if self.estimated else told
 
 
 _COLUMNS = (
@@ -83,7 +82,8 @@ def _notes(total: Spent, since: datetime | None, unsettled: Sequence[Unsettled])
         yield "No call since then." if since else "No call is recorded yet."
     if total.unknown:
         yield (
-            f"{_calls(total.unknown)} cost more than is counted here, since a price is unknown. "
+            f"{_calls(total.unknown)} cost more than is counted here, since a price, or what an answer came to, "
+            "is unknown. "
             "%config HolySheepMagics.prices takes prices of your own for the calls to come."
         )
     if total.estimated:

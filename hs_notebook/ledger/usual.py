@@ -43,7 +43,7 @@ _QUERY = """
     FROM (
         SELECT *, IFNULL(gen_ai_usage_cache_creation_input_tokens, 0) AS written,
             MIN(gen_ai_usage_input_tokens, IFNULL(gen_ai_usage_cache_read_input_tokens, 0)) AS cached
-        FROM calls
+        FROM calls WHERE +user_name = ''
     )
     WHERE state IN ('complete', 'truncated', 'stopped')
         AND gen_ai_usage_input_tokens IS NOT NULL AND gen_ai_usage_output_tokens IS NOT NULL {}
@@ -52,7 +52,10 @@ _QUERY = """
 
 
 def usual(connection: Connection, notebook: str | None = None) -> Usual | None:
-    """Return what the calls of one notebook, or of all, are like; None where there are none."""
+    """Return what the calls of one notebook, or of all, are like; None where there are none.
+
+    They are those that were made here: what a relay here handed on may be one of them a second time.
+    """
     if notebook is None:
         rows = connection.execute(_QUERY.format("")).fetchall()
     else:

@@ -166,4 +166,4 @@ def spent_words(spent: Spent) -> str:
         f"{spent.simulated:,} simulated" if spent.simulated else "",
     ]
     more = ", ".join(filter(None, beside))
-    return money(spent.cost) + (f" (besides: {more})" if more else "")
+    return "≈" * bool(spent.estimated) + money(spent.cost) + (f" (besides: {more})" if more else "")

@@ -338,7 +338,16 @@ def interpolation(data: bytes) -> None:
 _USAGES = (
     Usage(prompt_tokens=1000, completion_tokens=500, total_tokens=1500),
     Usage(prompt_tokens=10**12, completion_tokens=10**12, total_tokens=2 * 10**12),
-    Usage(prompt_tokens=7, completion_tokens=3, total_tokens=10, estimated=True, low=0.5, high=2.0),
+    Usage(
+        prompt_tokens=7,
+        completion_tokens=3,
+        total_tokens=10,
+        estimated=True,
+        input_low=0.9,
+        input_high=1.1,
+        output_low=0.5,
+        output_high=2.0,
+    ),
     Usage(),
 )
 
