@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import msgspec
-
 from hs_notebook import __version__
 from hs_notebook.call import suggestion
 from hs_notebook.connections import is_loopback
@@ -146,7 +144,7 @@ def _key(case: Case) -> tuple[Finding, Credentials | None]:
 
 
 def _named_by(case: Case, base_url: str) -> str:
-    """Return in words what names the base URL: an environment's key without one goes past a .env file's."""
+    """Return in words what names the base URL: an environment's key does not take a .env file's."""
     return "the default" if base_url == DEFAULT_BASE_URL != case.base_url else case.named_by
 
 
@@ -246,8 +244,9 @@ def _retiring(case: Case, base_url: str) -> str:
     with suppress(HolySheepError):
         price = Quotes(case.book(), urlsplit(base_url).hostname or "").price(case.model, today())
         if price is not None and price.retires_on is not None:
-            # As if checked today: that a price is old is said elsewhere, and no reason to choose another model.
-            return msgspec.structs.replace(price, checked_on=today()).warning(today())
+            words = price.warning(today())
+            # The other warning begins with "The price of": an old price is no reason for another model.
+            return words if words.startswith(price.model) else ""
     return ""
 
 

@@ -96,7 +96,7 @@ def _find(
     wanted = base_url or environ.get(BASE_URL_NAME) or ""
     if own and wanted and (bound := _bound(own, normal_base_url(wanted))):
         return bound
-    file, values = _dotenv(folder)  # no sooner than it is needed: a broken file must not beat a good environment
+    file, values = _dotenv(folder)  # only now, as its pair below: a broken file beats no good environment
     if own and not wanted:
         _refuse_redirection(own, values, file)
         return own

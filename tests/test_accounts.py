@@ -83,9 +83,10 @@ def test_spend_adds_up_and_says_what_it_does_not_know(shell: Shell) -> None:
     assert [(row["Model"], row["Calls"], row["Failed"], str(row["Cost"])) for row in table.as_dicts()] == [
         ("gpt-4.1", 2, 0, "≈$0.75"),
         ("gpt-5.5", 2, 1, "at least $0.12"),
-        ("all", 4, 1, "at least ≈$0.88"),
+        ("all", 4, 1, "at least ≈$0.87"),
     ]
     assert len(table.notes) == 2
+    assert "; ≈$0.88 (besides: 1 of unknown cost) in all" in shell.run("%holysheep").out
     by_notebook = shell.run("%holysheep spend --by notebook").result
     assert [row["Notebook"] for row in by_notebook.as_dicts()] == ["a.ipynb", "b.ipynb", "all"]
     assert shell.run("%holysheep spend --since 24h").result.rows == table.rows
@@ -307,5 +308,8 @@ def test_prices_and_spend_from_a_terminal(
     cli("ask", "gpt-4.1", "[simulate tokens=20 speed=inf]", home=tmp_path)
     assert "$0.0001600" in cli("spend", home=tmp_path).stdout
     assert cli("spend", "--export", "x.json", home=tmp_path).stdout == "1 call written to x.json.\n"
-    wrong = cli("spend", "--since", "never", home=tmp_path)
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    for mistyped in (("--since", "never"), ("--relay", "--export", "y.json")):
+        wrong = cli("spend", *mistyped, home=tmp_path)
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert wrong.stderr.startswith("UsageError: --relay is for the table alone. Elsewhere user_name tells")
+    assert not (tmp_path / "y.json").exists()

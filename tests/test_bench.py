@@ -30,6 +30,7 @@ import hs_notebook
 from hs_notebook import HolySheep
 from hs_notebook.benchmarking.benchmark import Benchmark
 from hs_notebook.benchmarking.job import setup_of
+from hs_notebook.benchmarking.pictures import share
 from hs_notebook.benchmarking.plan import Plan, orders
 from hs_notebook.cli import main
 from hs_notebook.display.distributions import ticks
@@ -278,13 +279,23 @@ def test_what_another_attempt_mends_is_counted_and_its_wait_is_no_latency() -> N
     assert any("2 of 2 mended by another attempt" in note for note in found.table.notes)
 
 
+def test_the_time_of_an_attempt_that_failed_is_told_with_the_waits(many: Benchmark) -> None:
+    mended = msgspec.structs.replace(many.samples[0], waited=3.0, attempts=2, mended=("APIConnectionError",))
+    notes = Benchmark(many.setup, [mended]).table.notes
+    assert any(
+        one.startswith("Limits, failed attempts and the waits between them took 3 s (") for one in notes
+    )
+
+
 def test_an_unknown_figure_stays_unknown_and_an_estimate_is_marked(client: HolySheep) -> None:
     found = bench("gpt-5.5", client=client, prompt="[simulate speed=inf tokens=20 fault=nousage]")
     assert all(one.estimated and one.cost is None for one in found.samples)
     row = found.table.as_dicts()[0]
     assert row["Cost"] == "unknown"
     assert row["Tokens/s p50"].startswith("≈")
-    assert any("price is unknown" in note for note in found.table.notes)
+    assert any(
+        note.startswith("A price, or what an answer came to, is unknown;") for note in found.table.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -521,7 +532,7 @@ def test_to_write_a_call_down_is_no_wait(relay: EmbeddedRelay, tmp_path: Path) -
         found = bench(client=client_of(relay.base_url, ledger=ledger), requests=1, parallel=2, warmup=0)
         let.join()
     assert max(one.waited for one in found.samples) < 0.5
-    assert not any("Limits and waits" in note for note in found.table.notes)
+    assert not any("Limits, failed attempts" in note for note in found.table.notes)
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -1127,6 +1138,14 @@ def test_an_axis_has_few_round_ticks_within_it(most: float) -> None:
     assert most * (1 - 1e-9) - step <= found[-1] <= most * (1 + 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.0, "0 %"), (1 / 2500, "under 0.1 %"), (1 / 1000, "0.1 %"), (0.5, "50 %"), (1.0, "100 %")],
+)
+def test_a_share_that_is_not_0_is_not_told_as_0(value: float, told: str) -> None:
+    assert share(value) == told
+
+
 def test_a_sample_that_was_stopped_says_nothing(measured: Benchmark) -> None:
     stopped = msgspec.structs.replace(measured.samples[-1], state="stopped", finish_reason=None)
     assert not stopped.whole
@@ -1153,4 +1172,6 @@ def test_what_was_stopped_makes_an_estimate_of_the_cost_and_of_no_rate(many: Ben
     whole = [msgspec.structs.replace(one, estimated=False, cost=Decimal("0.01")) for one in many.samples[1:]]
     row = Benchmark(many.setup, [stopped, *whole]).table.as_dicts()[0]
     assert row["Cost"] == "≈$0.60"
+    notes = Benchmark(many.setup, [stopped, *whole]).table.notes
+    assert "The whole run cost ≈$0.60, warm-up included." in notes
     assert row["Tokens/s p50"].startswith("50.0")

@@ -120,6 +120,7 @@ def test_what_the_terminal_cannot_show_costs_no_answer(relay: EmbeddedRelay, tmp
         (("ask", "gpt-4.1", "--brief", "Hello"), "There is no --brief here.", 2),
         (("bench", "gpt-4.1", "--request", "3"), "There is no --request here; did you mean --requests?", 2),
         (("spend", "--by", "hour"), "hs-notebook spend: argument --by: invalid choice: 'hour'", 2),
+        (("lab", "--speed", "0"), "hs-notebook lab: argument --speed: '0' is not a speed above 0", 2),
         (("lab", "nowhere"), "UsageError: There is no nowhere.", 1),
     ],
 )

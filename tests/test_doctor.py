@@ -82,6 +82,31 @@ def test_a_model_that_retires(shell: Shell) -> None:
     assert last.startswith("Next: Choose another model than gpt-4.1")
 
 
+def test_an_old_price_of_a_model_that_retires_far_away_is_no_reason_for_another(shell: Shell) -> None:
+    now = datetime.now(UTC).date()
+    old, far = now - timedelta(days=178), now + timedelta(days=300)
+    shell.magics.prices = [{"model": "gpt-4.1", "output": 1.0, "retires_on": far, "checked_on": old}]
+    rows, last = examined(shell)
+    assert rows["model"] == ("ok", "gpt-4.1 is listed")
+    assert "Choose another model" not in last
+
+
+def test_an_environment_s_key_does_not_take_a_file_s_base_url(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server([listing("gpt-4.1")]) as server:
+        (tmp_path / ".env").write_text(
+            f"HOLYSHEEP_API_KEY=cr_0123456789abcdef0123\nHOLYSHEEP_BASE_URL={server.base_url}\n"
+        )
+        monkeypatch.delenv("HOLYSHEEP_BASE_URL")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody outside is asked
+        rows, _ = examined(shell)
+        assert rows["base URL"][1] == "https://api.holysheep.ai/v1, from the default"
+        monkeypatch.delenv("HOLYSHEEP_API_KEY")
+        rows, _ = examined(shell)
+        assert rows["base URL"][1] == f"{server.base_url}, from a .env file"
+
+
 def test_without_a_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     with Server([Reply(status=401, body='{"error": {"message": "no key"}}')]) as server:
         monkeypatch.delenv("HOLYSHEEP_API_KEY")

@@ -47,9 +47,11 @@ def call(
     at: datetime | None = None,
     state: Any = "complete",
     may_cost: Decimal | None = None,
+    user: str = "",
     **outcome: Any,
 ) -> None:
-    row = ledger.begin(Opening(model=model, notebook=notebook, started_at=at or now(), charge=may_cost))
+    opening = Opening(model=model, notebook=notebook, user=user, started_at=at or now(), charge=may_cost)
+    row = ledger.begin(opening)
     if state != "pending":
         ledger.settle(row, Outcome(state=state, **outcome))
 
@@ -416,6 +418,15 @@ def test_usage_of_a_notebook(ledger: Ledger) -> None:
     assert everything is not None
     assert everything.calls == 6
     assert ledger.usage_of("c.ipynb") is None
+
+
+def test_usage_of_a_call_through_one_s_own_relay_is_that_of_one(ledger: Ledger) -> None:
+    call(ledger, input_tokens=100, output_tokens=10)
+    call(ledger, notebook="(relay)", user="laptop", input_tokens=100, output_tokens=10)
+    usual = ledger.usage_of()
+    assert usual is not None
+    assert usual.calls == 1
+    assert ledger.usage_of("(relay)") is None
 
 
 def test_usage_without_input(ledger: Ledger) -> None:

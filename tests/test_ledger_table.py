@@ -66,7 +66,26 @@ def test_a_part_is_no_whole(
 def test_nor_is_that_of_an_error(ledger: Ledger) -> None:
     call(ledger, PART | {"estimated": True}, state="error")
     assert shown(ledger, "Cost") == "at least ≈$0.01"
-    assert table(ledger).notes[0].startswith("1 call cost more than is counted here")
+    note = table(ledger).notes[0]
+    assert note.startswith(
+        "1 call cost more than is counted here, since a price, or what an answer came to, is"
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "estimated", "shown_as"),
+    [
+        ("0.016", False, "at least $0.01"),
+        ("1.996", False, "at least $1.99"),
+        ("1.996", True, "at least ≈$1.99"),
+        ("0", True, "unknown"),
+    ],
+)
+def test_what_is_known_is_never_rounded_up(
+    ledger: Ledger, known: str, shown_as: str, *, estimated: bool
+) -> None:
+    call(ledger, {"known_cost": Decimal(known), "estimated": estimated})
+    assert shown(ledger, "Cost") == shown_as
 
 
 def test_a_simulated_call_under_way_may_cost_more(ledger: Ledger) -> None:

@@ -229,6 +229,27 @@ def test_a_file_that_is_no_text(find: Callable[..., Credentials], tmp_path: Path
         find()
 
 
+@pytest.mark.parametrize("environ", [{}, {"base_url": LOCAL}])
+@pytest.mark.parametrize(
+    "broken", ["HOLYSHEEP_API_KEY=cr_é\n", "HOLYSHEEP_API_KEY=cr_x\nHOLYSHEEP_BASE_URL=a b\n"]
+)
+def test_a_broken_file_is_nothing_to_a_good_environment(
+    find: Callable[..., Credentials], environ: dict[str, str], broken: str
+) -> None:
+    assert find(api_key=CANARY, dotenv=broken, **environ).key.reveal() == CANARY
+    with pytest.raises(ConfigurationError):
+        find(dotenv=broken)
+    with pytest.raises(ConfigurationError):  # here the environment's key does not serve
+        find(OTHER, api_key=CANARY, dotenv=broken)
+
+
+def test_nor_is_one_that_is_no_text_where_the_environment_says_all(
+    find: Callable[..., Credentials], tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    assert find(api_key=CANARY, base_url=LOCAL).base_url == LOCAL
+
+
 def test_base_url_of_the_environment(find: Callable[..., Credentials]) -> None:
     assert find(api_key="cr_local", base_url="127.0.0.1:8123").base_url == LOCAL
 

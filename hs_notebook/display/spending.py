@@ -82,8 +82,8 @@ def _notes(total: Spent, since: datetime | None, unsettled: Sequence[Unsettled])
         yield "No call since then." if since else "No call is recorded yet."
     if total.unknown:
         yield (
-            f"{_calls(total.unknown)} cost more than is counted here, since a price, or what an answer came to, "
-            "is unknown. "
+            f"{_calls(total.unknown)} cost more than is counted here, since a price, or what an answer came "
+            "to, is unknown. "
             "%config HolySheepMagics.prices takes prices of your own for the calls to come."
         )
     if total.estimated:
