@@ -755,9 +755,9 @@ def test_an_interrupt_at_any_moment(
             try:
                 has_replied = replied(tried, cell)
                 kept += nothing_is_lost(tried, cell)
-            except AssertionError:
-                if met() != "ipykernel":
-                    raise
+            except AssertionError as error:
+                if (what := met()) != "ipykernel":
+                    raise AssertionError(f"the interrupt met {what or 'nothing'}") from error
                 stuck += 1
                 tried.kernel.restart(kill=True)
                 tried.forget()

@@ -56,9 +56,11 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
     from mdurl import encode
 
+    from .destinations import like_the_page
     from .mathematics import use_mathematics
 
     md = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False})
+    md.helpers = like_the_page(md.helpers)
     md.enable(["table", "strikethrough"])
     md.normalizeLink = lambda url: encode(url, exclude=";/?:@&=+$,-_.!~*'()#[]")  # type: ignore[method-assign]
     md.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
