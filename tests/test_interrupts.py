@@ -741,7 +741,7 @@ def test_an_interrupt_at_any_moment(
     """From before a cell's first line until its last: also while it is read, drawn and put away.
 
     One that meets ipykernel's own steps before a cell or after it may cost the reply, and now and then the
-    kernel, whatever the cell was.
+    kernel, whatever the cell was: 7.3 is stuck after about one in 300, also where a cell only slept.
     """
     rounds = ROUNDS // 3
     chance = random.Random(SEED)
@@ -756,14 +756,14 @@ def test_an_interrupt_at_any_moment(
                 has_replied = replied(tried, cell)
                 kept += nothing_is_lost(tried, cell)
             except AssertionError as error:
-                if (what := met()) != "ipykernel":
-                    raise AssertionError(f"the interrupt met {what or 'nothing'}") from error
+                if not cell.ended or met() == "cell":
+                    raise AssertionError("a cell's code was met") from error
                 stuck += 1
                 tried.kernel.restart(kill=True)
                 tried.forget()
                 met = watched(tried)
                 continue
-            assert has_replied or met() == "ipykernel"
+            assert has_replied or met() != "cell"
             lost += not has_replied
             heard += bool(cell.errors)
         assert stuck <= max(1, rounds // 100)
