@@ -243,10 +243,7 @@ def _models(case: Case, base_url: str, reply: _Reply) -> Iterator[Finding]:
 def _retiring(case: Case, base_url: str) -> str:
     with suppress(HolySheepError):
         price = Quotes(case.book(), urlsplit(base_url).hostname or "").price(case.model, today())
-        if price is not None and price.retires_on is not None:
-            words = price.warning(today())
-            # The other warning begins with "The price of": an old price is no reason for another model.
-            return words if words.startswith(price.model) else ""
+        return "" if price is None else price.retirement(today())
     return ""
 
 

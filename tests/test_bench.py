@@ -1140,9 +1140,16 @@ def test_an_axis_has_few_round_ticks_within_it(most: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(0.0, "0 %"), (1 / 2500, "under 0.1 %"), (1 / 1000, "0.1 %"), (0.5, "50 %"), (1.0, "100 %")],
+    [
+        (0.0, "0 %"),
+        (1 / 2500, "under 0.1 %"),
+        (1 / 1000, "0.1 %"),
+        (0.5, "50 %"),
+        (2499 / 2500, "over 99.9 %"),
+        (1.0, "100 %"),
+    ],
 )
-def test_a_share_that_is_not_0_is_not_told_as_0(value: float, told: str) -> None:
+def test_a_share_that_is_not_0_or_1_is_not_told_so(value: float, told: str) -> None:
     assert share(value) == told
 
 

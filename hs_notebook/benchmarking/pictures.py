@@ -94,7 +94,9 @@ def rate(value: float) -> str:
 def share(value: float) -> str:
     """Return a share of 1 as percent."""
     told = f"{100 * value:.1f} %".replace(".0 %", " %")
-    return "under 0.1 %" if told == "0 %" and value else told
+    if told == "0 %" and value:
+        return "under 0.1 %"
+    return "over 99.9 %" if told == "100 %" and value < 1 else told
 
 
 def errors(one: Summary) -> str:

@@ -27,8 +27,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     time they took. `cost` is in USD and None where unknown; `known_cost` is the part of it that is known.
     Without an answer to keep, `input_tokens` is known where one may be billed all the same; such a cost is
     unknown. `error_type` names the error that it ended in, and `mended` those of `attempts` before that
-    another one mended. `waited` is what the limits of the client and waits between attempts took: no part of
-    any other time.
+    another one mended. `waited` is what the limits of the client, failed attempts and the waits after them
+    took: no part of any other time.
     """
 
     model: _Name

@@ -41,7 +41,7 @@ def _price(quotes: Quotes, model: str, at: Any) -> str:
     known = f"{price.output:.2f} $/MTok out"
     if price.input is not None:
         known = f"{price.input:.2f} in, {known}"
-    if price.retires_on is None or not price.warning(at):
+    if price.retires_on is None or not price.retirement(at):
         return known
     return f"{known}, {'retired' if at >= price.retires_on else 'retires'} {price.retires_on}"
 

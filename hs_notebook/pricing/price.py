@@ -57,8 +57,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether this is the price on a day."""
         return self.effective_from <= at and (self.effective_to is None or at < self.effective_to)
 
-    def warning(self, at: date) -> str:
-        """Return one line for who relies on this row on a day, or nothing."""
+    def retirement(self, at: date) -> str:
+        """Return one line on the end of the model where it is near on a day or past, or nothing."""
         if self.retires_on and at >= self.retires_on:
             return (
                 f"{self.model} was to retire on {self.retires_on}: who answers now may cost something else."
@@ -66,6 +66,12 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         if self.retires_on and self.retires_on - at <= _RETIRES_WITHIN:
             left = (self.retires_on - at).days
             return f"{self.model} retires on {self.retires_on}, in {left} {'day' if left == 1 else 'days'}."
+        return ""
+
+    def warning(self, at: date) -> str:
+        """Return one line for who relies on this row on a day, or nothing."""
+        if told := self.retirement(at):
+            return told
         if at - self.checked_on > OLD_AFTER:
             age = (at - self.checked_on).days
             return f"The price of {self.model} at {self.seller} was last checked {age} days ago."
