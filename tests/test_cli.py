@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -63,6 +64,18 @@ def wait_for(pattern: str, log: Path) -> str:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
     return found[1]
+
+
+def test_ask_sends_what_it_is_told(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    words = ("ask", "gpt-4.1", "-t", "0.5", "--max-tokens", "3", "[simulate tokens=12 speed=inf]")
+    done = run(*words, cwd=tmp_path, **settings(relay))
+    assert (done.returncode, "truncated" in done.stdout + done.stderr) == (0, True)
+    sent = json.loads(relay.stats.seen[-1].body)
+    assert (sent["temperature"], sent["max_tokens"]) == (0.5, 3)
+    for wrong in (("-t", "3"), ("--max-tokens", "0")):
+        refused = run("ask", "gpt-4.1", *wrong, "Hello", cwd=tmp_path, **settings(relay))
+        assert refused.returncode == 2
+        assert wrong[1] in refused.stderr
 
 
 def test_ask_streams_the_answer_and_its_receipt(relay: EmbeddedRelay, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hs_notebook import __version__
 from hs_notebook.cli import bench, relay
 from hs_notebook.cli.needs import need
 from hs_notebook.cli.parser import Parser
-from hs_notebook.cli.values import speed
+from hs_notebook.cli.values import count, speed, temperature
 from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import (
     BASE_URL_NAME,
@@ -120,7 +120,8 @@ def ask(options: argparse.Namespace) -> int:
     from hs_notebook.types import ChatRequest, prompt_messages
 
     prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else _piped())
-    request = ChatRequest.of(options.model, prompt_messages(prompt, options.system))
+    params = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    request = ChatRequest.of(options.model, prompt_messages(prompt, options.system), params)
     session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
     client, ledger = session.client(options.base_url), Ledger()
     refuse_key(request, client.credentials.key)
@@ -213,6 +214,10 @@ def _parser() -> Parser:
     made.add_argument("model", help="for example gpt-4.1")
     made.add_argument("prompt", nargs="*", help="the question")
     made.add_argument("-s", "--system", metavar="TEXT", help="the system message")
+    made.add_argument(
+        "-t", "--temperature", type=temperature, metavar="T", help="0 to 2; not sent unless given"
+    )
+    made.add_argument("--max-tokens", type=count, metavar="N", help="the longest answer, in tokens")
     made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
     made.add_argument("--max-cost", metavar="USD", help="refuse or stop the call where it would cost more")
     made.set_defaults(command=ask)

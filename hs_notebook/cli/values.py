@@ -38,6 +38,11 @@ def speed(text: str) -> float:
     return _decimal(text, "a speed above 0", least=math.ulp(0.0), most=math.inf)
 
 
+def temperature(text: str) -> float:
+    """Read how much is left to chance."""
+    return _decimal(text, "a temperature from 0 to 2", least=0.0, most=2.0)
+
+
 def _decimal(text: str, what: str, *, least: float, most: float = 1e9) -> float:
     try:
         value = float(text)
