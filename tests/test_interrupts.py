@@ -43,6 +43,7 @@ SEED = 20261125
 CLOSED_WITHIN = 0.3  # seconds; what the product promises
 TRIES = 3
 
+LOADED = "%load_ext hs_notebook\n%config HolySheepMagics.requests_per_minute = 6000"
 DEFINED = """
 import asyncio, collections, gc, json, os, resource, signal, threading, time
 from hs_notebook import AsyncHolySheep, HolySheep
@@ -617,7 +618,7 @@ def test_a_kernel_dies(
         tried.kernel.until(cell, lambda cell: moment.there(cell, tried))
         pressed = tried.kernel.restart(kill=way == "SIGKILL")
         closed = closing(tried.relay, before, pressed) if moment.connected else math.nan
-    tried.kernel.run("%load_ext hs_notebook\n%config HolySheepMagics.requests_per_minute = 6000")
+    tried.kernel.run(LOADED)
     tried.prepare(at_once=True)
     calls = tried.calls(known)
     states = [call["state"] for call in calls]
@@ -760,6 +761,7 @@ def test_an_interrupt_at_any_moment(
                     raise AssertionError("a cell's code was met") from error
                 stuck += 1
                 tried.kernel.restart(kill=True)
+                tried.kernel.run(LOADED)
                 tried.forget()
                 met = watched(tried)
                 continue
