@@ -37,7 +37,7 @@ class Calls:
         self._gate: Gate | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failed: Callable[[APIError], None] = lambda _failure: None
-        self._tell_no_usage: set[str] = set()  # models that refuse to be asked for it
+        self._without_usage: set[str] = set()  # models that refuse to be asked for it
 
     def beside(self, failed: Callable[[APIError], None]) -> Calls:
         """Return the same calls with places of their own; `failed` hears of each attempt that failed.
@@ -46,7 +46,7 @@ class Calls:
         """
         other = Calls(self._transport, retry=self._retry, limiter=self._limiter.renewed())
         other._failed = failed
-        other._tell_no_usage = self._tell_no_usage
+        other._without_usage = self._without_usage
         return other
 
     async def room_for(self, number: int) -> None:
@@ -132,7 +132,7 @@ class Calls:
 
     async def _open(self, request: ChatRequest, once: str, gate: Gate, progress: Progress) -> Reader:
         stream = partial(self._transport.stream, request, once=once, policy=self._retry, progress=progress)
-        if request.model in self._tell_no_usage:
+        if request.model in self._without_usage:
             return await stream(usage=False)
         try:
             return await stream(usage=True)
@@ -144,7 +144,7 @@ class Calls:
         await gate.count(lambda wait: _tell_wait(progress, wait))
         progress.sending()
         reader = await stream(usage=False)
-        self._tell_no_usage.add(request.model)
+        self._without_usage.add(request.model)
         return reader
 
 

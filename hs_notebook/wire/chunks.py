@@ -14,8 +14,8 @@ import msgspec
 
 from hs_notebook.errors import APIError, EmptyAnswerError, ProtocolError, UpstreamError
 from hs_notebook.types import SIMULATED, ChatCompletion, ChatCompletionChunk, Model
-from hs_notebook.wire.figures import at, clean_usage
 from hs_notebook.wire.surrogates import Surrogates
+from hs_notebook.wire.usage import at, clean_usage
 
 _decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
 _TEXT_EVENTS = {
@@ -224,9 +224,9 @@ def _clean_choice(row: dict[str, Any], part: str) -> dict[str, Any]:
 
 def _from_parts(parts: list[Any]) -> dict[str, str]:
     """Return what is said and thought where the content comes in parts, as Mistral's and Anthropic's does."""
-    clean = {"content": _said_in(parts, "text")}
+    clean = {"content": _said_in(parts)}
     if thought := "".join(
-        inner if isinstance(inner, str) else _said_in(inner, "text")
+        inner if isinstance(inner, str) else _said_in(inner)
         for part in parts
         if isinstance(part, dict) and isinstance(inner := part.get("thinking"), str | list)
     ):
@@ -234,8 +234,8 @@ def _from_parts(parts: list[Any]) -> dict[str, str]:
     return clean
 
 
-def _said_in(parts: list[Any], name: str) -> str:
-    texts = (part.get(name) if isinstance(part, dict) else part for part in parts)
+def _said_in(parts: list[Any]) -> str:
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
     return "".join(text for text in texts if isinstance(text, str))
 
 

@@ -11,9 +11,9 @@ from hs_notebook.errors import (
     StreamTruncatedError,
     UpstreamError,
 )
-from hs_notebook.wire.calls import CallNumbers
 from hs_notebook.wire.chunks import IDLE, decode_chunk, reported
 from hs_notebook.wire.surrogates import Surrogates
+from hs_notebook.wire.tool_calls import CallNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
