@@ -102,6 +102,7 @@ class Exchange:
         assembler, limit = self._assembler, self._limit
         self._stream = True  # from here on it is known what came
         self.whole = reader.whole
+        reader.for_screen()
         assembler.timed = reader.whole is None
         try:
             async for batch in reader.batches:

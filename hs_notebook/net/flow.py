@@ -14,7 +14,7 @@ from hs_notebook.errors import (
     HolySheepError,
     StreamTruncatedError,
 )
-from hs_notebook.net.pace import AT_ONCE, CAUGHT_UP
+from hs_notebook.net.pace import CAUGHT_UP, FOR_PROGRAM
 from hs_notebook.net.resumption import lost
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.scrubbing import ChunkScrubber
@@ -63,6 +63,7 @@ class Flow:
         self._next = source.__anext__
         self._watchdog, self._now = watchdog, watchdog.loop.time
         self._pace = pace
+        self.haste = FOR_PROGRAM  # of who reads
         self._translate = translate
         self._resumption = resumption
         self._feed = SSEDecoder().feed if resumption is None else resumption.feed
@@ -89,7 +90,7 @@ class Flow:
                 if watchdog.expired:
                     raise TimeoutError  # noqa: TRY301 - the reader took his time, and the time is over
                 watchdog.waiting = current_task(loop)
-                asked_at = loop.time() if pace.streams > AT_ONCE else 0.0  # few never rest
+                asked_at = loop.time() if pace.streams > 1 else 0.0  # one alone never rests
                 data = await read()
             except StopAsyncIteration:
                 watchdog.waiting, self._at_end = None, True
@@ -103,11 +104,16 @@ class Flow:
                     if begun:
                         now = watchdog.fed_at
                         yield chunks
-                        if asked_at and now - asked_at > CAUGHT_UP and not ending.done:
-                            # After a rest it waits for the others, who wake with it, not for its server.
-                            if pause := 0.0 if rested else pace.rest(now):
-                                await asyncio.sleep(pause)
-                            rested = pause > 0
+                        if rested:
+                            rested = False  # it has waited for the others, who woke with it
+                        elif (
+                            asked_at
+                            and now - asked_at > CAUGHT_UP
+                            and not ending.done
+                            and (pause := pace.rest(now, self.haste))
+                        ):
+                            await asyncio.sleep(pause)
+                            rested = True
                     elif self._has_begun(chunks):
                         begun = True
                         yield []

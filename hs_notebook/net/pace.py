@@ -1,17 +1,28 @@
 """Many streams that arrive side by side are read together.
 
-A read that waits for a single token costs ten times as much as the token. So where more than ten streams
-arrive, each one rests when it has caught up with its server, until a moment that is the same for all of them,
-and then takes what has come meanwhile. Up to ten are read at once: all of them, at 200 tokens a second each,
-cost a quarter of a core.
+A read that waits for a single token costs ten times as much as the token. So where many streams arrive, each
+one rests when it has caught up with its server, until a moment that is the same for all of them, and then
+takes what has come meanwhile. A program that iterates a stream gets each token at once, up to ten streams;
+who looks at a screen sees no difference between now and the next frame, so there two rest already.
 """
 
 from __future__ import annotations
 
-AT_ONCE = 10  # streams that never rest
-_REST = 0.0005  # seconds for each stream beyond
+from typing import NamedTuple
+
 _LONGEST = 0.03  # seconds; a screen is painted less often
 CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
+
+
+class Haste(NamedTuple):
+    """How soon who reads a stream wants its tokens."""
+
+    at_once: int  # streams that never rest
+    each: float  # seconds of rest for each stream beyond
+
+
+FOR_PROGRAM = Haste(10, 0.0005)
+FOR_SCREEN = Haste(1, 0.0025)
 
 
 class Pace:
@@ -20,9 +31,10 @@ class Pace:
     def __init__(self) -> None:
         self.streams = 0
 
-    def rest(self, now: float) -> float:
+    def rest(self, now: float, haste: Haste) -> float:
         """Return for how many seconds a stream that has caught up is to rest."""
-        if self.streams <= AT_ONCE:
+        beyond = self.streams - haste.at_once
+        if beyond <= 0:
             return 0.0
-        interval = min(_LONGEST, _REST * (self.streams - AT_ONCE))
+        interval = min(_LONGEST, haste.each * beyond)
         return interval - now % interval

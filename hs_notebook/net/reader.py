@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.connections import undisturbed
+from hs_notebook.net.pace import FOR_SCREEN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +40,7 @@ class Reader:
         self.batches = flow.batches()
         self.rest = flow.rest
         self.whole = whole
+        self._flow = flow
         self._close = close
         self._leave: Callable[[], None] = _nothing
         self.after: Callable[[Ending], Awaitable[object]] | None = None  # who wants to know how it ended
@@ -53,6 +55,10 @@ class Reader:
     def resumed(self) -> int:
         """How often the stream was resumed."""
         return self._resumption.times if self._resumption else 0
+
+    def for_screen(self) -> None:
+        """Let the chunks come a frame later where that saves time: they are read for a screen."""
+        self._flow.haste = FOR_SCREEN
 
     async def begin(self) -> None:
         """Read until the answer has begun, or is over: up to here another attempt loses nothing."""
