@@ -104,16 +104,11 @@ class Flow:
                     if begun:
                         now = watchdog.fed_at
                         yield chunks
-                        if rested:
-                            rested = False  # it has waited for the others, who woke with it
-                        elif (
-                            asked_at
-                            and now - asked_at > CAUGHT_UP
-                            and not ending.done
-                            and (pause := pace.rest(now, self.haste))
-                        ):
-                            await asyncio.sleep(pause)
-                            rested = True
+                        if asked_at and now - asked_at > CAUGHT_UP and not ending.done:
+                            # After a rest it waits for the others, who wake with it, not for its server.
+                            if pause := 0.0 if rested else pace.rest(now, self.haste):
+                                await asyncio.sleep(pause)
+                            rested = pause > 0
                     elif self._has_begun(chunks):
                         begun = True
                         yield []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_LONGEST = 0.03  # seconds; a screen is painted less often
 CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
 
 
@@ -19,10 +18,11 @@ class Haste(NamedTuple):
 
     at_once: int  # streams that never rest
     each: float  # seconds of rest for each stream beyond
+    longest: float  # seconds of rest
 
 
-FOR_PROGRAM = Haste(10, 0.0005)
-FOR_SCREEN = Haste(1, 0.0025)
+FOR_PROGRAM = Haste(10, 0.0005, 0.04)
+FOR_SCREEN = Haste(1, 0.0033, 0.03)
 
 
 class Pace:
@@ -36,5 +36,5 @@ class Pace:
         beyond = self.streams - haste.at_once
         if beyond <= 0:
             return 0.0
-        interval = min(_LONGEST, haste.each * beyond)
+        interval = min(haste.longest, haste.each * beyond)
         return interval - now % interval
