@@ -51,7 +51,9 @@ class BytesWithoutKey:
                 self._over = True
                 said = self._scrubber.rest()
             else:
-                said = self._scrubber.feed(data.decode(_BYTES))
+                text = data.decode(_BYTES)
+                if (said := self._scrubber.feed(text)) is text and data:
+                    return data  # as nearly always
             if said:
                 return said.encode(_BYTES)
         raise StopAsyncIteration
@@ -74,6 +76,8 @@ class EventsWithoutKey(WholeEvents):
     def edited(self, data: bytes) -> bytes:
         """Return some events without the key."""
         text, parts, at = data.decode(_BYTES), list[bytes](), 0
+        if not self._scrubber.waits and self._may_begin(text) is None:
+            return data  # as nearly always
         while at < len(data) and (start := self._next(data, text, at)) is not None:
             end = end_of_event(data, start)
             parts += data[at:start], self._event(data[start:end])
