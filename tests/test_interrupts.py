@@ -509,10 +509,14 @@ def cancelled(tried: Tried, stage: str) -> tuple[float, str, str]:
     tried.asked, tried.streamed = tried.relay.stats.requests, tried.relay.stats.last_stream
     sign = tried.sign()
     cell = tried.kernel.start(CANCELLED.format(prompt=FOR_TASKS[stage].python, sign=os.fspath(sign)))
-    while not (tried.pending and UNDER_WAY.get(stage, lambda _: True)(tried)):
-        time.sleep(0.005)
-    pressed = time.time()
-    sign.touch()
+    try:
+        while not (tried.pending and UNDER_WAY.get(stage, lambda _: True)(tried)):
+            if set(tried.states()[known:]) - {"pending"}:
+                break  # it was quicker than this look at it
+            time.sleep(0.005)
+        pressed = time.time()
+    finally:
+        sign.touch()  # or the next cell would wait for it, too
     tried.kernel.wait(cell)
     assert cell.status == "ok", cell.errors
     closed = closing(tried.relay, before, pressed) if FOR_TASKS[stage].connected else math.nan
