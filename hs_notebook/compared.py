@@ -67,7 +67,9 @@ class Answers(Mapping[str, Answer]):
         return {model: answer.receipt for model, answer in self._answers.items()}
 
     def relative_costs(self) -> dict[str, Decimal]:
-        """Return each cost as a multiple of the smallest that a complete answer had.
+        """Return each cost as a multiple of the smallest that an answer had which was not cut short.
+
+        One that reached its largest number of tokens is what was asked for.
 
         Costs of which more is known than of others are compared in what is known of all. Who is not in it
         has no cost that could be compared.
@@ -76,7 +78,7 @@ class Answers(Mapping[str, Answer]):
         known = {model: cost.total for model, cost in costs.items() if cost.total is not None}
         if any(cost.total is None and cost.output is not None for cost in costs.values()):
             known = {model: cost.output for model, cost in costs.items() if cost.output is not None}
-        whole = [cost for model, cost in known.items() if self._answers[model].state == "complete"]
+        whole = [cost for model, cost in known.items() if _is_whole(self._answers[model])]
         least = min((cost for cost in whole or known.values() if cost), default=None)
         return {} if least is None else {model: cost / least for model, cost in known.items()}
 
@@ -89,3 +91,8 @@ class Answers(Mapping[str, Answer]):
         if (answer := self._answers.get(model)) is None:
             return type(self.errors[model]).__name__ if model in self.errors else "no answer"
         return f"{answer.state}, {len(answer):,} characters"
+
+
+def _is_whole(answer: Answer) -> bool:
+    """Tell whether an answer is as long as it was to be: it ended by itself or reached its limit."""
+    return answer.state == "complete" or answer.receipt.finish_reason == "length"

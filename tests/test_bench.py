@@ -1162,6 +1162,65 @@ def test_a_sample_that_was_stopped_says_nothing(measured: Benchmark) -> None:
     assert table.as_dicts()[-1]["Requests"] == 1
 
 
+def ended_by_themselves(benchmark: Benchmark, **changes: Any) -> list[str]:
+    samples = [msgspec.structs.replace(one, **changes) for one in benchmark.samples]
+    return [note for note in Benchmark(benchmark.setup, samples).table.notes if "by themselves" in note]
+
+
+def test_answers_that_ended_by_themselves_are_told_by_how_they_ended(measured: Benchmark) -> None:
+    assert ended_by_themselves(measured, output_tokens=5, finish_reason="length") == []
+    told = ended_by_themselves(measured, output_tokens=5, finish_reason="stop")
+    limit = measured.setup.tokens
+    assert told == [
+        f"{model}, {how}: most answers ended by themselves, after 5 tokens in the median, before {limit}."
+        for model in ("gpt-4.1", "deepseek-v3.2")
+        for how in ("one at a time", "2 at once")
+    ]
+    told = ended_by_themselves(measured, output_tokens=5, finish_reason="stop", estimated=True)
+    assert "after ≈5 tokens" in told[0]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_limit_of_an_answer_may_be_a_parameter(name: str) -> None:
+    assert Plan.of("m", params={name: 50}).longest == 50
+    assert Plan.of("m", tokens=70).longest == 70
+
+
+def test_of_a_burst_the_longest_wait_counts(measured: Benchmark) -> None:
+    samples = [
+        msgspec.structs.replace(one, waited=6.0 if one.phase == "parallel" else 0.0)
+        for one in measured.samples
+    ]
+    notes = Benchmark(measured.setup, samples).table.notes
+    assert any(" took 12 s (" in note for note in notes)  # two models, each a burst of two
+
+
+def test_long_names_are_told_apart(measured: Benchmark) -> None:
+    names = ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "meta-llama/Llama-3.3-70B-Instruct-Reference")
+    old = dict(zip(measured.setup.models, names, strict=True))
+    samples = [msgspec.structs.replace(one, model=old[one.model]) for one in measured.samples]
+    setup = msgspec.structs.replace(measured.setup, models=names)
+    drawing = ET.fromstring(Benchmark(setup, samples).svg())
+    labels = [text for text in drawing.itertext() if text.startswith("meta")]
+    assert len(set(labels)) == 4
+    assert sum(label.endswith(" × 2") for label in labels) == 2
+
+
+def test_no_cost_begins_a_formula(measured: Benchmark) -> None:
+    markdown = measured.to_markdown()
+    assert markdown.count("$") == markdown.count("\\$") > 1
+
+
+def test_what_only_one_of_two_runs_measured_is_named(measured: Benchmark) -> None:
+    one = [sample for sample in measured.samples if sample.model == "gpt-4.1"]
+    setup = msgspec.structs.replace(measured.setup, models=("gpt-4.1",))
+    alone = Benchmark(setup, one)
+    missing = "deepseek-v3.2 one at a time, deepseek-v3.2 2 at once."
+    assert f"Only in this run: {missing}" in measured.compare(alone).notes
+    assert f"Only in the other: {missing}" in alone.compare(measured).notes
+    assert not any(note.startswith("Only") for note in measured.compare(measured).notes)
+
+
 def test_unknown_tokens_are_no_short_answer(many: Benchmark) -> None:
     unknown = [msgspec.structs.replace(one, output_tokens=None) for one in many.samples[:40]]
     known = [msgspec.structs.replace(one, output_tokens=500) for one in many.samples[40:]]
@@ -1169,7 +1228,7 @@ def test_unknown_tokens_are_no_short_answer(many: Benchmark) -> None:
     (summary,) = json.loads(Benchmark(setup, [*unknown, *known]).to_json())["summary"]
     assert summary["tokens"] == 500
     for samples in ([*unknown, *known], unknown):
-        assert not any("ended by itself" in note for note in Benchmark(setup, samples).table.notes)
+        assert not any("by themselves" in note for note in Benchmark(setup, samples).table.notes)
 
 
 def test_what_was_stopped_makes_an_estimate_of_the_cost_and_of_no_rate(many: Benchmark) -> None:

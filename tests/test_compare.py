@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from IPython.core.displaypub import DisplayPublisher
 from kernels import DEFAULT_KERNEL
@@ -19,7 +20,7 @@ import hs_notebook
 from hs_notebook.answers import Answer, Cost, Receipt
 from hs_notebook.compared import Answers
 from hs_notebook.display.comparison.page import PageComparison
-from hs_notebook.display.comparison.picture import comparison_bundle
+from hs_notebook.display.comparison.picture import comparison_bundle, comparison_table
 from hs_notebook.errors import NotFoundError
 from hs_notebook.relay import EmbeddedRelay
 from hs_notebook.relay.simulation.models import MODELS
@@ -65,20 +66,37 @@ def test_costs_are_compared_with_the_smallest(
     assert found == {model: Decimal(value) for model, value in relative.items()}
 
 
-def test_an_answer_that_was_cut_short_is_not_the_cheapest() -> None:
-    made = {
-        "a": answer("a", "1", given="0", state="stopped"),
-        "b": answer("b", "2", given="0"),
-        "c": answer("c", "6", given="0"),
-    }
+def comparison(**states: tuple[str, State, str | None]) -> tuple[dict[str, str], dict[str, str]]:
+    """What the costs of answers (output cost, state, finish reason) are to each other, also in the table."""
+    made = {}
+    for model, (output, state, reason) in states.items():
+        made[model] = answer(model, output, given="0", state=state)
+        made[model].receipt = msgspec.structs.replace(made[model].receipt, finish_reason=reason)
     answers = Answers(list(made), made)
-    assert {model: f"{times:.1f}" for model, times in answers.relative_costs().items()} == {
-        "a": "0.5",
-        "b": "1.0",
-        "c": "3.0",
-    }
-    rows = comparison_bundle(answers)["text/plain"].splitlines()
-    assert [row.split()[-1] for row in rows if row.startswith(("a ", "b ", "c "))] == ["0.5×", "1.0×", "3.0×"]
+    told = comparison_table(answers).as_dicts()
+    return (
+        {model: f"{times:.1f}" for model, times in answers.relative_costs().items()},
+        {row["Model"]: row["Relative cost"] for row in told},
+    )
+
+
+def test_an_answer_that_was_cut_short_is_not_the_cheapest() -> None:
+    relative, told = comparison(
+        a=("1", "stopped", None), b=("2", "complete", "stop"), c=("6", "complete", "stop")
+    )
+    assert relative == {"a": "0.5", "b": "1.0", "c": "3.0"}
+    assert told == {"a": "0.5×", "b": "1.0×", "c": "3.0×"}
+
+
+def test_an_answer_that_reached_its_limit_may_be_the_cheapest() -> None:
+    relative, told = comparison(a=("1", "truncated", "length"), b=("20", "complete", "stop"))
+    assert relative == {"a": "1.0", "b": "20.0"}
+    assert told == {"a": "cheapest 1.0×", "b": "20.0×"}
+
+
+def test_next_to_nothing_is_told_as_such() -> None:
+    _, told = comparison(a=("1", "stopped", None), b=("100", "complete", "stop"))
+    assert told == {"a": "<0.1×", "b": "1.0×"}
 
 
 def test_answers_are_a_mapping_in_the_order_that_was_asked() -> None:

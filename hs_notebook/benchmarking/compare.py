@@ -200,6 +200,7 @@ def notes(now: File, before: File) -> list[str]:
     told += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
     if before.setup.parallel != now.setup.parallel:
         told.append(f"The peaks differ: {before.setup.parallel} at once before, now {now.setup.parallel}.")
+    told += [f"Only {where}: {', '.join(missing)}." for where, missing in _alone(now, before) if missing]
     if any(sample.phase == "parallel" for sample in now.samples):
         told.append("Two bursts are two observations, whatever their size: of them chance is not asked.")
     told.append(
@@ -207,3 +208,19 @@ def notes(now: File, before: File) -> list[str]:
         "Of figures that are the same, one in 20 seems to differ by chance alone."
     )
     return told
+
+
+def _alone(now: File, before: File) -> list[tuple[str, list[str]]]:
+    """Return what only one of two runs has measured, and which."""
+    (one, of_now), (other, of_before) = (
+        (run, {found[:2]: found for found in summarize(run.samples, run.setup.models)})
+        for run in (now, before)
+    )
+    return [
+        ("in this run", [_named(one, of_now[key]) for key in of_now if key not in of_before]),
+        ("in the other", [_named(other, of_before[key]) for key in of_before if key not in of_now]),
+    ]
+
+
+def _named(run: File, found: Summary) -> str:
+    return f"{found.model} {asked(run.setup, found)}"

@@ -180,4 +180,4 @@ def _line(texts: Sequence[str]) -> str:
 def _markdown(text: str) -> str:
     """Return text in which nothing is markup."""
     plain = escape(" ".join(visible(text).split()))
-    return "".join(f"\\{char}" if char in "\\`*_[]|~" else char for char in plain)
+    return "".join(f"\\{char}" if char in "\\`*_[]|~$" else char for char in plain)

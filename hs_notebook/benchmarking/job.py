@@ -155,7 +155,7 @@ def setup_of(plan: Plan, client: AsyncHolySheep) -> Setup:
     return Setup(
         models=plan.models,
         requests=plan.requests,
-        tokens=plan.tokens,
+        tokens=plan.longest,
         parallel=plan.parallel,
         warmup=plan.warmup,
         prompt=plan.digest,

@@ -131,7 +131,7 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
     if is_simulated(setup, samples):
         notes.append("Simulated answers: no model was asked, nothing was billed; costs are as if.")
     notes += [_failures(setup, one) for one in found if one.kinds]
-    notes += _lengths(setup, found)
+    notes += _lengths(setup, samples, found)
     if any(one.cost_estimated for one in found):
         notes.append("≈: some tokens are estimated, as the relay sent no figures.")
     if any(one.cost is None for one in found):
@@ -139,12 +139,12 @@ def _notes(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary], en
             "A price, or what an answer came to, is unknown; a price of your own goes into a price file or "
             "%config HolySheepMagics.prices."
         )
-    if waited := sum(sample.waited for sample in samples if sample.waited > _WAITED):
+    if waited := _waited(samples):
         notes.append(
             f"Limits, failed attempts and the waits between them took {waited:,.0f} s "
             f"({setup.requests_per_minute:,} requests a minute); that time is in no figure."
         )
-    if setup.parallel > setup.concurrent_streams:
+    if setup.parallel > setup.concurrent_streams and any(one.is_burst for one in found):
         notes.append(
             f"The peak of {setup.parallel} goes beyond the {setup.concurrent_streams} streams at a time that "
             "the client keeps to otherwise."
@@ -168,12 +168,30 @@ def _failures(setup: Setup, one: Summary) -> str:
     return f"{one.model}, {asked(setup, one)}: {kinds}{mended}."
 
 
-def _lengths(setup: Setup, found: Sequence[Summary]) -> list[str]:
-    short = {one.model: one.tokens for one in found if one.tokens < setup.tokens}
-    return [
-        f"{model} ended by itself after {tokens:,.0f} tokens in the median, before {setup.tokens:,}."
-        for model, tokens in short.items()
-    ]
+def _waited(samples: Sequence[Sample]) -> float:
+    """Return the seconds that were waited in all: of requests that were sent at once, the longest wait."""
+    alone, bursts = 0.0, dict[str, float]()
+    for sample in samples:
+        if sample.waited <= _WAITED:
+            continue
+        if sample.phase == "parallel":
+            bursts[sample.model] = max(bursts.get(sample.model, 0.0), sample.waited)
+        else:
+            alone += sample.waited
+    return alone + sum(bursts.values())
+
+
+def _lengths(setup: Setup, samples: Sequence[Sample], found: Sequence[Summary]) -> list[str]:
+    """Return of which models most answers ended before the limit, and not at one."""
+    notes = []
+    for one in found:
+        whole = [sample for sample in samples if sample.whole and (sample.model, sample.phase) == one[:2]]
+        by_itself = sum(sample.finish_reason != "length" for sample in whole)
+        if one.tokens < setup.tokens and 2 * by_itself > len(whole):
+            median = f"{'≈' * one.estimated}{one.tokens:,.0f} tokens in the median"
+            told = f"most answers ended by themselves, after {median}, before {setup.tokens:,}"
+            notes.append(f"{one.model}, {asked(setup, one)}: {told}.")
+    return notes
 
 
 def _panels(setup: Setup, samples: Sequence[Sample]) -> list[Panel]:
@@ -185,9 +203,13 @@ def _panels(setup: Setup, samples: Sequence[Sample]) -> list[Panel]:
 
     panels = [
         Panel("Time to first token", strips(lambda one: one.ttft), seconds),
-        Panel("Tokens/s", strips(lambda one: one.rate), lambda value: f"{value:,.0f}"),
+        Panel("Tokens/s", strips(lambda one: one.rate), _short_rate),
     ]
     return panels if any(strip.values for panel in panels for strip in panel.strips) else []
+
+
+def _short_rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _strip(setup: Setup, one: Summary, spread: Spread) -> Strip:

@@ -71,6 +71,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.models) * (self.warmup + self.requests + self.parallel)
 
     @property
+    def longest(self) -> int:
+        """How many tokens an answer may have: of the parameters, where they say it."""
+        given = self.params.get("max_completion_tokens", self.params.get("max_tokens"))
+        return given if isinstance(given, int) else self.tokens
+
+    @property
     def digest(self) -> str:
         """What tells two prompts apart without saying them."""
         said = f"{self.prompt}\0{sorted(self.params.items())}"
@@ -112,8 +118,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for model in self.models:
             price = quotes.price(model, today())
             largest = price.largest_output if price else None
-            if largest and self.tokens > largest:
-                raise UsageError(f"{model} answers with at most {largest:,} tokens, not {self.tokens:,}.")
+            if largest and self.longest > largest:
+                raise UsageError(f"{model} answers with at most {largest:,} tokens, not {self.longest:,}.")
 
 
 def names(models: str | Iterable[str]) -> tuple[str, ...]:

@@ -174,7 +174,9 @@ def _text_strip(strip: Strip, most: float) -> str:
 
 
 def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """Return a text without its middle, as names begin alike and sizes stand at their ends."""
+    end = most // 2
+    return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def _text(text: str) -> str:

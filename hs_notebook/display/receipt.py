@@ -72,4 +72,4 @@ def seconds(value: float) -> str:
     """Return a time in words; NaN is unknown."""
     if math.isnan(value):
         return UNKNOWN
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.1f} s"

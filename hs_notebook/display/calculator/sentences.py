@@ -34,7 +34,8 @@ def summary(report: Report) -> str:
     """Return what is saved, as one sentence; "n/a" and the output's part where an input price is unknown."""
     if report.saving is not None:
         said = _saves(report.saving, report.saving_share, report.month_now, report.month_then)
-        return said[0].upper() + said[1:] + _against_the_list(report) + _paid_back(report)
+        rest = _against_the_list(report) + _after_running_cost(report) + _paid_back(report)
+        return said[0].upper() + said[1:] + rest
     why = " and ".join(missing(report)) or "a price is unknown"
     if report.output_saving is None:
         return f"n/a: {why}"
@@ -54,6 +55,10 @@ def _against_the_list(report: Report) -> str:
     if report.scenario.reference != "article" or saved is None:
         return ""
     return f"; against the official list {money(saved)} ({percent(share_of(saved, report.official_now))})"
+
+
+def _after_running_cost(report: Report) -> str:
+    return f"; after running cost {money(report.net)} a month" if report.scenario.running_cost else ""
 
 
 def _paid_back(report: Report) -> str:
@@ -171,5 +176,7 @@ def break_even(report: Report) -> str:
         return "n/a"
     if not report.scenario.running_cost:
         return "no running cost"
-    calls = report.break_even_calls
-    return "never" if calls is None else f"{count(calls)} calls a month"
+    if report.break_even_calls is None:
+        return "never"
+    told = count(report.break_even_calls)
+    return f"{told} {'call' if told == '1' else 'calls'} a month"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.columns import Column
@@ -15,12 +16,12 @@ from hs_notebook.display.visible import escape, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from hs_notebook.answers import Answer
     from hs_notebook.compared import Answers
 
 NO_ANSWER = "no answer"
+_LEAST = Decimal("0.1")  # of a multiple that is told
 _NOTHING = "–"  # where there is no answer, there is nothing to be known of it
 
 
@@ -96,14 +97,15 @@ def _row(model: str, answer: Answer | None, relative: dict[str, Decimal]) -> tup
         f"{about}{receipt.usage.prompt_tokens:,}",
         f"{about}{receipt.usage.completion_tokens:,}",
         cost_words(receipt.costs, brief=True),
-        _NOTHING if receipt.cost == 0 else _multiple(relative.get(model)),
+        _NOTHING if receipt.cost == 0 else _multiple(model, relative),
     )
 
 
-def _multiple(relative: Decimal | None) -> str | None:
-    if relative is None:
+def _multiple(model: str, relative: dict[str, Decimal]) -> str | None:
+    if (times := relative.get(model)) is None:
         return None
-    return "cheapest 1.0×" if relative == 1 else f"{relative:,.1f}×"
+    told = f"{times:,.1f}×" if times >= _LEAST else f"<{_LEAST}×"
+    return f"cheapest {told}" if times == min(filter(None, relative.values())) == 1 else told
 
 
 def _answer(model: str, answers: Answers) -> str:

@@ -76,7 +76,7 @@ export class Controls {
 }
 
 /** The keyboard goes on in the cell: from the body of the page the notebook's shortcuts are not heard. */
-function focusCell(inside: HTMLElement): void {
+export function focusCell(inside: HTMLElement): void {
   const cell = inside.closest<HTMLElement>(".jp-Cell");
   if (!cell) return;
   if (!cell.hasAttribute("tabindex")) cell.tabIndex = -1;

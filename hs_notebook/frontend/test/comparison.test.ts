@@ -106,6 +106,20 @@ test("the line counts the answers that arrive, and goes when there are none", ()
   expect(line().hidden).toBe(true);
 });
 
+test("who stopped all by the keyboard goes on in the cell, and hears the end", () => {
+  const { say, all, line } = mount();
+  const cell = document.createElement("div");
+  cell.className = "jp-Cell";
+  cell.append(...document.body.children);
+  document.body.append(cell);
+  all().focus();
+  say([0, end()], [1, end()]);
+  expect(document.activeElement).toBe(cell);
+  const spoken = document.querySelector('.hs-all > [role="status"]')!;
+  expect(spoken.textContent).toBe("All answers ended");
+  expect(line().contains(spoken)).toBe(false);
+});
+
 test("what an ending has to say stands above its receipt", () => {
   const { say, column } = mount();
   say([0, end("NotFoundError: 404\u202e")]);

@@ -126,9 +126,8 @@ export class Calculator {
     this.#form.fail(found);
     this.#form.mark(this.#inputs);
     this.#stale.hidden = isGood;
+    if (!isGood) return; // what was right before it is still to be told
     clearTimeout(this.#pending);
-    this.#pending = undefined;
-    if (!isGood) return;
     this.#draw(this.#inputs as unknown as Scenario);
     this.#settle();
   }

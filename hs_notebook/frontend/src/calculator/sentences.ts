@@ -21,7 +21,7 @@ export function headline(report: Report): string {
 export function summary(report: Report): string {
   if (!Number.isNaN(report.saving)) {
     const said = saves(report.saving, report.saving_share, report.month_now, report.month_then);
-    return `${said[0]?.toUpperCase()}${said.slice(1)}${againstTheList(report)}${paidBack(report)}`;
+    return `${said[0]?.toUpperCase()}${said.slice(1)}${againstTheList(report)}${afterRunningCost(report)}${paidBack(report)}`;
   }
   const why = missing(report).join(" and ") || "a price is unknown";
   if (Number.isNaN(report.output_saving)) return `n/a: ${why}`;
@@ -40,6 +40,10 @@ function againstTheList(report: Report): string {
   const saved = report.model_effect + report.relay_effect;
   if (report.scenario.reference !== "article" || Number.isNaN(saved)) return "";
   return `; against the official list ${money(saved)} (${percent(shareOf(saved, report.official_now))})`;
+}
+
+function afterRunningCost(report: Report): string {
+  return report.scenario.running_cost ? `; after running cost ${money(report.net)} a month` : "";
 }
 
 function paidBack(report: Report): string {
@@ -139,5 +143,7 @@ export function breakEven(report: Report): string {
   if (Number.isNaN(report.saving)) return "n/a";
   if (!report.scenario.running_cost) return "no running cost";
   const calls = report.break_even_calls;
-  return Number.isNaN(calls) ? "never" : `${count(calls)} calls a month`;
+  if (Number.isNaN(calls)) return "never";
+  const told = count(calls);
+  return `${told} ${told === "1" ? "call" : "calls"} a month`;
 }

@@ -1,3 +1,4 @@
+import { focusCell } from "../controls";
 import { element } from "../dom";
 import { KernelLink } from "../kernel";
 import type { Columns, ComparisonModel, Message } from "../protocol";
@@ -67,8 +68,8 @@ export class ComparisonView {
     dress.dataset["state"] = "streaming";
     this.#spoken.setAttribute("role", "status");
     this.#line.dataset["lmSuppressShortcuts"] = "true";
-    this.#line.append(element("span", "hs-dot"), this.#figures, this.#stop.root, this.#spoken);
-    dress.append(this.#line);
+    this.#line.append(element("span", "hs-dot"), this.#figures, this.#stop.root);
+    dress.append(this.#line, this.#spoken);
     return dress;
   }
 
@@ -96,6 +97,7 @@ export class ComparisonView {
 
   /** The table takes the place of the line. */
   #over(): void {
+    if (this.#line.contains(document.activeElement)) focusCell(this.#line);
     this.#isOver = this.#line.hidden = true;
     this.#stop.halt();
     this.#spoken.textContent = "All answers ended";

@@ -191,6 +191,15 @@ describe("as a widget's view", () => {
     expect(of.asked).toEqual([{ way: "widget", action: "picture" }]);
   });
 
+  test("a wrong input leaves the right one before it on its way", () => {
+    const of = world();
+    const el = mount(of);
+    type("777");
+    type("777x");
+    el.querySelector(".hs-calc-number")!.dispatchEvent(new FocusEvent("focusout", { bubbles: true }));
+    expect(of.saved.at(-1)?.calls).toBe(777);
+  });
+
   test("inputs that reach the kernel after that renew it again, and none while the focus is within", () => {
     const of = world();
     const el = mount(of);
