@@ -12,5 +12,5 @@ def stylesheet(name: str) -> str:
     """Return a stylesheet of this folder without comments and needless space."""
     css = Path(__file__).with_name(name).read_text(encoding="utf-8")
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    css = re.sub(r"\s*([{};,]|: )\s*", lambda found: found[1].strip(), re.sub(r"\s+", " ", css))
+    css = re.sub(r"\s*([{};,>]|: )\s*", lambda found: found[1].strip(), re.sub(r"\s+", " ", css))
     return css.replace(";}", "}").strip()

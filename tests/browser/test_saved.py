@@ -45,3 +45,27 @@ def assert_receipt(receipt):
     usage = receipt["usage"]
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     assert usage["estimated"] is False
+
+
+PLACES = """node => {
+  const text = node.firstChild;
+  const at = (start) => {
+    const range = document.createRange();
+    range.setStart(text, start);
+    range.setEnd(text, start + 1);
+    return range.getBoundingClientRect();
+  };
+  return { first: at(0).left, last: at(text.length - 1).left, room: node.getBoundingClientRect().right - at(0).right };
+}"""
+
+
+def test_each_paragraph_goes_the_way_of_its_script(open_asking):
+    notebook = open_asking([asking("שלום, עולם (אחת).\n\n- פריט: שתיים.\n\nPlain words, to the end.")])
+    notebook.run(1)
+    body = notebook.output(1).locator(BODY)
+    hebrew, item, english = (body.locator(css).evaluate(PLACES) for css in ("p >> nth=0", "li", "p >> nth=1"))
+    assert hebrew["first"] > hebrew["last"]
+    assert hebrew["room"] < 2, "it begins at the right edge"
+    assert item["first"] > item["last"]
+    assert item["room"] > 100, "it stands beside its bullet"
+    assert english["first"] < english["last"]
