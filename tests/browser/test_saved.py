@@ -55,7 +55,9 @@ PLACES = """node => {
     range.setEnd(text, start + 1);
     return range.getBoundingClientRect();
   };
-  return { first: at(0).left, last: at(text.length - 1).left, room: node.getBoundingClientRect().right - at(0).right };
+  const first = at(0);
+  const room = node.getBoundingClientRect().right - first.right;
+  return { first: first.left, last: at(text.length - 1).left, room };
 }"""
 
 
