@@ -56,6 +56,7 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
     from mdurl import encode
 
+    from .bars import beside_formulas
     from .destinations import like_the_page
     from .mathematics import use_mathematics
 
@@ -66,7 +67,7 @@ def _parser() -> MarkdownIt:
     md.normalizeLinkText = lambda link: link  # type: ignore[method-assign]
     md.validateLink = lambda url: True  # type: ignore[method-assign] # noqa: ARG005
     table = md.block.ruler.getRules("")[0]
-    md.block.ruler.at("table", _frugal(table), {"alt": ["paragraph", "reference"]})
+    md.block.ruler.at("table", _frugal(beside_formulas(table)), {"alt": ["paragraph", "reference"]})
     md.block.ruler.before("table", "hs_depth", _stop_nesting)
     md.inline.ruler.before("escape", "hs_backslash", _backslash)
     md.core.ruler.push("hs_links", _filter_links)

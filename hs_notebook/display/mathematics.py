@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
@@ -183,7 +183,7 @@ def _inline(state: StateInline, silent: bool) -> bool:
     if state.src[state.pos] not in "$\\":
         return False
     markup = _opener(state.src, state.pos, state.posMax)
-    end = _inline_end(state, markup) if markup in _CLOSERS else -1
+    end = _inline_end(state.src, state.pos, state.posMax, markup)
     if end < 0:
         return _skip_dollars(state, markup, silent)
     if not silent:
@@ -209,20 +209,30 @@ def _skip_dollars(state: StateInline, run: str, silent: bool) -> bool:
     return True
 
 
-def _inline_end(state: StateInline, markup: str) -> int:
-    """Where the formula at ``state.pos`` ends, or -1."""
-    src, start = state.src, state.pos + len(markup)
-    if markup == "$" and not _may_open(src, state.pos, state.posMax):
+def _inline_end(src: str, pos: int, most: int, markup: str) -> int:
+    """Where the formula at ``pos`` ends, or -1."""
+    start = pos + len(markup)
+    if markup not in _CLOSERS or (markup == "$" and not _may_open(src, pos, most)):
         return -1
-    for found in _token().finditer(src, start, state.posMax):
+    for found in _token().finditer(src, start, most):
         verdict = _verdict(found[0], markup)
         if verdict is None:
             continue
         closes = verdict and src[start : found.start()].strip()
-        if closes and (markup != "$" or _may_close(src, found.start(), state.posMax)):
+        if closes and (markup != "$" or _may_close(src, found.start(), most)):
             return found.end()
         return -1
     return -1
+
+
+def formulas_in(line: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where each formula within a line begins and ends, and what it begins with."""
+    pos = 0
+    while found := _token().search(line, pos):
+        markup, pos = found[0], found.end()
+        if (end := _inline_end(line, found.start(), len(line), markup)) > 0:
+            yield found.start(), end, markup
+            pos = end
 
 
 def _verdict(piece: str, markup: str) -> bool | None:

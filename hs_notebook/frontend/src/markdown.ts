@@ -10,6 +10,7 @@ import Factory, {
   type StateCore,
   type Token,
 } from "markdown-it";
+import { type BlockRule, besideFormulas } from "./bars";
 import { filterLinks } from "./links";
 import { useMathematics } from "./math";
 import { AS_IS, MARK } from "./notes";
@@ -22,8 +23,6 @@ const LONGEST_LABEL = 80;
 /** What is escaped in an address: all but these characters, and what is escaped already. */
 const TO_ESCAPE = /%[0-9A-Fa-f]{2}|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()#[\]]/gu;
 
-type BlockRule = (state: StateBlock, start: number, end: number, silent: boolean) => boolean;
-
 export function createMarkdown(): MarkdownIt {
   const md = new Factory("commonmark", { html: false, xhtmlOut: false });
   md.enable(["table", "strikethrough"]);
@@ -31,7 +30,7 @@ export function createMarkdown(): MarkdownIt {
   md.normalizeLinkText = (link) => link;
   // All links pass here; those that are not allowed are taken out afterwards, with their text left in place.
   md.validateLink = () => true;
-  md.block.ruler.at("table", frugal(md.block.ruler.getRules("")[0]!), { alt: ["paragraph", "reference"] });
+  md.block.ruler.at("table", frugal(besideFormulas(md.block.ruler.getRules("")[0]!)), { alt: ["paragraph", "reference"] });
   md.block.ruler.before("table", "hs_depth", stopNesting);
   md.core.ruler.before("inline", "hs_trim", trimInline);
   md.core.ruler.push("hs_links", filterLinks);

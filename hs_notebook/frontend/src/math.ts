@@ -136,7 +136,7 @@ class Depth {
   }
 }
 
-function texOf(source: string, markup: string): string {
+export function texOf(source: string, markup: string): string {
   return source.slice(markup.length, -markup.length).trim();
 }
 
@@ -171,7 +171,7 @@ function inline(state: StateInline, silent: boolean): boolean {
   const first = state.src[state.pos];
   if (first !== "$" && first !== "\\") return false;
   const markup = opener(state);
-  const end = markup in CLOSERS ? inlineEnd(state, markup) : -1;
+  const end = inlineEnd(state.src, state.pos, state.posMax, markup);
   if (end < 0) return skipDollars(state, markup, silent);
   if (!silent) {
     const token = state.push("hs_math", "", 0);
@@ -197,18 +197,29 @@ function skipDollars(state: StateInline, run: string, silent: boolean): boolean 
   return true;
 }
 
-/** Where the formula at the state's position ends, or -1. */
-function inlineEnd(state: StateInline, markup: string): number {
-  const { src, posMax } = state;
-  const start = state.pos + markup.length;
-  if (markup === "$" && !mayOpen(src, state.pos, posMax)) return -1;
-  for (const { text, at } of pieces(src, start, posMax)) {
+/** Where the formula at `pos` ends, or -1. */
+function inlineEnd(src: string, pos: number, most: number, markup: string): number {
+  const start = pos + markup.length;
+  if (!(markup in CLOSERS) || (markup === "$" && !mayOpen(src, pos, most))) return -1;
+  for (const { text, at } of pieces(src, start, most)) {
     const closes = verdict(text, markup);
     if (closes === null) continue;
     const formula = closes && src.slice(start, at).trim() !== "";
-    return formula && (markup !== "$" || mayClose(src, at, posMax)) ? at + text.length : -1;
+    return formula && (markup !== "$" || mayClose(src, at, most)) ? at + text.length : -1;
   }
   return -1;
+}
+
+/** Where each formula within a line begins and ends, and what it begins with. */
+export function* formulasIn(line: string): Generator<{ start: number; end: number; markup: string }> {
+  let pos = 0;
+  for (const { text: markup, at: start } of pieces(line, 0, line.length)) {
+    if (start < pos) continue;
+    const end = inlineEnd(line, start, line.length, markup);
+    if (end < 0) continue;
+    yield { start, end, markup };
+    pos = end;
+  }
 }
 
 /** True: `piece` closes `markup`; false: no closer can follow; null: look on. */
