@@ -1,9 +1,9 @@
-"""Run the benchmarks one after the other; all of them together write docs/performance.md.
+"""Run the benchmarks one after the other; each writes its part of docs/performance.md.
 
     python benchmarks [client latency notebook load relay] [--check …]
 
-What a script prints is Markdown, its docstring the words above it. Other options go to each script. The page
-is written after a run of all, missed goals included.
+What a script prints is Markdown, its docstring the words above it. Other options go to each script, and then
+nothing is written: the page has the figures of usual runs, missed goals included.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ PAGE = HERE.parent / "docs" / "performance.md"
 NAMES = ("client", "latency", "notebook", "load", "relay")
 HEAD = """# Performance: beside the transport and the peers
 
-Measured on {machine}.
-`make bench` runs it all again and writes this page; `make bench BENCH=client` runs one, `ARGS=--check` fails
-where a goal is missed. Take the ratios: whoever stands in one table was measured in turn in one run, while
-absolute figures are those of one machine on one day.
+`make bench` runs it all again and writes this page, `make bench BENCH=client` one part of it; `ARGS=--check`
+fails where a goal is missed, and writes nothing. Take the ratios: whoever stands in one table was measured in
+turn in one run, while absolute figures are those of one machine on one day.
 """
 
 
@@ -41,12 +40,26 @@ def run(name: str, options: list[str]) -> tuple[str, int]:
     return "".join(lines).strip(), process.returncode
 
 
-def section(name: str, printed: str) -> str:
-    """Return a script's part of the page: title, what is measured, how to repeat it, the tables."""
+def described(name: str) -> tuple[str, str]:
+    """Return the heading of a script's part of the page, and what it measures."""
     docstring = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or ""
     title, *paragraphs = re.split(r"\n\n(?!\s)", re.sub(r"\n\n {4}.*", "", docstring))
-    words = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    return f"## {title.rstrip('.')}\n\n{words} (`make bench BENCH={name}`)\n\n{printed}\n"
+    return f"## {title.rstrip('.')}", "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def section(name: str, printed: str) -> str:
+    """Return a script's part of the page: title, what is measured, how to repeat it, where, the tables."""
+    heading, words = described(name)
+    return f"{heading}\n\n{words} (`make bench BENCH={name}`)\n\nMeasured on {machine()}.\n\n{printed}\n"
+
+
+def write(sections: dict[str, str]) -> None:
+    """Put parts of the page in the place of those that stand there."""
+    _, *old = re.split(r"^(?=## )", read(str(PAGE)), flags=re.MULTILINE)
+    stand = {part.partition("\n")[0]: part.rstrip() + "\n" for part in old}
+    parts = [sections.get(name) or stand.get(described(name)[0], "") for name in NAMES]
+    PAGE.write_text("\n".join([HEAD, *filter(None, parts)]), encoding="utf-8")
+    print(f"{PAGE} is written.")
 
 
 def machine() -> str:
@@ -71,10 +84,8 @@ def main() -> int:
     names = [word for word in sys.argv[1:] if word in NAMES]
     options = [word for word in sys.argv[1:] if word not in NAMES]
     done = {name: run(name, options) for name in names or NAMES}
-    if not names and all(printed for printed, _ in done.values()):
-        sections = [section(name, printed) for name, (printed, _) in done.items()]
-        PAGE.write_text("\n".join([HEAD.format(machine=machine()), *sections]), encoding="utf-8")
-        print(f"{PAGE} is written.")
+    if not options:
+        write({name: section(name, printed) for name, (printed, _) in done.items() if printed})
     return max(code for _, code in done.values())
 
 

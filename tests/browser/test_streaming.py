@@ -6,7 +6,8 @@ import statistics
 
 import pytest
 
-from browser.answers import BODY, WORDS, asking, receipt, spoken
+from browser.answers import BODY, MARKDOWN, WORDS, asking, receipt, spoken
+from hs_notebook.display.fold import fold
 
 #: Seconds, between the relay's writing and the screen.
 FIRST_TOKEN = 0.030
@@ -46,14 +47,19 @@ def test_the_first_token_is_on_the_screen_at_once(open_asking, relay, record_pro
 
 @pytest.mark.timeout(240)
 def test_a_long_answer_stays_live_and_costs_in_proportion(open_asking, relay, record_property):
-    lengths = (1, 6_000, 30_000)
-    notebook = open_asking([f"%%holysheep gpt-4.1\n[simulate tokens={n} tps=1500] Go on." for n in lengths])
+    part, times = f"{MARKDOWN}\n\n", (1, 35, 175)  # of 171 tokens
+    assert fold(times[-1] * part) == times[-1] * part, "all of it is drawn"
+    ask = "get_ipython().run_cell_magic('holysheep', 'gpt-4.1 --raw', long)"
+    long = "long = '[simulate text tps=1500]\\n' + {part!r} * {n} + 'The end.'"
+    notebook = open_asking([cell for n in times for cell in (long.format(part=part, n=n), ask)])
     notebook.traffic.watch_kernel(notebook.cdp)
     notebook.page.reload()
     notebook.wait_until_ready()
-    notebook.run(1)  # the view's code travels once a page
+    notebook.run(1)
+    notebook.run(2)  # the view's code travels once a page
     sizes = []
-    for cell in (2, 3):
+    for cell in (4, 6):
+        notebook.run(cell - 1)
         late, size, rate = watched(notebook, cell, relay)
         if late > LAST_TOKEN:  # the machine is shared: one bad moment is no verdict, two are
             late, size, rate = watched(notebook, cell, relay)
