@@ -24,7 +24,7 @@ def test_few_streams_are_read_at_once(haste: Haste, few: tuple[int, ...]) -> Non
         (FOR_PROGRAM, 11, 0.0005),
         (FOR_PROGRAM, 20, 0.005),
         (FOR_PROGRAM, 60, 0.025),
-        (FOR_PROGRAM, 100, 0.04),
+        (FOR_PROGRAM, 100, 0.03),
         (FOR_SCREEN, 2, 0.0033),
         (FOR_SCREEN, 10, 0.0297),
         (FOR_SCREEN, 100, 0.03),

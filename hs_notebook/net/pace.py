@@ -21,7 +21,7 @@ class Haste(NamedTuple):
     longest: float  # seconds of rest
 
 
-FOR_PROGRAM = Haste(10, 0.0005, 0.04)
+FOR_PROGRAM = Haste(10, 0.0005, 0.03)
 FOR_SCREEN = Haste(1, 0.0033, 0.03)
 
 
