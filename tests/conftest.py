@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from hs_notebook.relay import EmbeddedRelay
 
+TIME_LIMIT = pytest.StashKey[Any]()
+
 
 def pytest_configure() -> None:
     """Hear interrupts, to which a shell makes deaf what is in the background; let a busy machine be slow."""
@@ -49,6 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             is_drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
             item.add_marker(pytest.mark.flaky(reruns=0 if is_drawn else 1))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Remember the time limit of a test; the plug-in goes on from here."""
+    item.stash[TIME_LIMIT] = settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Bound what is tried once more, too: the plug-in sets its timer once for all tries."""
+    if getattr(item, "execution_count", 1) > 1 and TIME_LIMIT in item.stash:
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=item.stash[TIME_LIMIT])
 
 
 @pytest.hookimpl(optionalhook=True)

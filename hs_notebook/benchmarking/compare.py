@@ -101,12 +101,8 @@ class Change(NamedTuple):
 
 def changes(now: File, before: File) -> list[Change]:
     """Return what differs between two runs, for the models that both have measured."""
-    old = {(one.model, one.phase): one for one in summarize(before.samples, before.setup.models)}
-    pairs = [
-        (one, old[key])
-        for one in summarize(now.samples, now.setup.models)
-        if (key := (one.model, one.phase)) in old
-    ]
+    old = _measured(before)
+    pairs = [(one, old[key]) for key, one in _measured(now).items() if key in old]
     if not pairs:
         raise _nothing_in_common(before)
     found = [change for one, other in pairs for change in _changes(one, other)]
@@ -200,7 +196,10 @@ def notes(now: File, before: File) -> list[str]:
     told += [f"{name}: {one.ended}" for name, one in (("Before", before), ("Now", now)) if one.ended]
     if before.setup.parallel != now.setup.parallel:
         told.append(f"The peaks differ: {before.setup.parallel} at once before, now {now.setup.parallel}.")
-    told += [f"Only {where}: {', '.join(missing)}." for where, missing in _alone(now, before) if missing]
+    if only := _only_in(now, before):
+        told.append(f"Only in this run: {only}.")
+    if only := _only_in(before, now):
+        told.append(f"Only in the other: {only}.")
     if any(sample.phase == "parallel" for sample in now.samples):
         told.append("Two bursts are two observations, whatever their size: of them chance is not asked.")
     told.append(
@@ -210,17 +209,13 @@ def notes(now: File, before: File) -> list[str]:
     return told
 
 
-def _alone(now: File, before: File) -> list[tuple[str, list[str]]]:
-    """Return what only one of two runs has measured, and which."""
-    (one, of_now), (other, of_before) = (
-        (run, {found[:2]: found for found in summarize(run.samples, run.setup.models)})
-        for run in (now, before)
-    )
-    return [
-        ("in this run", [_named(one, of_now[key]) for key in of_now if key not in of_before]),
-        ("in the other", [_named(other, of_before[key]) for key in of_before if key not in of_now]),
-    ]
+def _only_in(run: File, other: File) -> str:
+    """Return what one of two runs has measured and the other has not; empty where there is nothing."""
+    known = _measured(other)
+    missing = [one for key, one in _measured(run).items() if key not in known]
+    return ", ".join(f"{one.model} {asked(run.setup, one)}" for one in missing)
 
 
-def _named(run: File, found: Summary) -> str:
-    return f"{found.model} {asked(run.setup, found)}"
+def _measured(run: File) -> dict[tuple[str, str], Summary]:
+    """Return what a run has measured, by model and phase."""
+    return {(one.model, one.phase): one for one in summarize(run.samples, run.setup.models)}
