@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from hs_notebook.chunked import ChunkJoiner
 from hs_notebook.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 _CONNECTED, _SENDS = "connection.connect_tcp.complete", "http11.send_request_headers.started"
+_STREAMS = (".connect_tcp.complete", ".start_tls.complete")
 _CONNECTS_SOON = 0.05  # seconds; to cancel just when the connection is made would be one of those moments
 
 _is_ours = ContextVar("_is_ours", default=False)  # others use the library's log, too
@@ -113,6 +115,8 @@ class _Sending:
         _is_ours.reset(ours)
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith(_STREAMS):
+            _join_chunks(info["return_value"])
         if event == _CONNECTED:
             self._fragile = True
         elif event == _SENDS and info["request"].method != b"CONNECT":  # that is for the proxy
@@ -139,6 +143,23 @@ class _Sending:
         await asyncio.wait([self._task])
         if not self._task.cancelled() and self._task.exception() is None:
             await self._task.result().aclose()
+
+
+def _join_chunks(stream: Any) -> None:
+    """Let a connection's reads bring the chunks of a reply joined."""
+    joiner, read, write = ChunkJoiner(), stream.read, stream.write
+
+    async def read_joined(*limits: Any, **named: Any) -> bytes:
+        while data := await read(*limits, **named):
+            if joined := joiner.feed(data):
+                return joined
+        return joiner.rest()
+
+    async def write_request(*request: Any, **named: Any) -> None:
+        joiner.restart()
+        await write(*request, **named)
+
+    stream.read, stream.write = read_joined, write_request
 
 
 def _looked_at(task: asyncio.Task[httpx.Response]) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # From the bottom: what stands in a row may import what stands in the rows above it in this list, and, unless
 # it is a package of its own, nothing beside it.
 LAYERS = (
-    ("errors",),
+    ("errors", "chunked"),
     (
         "types",
         "portal",
@@ -54,6 +54,7 @@ LAYERS = (
 )
 # The pure layer: no network, no loop, no files.
 PURE = {
+    "chunked",
     "errors",
     "types",
     "fences",

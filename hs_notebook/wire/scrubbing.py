@@ -11,7 +11,7 @@ from hs_notebook.secret import Scrubber
 from hs_notebook.types import ChatCompletionChunk, ChoiceDelta, ChunkChoice, FunctionCall, ToolCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from hs_notebook.secret import Secret
 
@@ -41,7 +41,9 @@ class ChunkScrubber:
         """Take the next chunks, and return what may be shown of them now."""
         if not self.waits and self._are_free(chunks):
             return chunks
-        return [self._cleaned(chunk) for chunk in chunks]
+        return [
+            chunk if not self.waits and self._are_free((chunk,)) else self._cleaned(chunk) for chunk in chunks
+        ]
 
     def rest(self) -> list[ChatCompletionChunk]:
         """Return what is held back, at the end of the stream."""
@@ -50,7 +52,7 @@ class ChunkScrubber:
         choices = [ChunkChoice(delta, index) for index, delta in deltas if delta != ChoiceDelta()]
         return [ChatCompletionChunk(choices)] if choices else []
 
-    def _are_free(self, chunks: list[ChatCompletionChunk]) -> bool:
+    def _are_free(self, chunks: Iterable[ChatCompletionChunk]) -> bool:
         """Tell quickly, as of nearly all chunks, that there is nothing to do."""
         for chunk in chunks:
             if chunk.id != self._id or chunk.model != self._model or chunk.system_fingerprint != self._print:

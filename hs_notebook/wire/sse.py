@@ -10,6 +10,8 @@ from hs_notebook.errors import EventTooLargeError
 
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(r"\r\n|\n|\r")
+# The usual event of a model's stream is one line; a relay whose streams can be resumed puts a number before.
+_USUAL = re.compile(rb"(?:id: ([^\r\n\0]*)\n)?data: ([^\r\n]*)\n\n")
 _FIELD = len(b"data: ")  # does not count against the event's size, nor does a BOM
 _LONGEST_RETRY = 15  # digits; beyond that no wait is meant
 
@@ -71,37 +73,37 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes and return the events that they complete."""
-        # The usual frame of a model's stream, one event of one line, takes the short way.
-        if self._at_boundary and data[-2:] == b"\n\n" and len(data) <= self.max_event_size:
-            if data[:6] == b"data: ":
-                line = str(data[6:-2], "utf-8", "replace")
-                if "\n" not in line and "\r" not in line:
-                    return [ServerSentEvent(line, "message", self.last_event_id)]
-            # And so does the same with a number before it, as a relay writes whose streams can be resumed.
-            elif data[:4] == b"id: ":
-                number, _, line = str(data[4:-2], "utf-8", "replace").partition("\ndata: ")
-                if line and "\0" not in number and not _LINE_END.search(number + line):
-                    self.last_event_id = number
-                    return [ServerSentEvent(line, "message", number)]
-        return self._feed_lines(self._ends.plain(data))
-
-    def _feed_lines(self, data: bytes) -> list[ServerSentEvent]:
-        first, *rest = data.split(b"\n")
-        self._keep(first)
-        if not rest:
-            self._at_boundary = False
-            return []
-        lines = [b"".join(self._partial), *rest[:-1]]
-        self._partial, self._partial_size = [], 0
         events: list[ServerSentEvent] = []
+        at = 0
         try:
-            events.extend(event for line in lines if (event := self._line(line)) is not None)
-            self._keep(rest[-1])
+            if not self._at_boundary and (blank := data.find(b"\n\n") + 1):
+                at = blank + 1
+                self._feed_lines(data[:at], events)
+            if self._at_boundary and len(data) <= self.max_event_size:
+                while usual := _USUAL.match(data, at):
+                    if usual[1] is not None:
+                        self.last_event_id = str(usual[1], "utf-8", "replace")
+                    text = str(usual[2], "utf-8", "replace")
+                    events.append(ServerSentEvent(text, "message", self.last_event_id))
+                    at = usual.end()
+            if at < len(data):
+                self._feed_lines(data[at:], events)
         except EventTooLargeError as error:
             error.before = events
             raise
-        self._at_boundary = not (self._partial or lines[-1] or self._ends.after_cr)
         return events
+
+    def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
+        first, *rest = self._ends.plain(data).split(b"\n")
+        self._keep(first)
+        if not rest:
+            self._at_boundary = False
+            return
+        lines = [b"".join(self._partial), *rest[:-1]]
+        self._partial, self._partial_size = [], 0
+        events.extend(event for line in lines if (event := self._line(line)) is not None)
+        self._keep(rest[-1])
+        self._at_boundary = not (self._partial or lines[-1] or self._ends.after_cr)
 
     def _keep(self, piece: bytes) -> None:
         if piece:
