@@ -244,18 +244,20 @@ class OverTls(Chaos):
 
 
 def certificate(folder: Path) -> Path:
-    """Make one for this machine, signed by itself."""
+    """Make one for `far.example`, signed by itself."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "far.example")])
+    names = x509.SubjectAlternativeName([x509.DNSName("far.example")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM

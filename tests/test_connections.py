@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from loopback import END, HELLO, SSE, hello_page
+from chaos import certificate
+from loopback import END, HELLO, SSE, Connection, Loopback, hello_page
 
 from hs_notebook import AsyncHolySheep
-from hs_notebook.connections import undisturbed
+from hs_notebook.connections import http_client, send, undisturbed
 from hs_notebook.errors import HolySheepError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 ROUNDS = 400
 FRAMES = b"".join(
@@ -113,3 +116,45 @@ def test_what_fails_fails() -> None:
 
     with pytest.raises(OSError):
         asyncio.run(undisturbed(work()))
+
+
+async def pieces(base_url: str) -> list[bytes]:
+    """Return what the HTTP library brings of a body, piece by piece."""
+    http = await http_client(base_url, connect=5, kept=1)
+    async with http:
+        response = await send(http, http.build_request("POST", base_url, content=b"{}"))
+        found = [piece async for piece in response.stream]
+        await response.aclose()
+    return found
+
+
+def reply_in_one_go(connection: Connection, server: Loopback) -> None:
+    if server.ask(connection):
+        connection.send(SSE + FRAMES * 100 + END)
+
+
+def test_the_chunks_of_one_read_are_one_piece() -> None:
+    with Loopback(reply_in_one_go) as server:
+        found = asyncio.run(pieces(server.base_url))
+    assert b"".join(found).count(b"data: ") == 100 * len(HELLO)
+    assert len(found) < 10
+
+
+def test_also_through_a_proxy_and_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+
+    def tunnel(connection: Connection, server: Loopback) -> None:
+        server.ask(connection)
+        connection.send(b"HTTP/1.1 200 Go on\r\n\r\n")
+        connection.socket = context.wrap_socket(connection.socket, server_side=True)
+        reply_in_one_go(connection, server)
+
+    with Loopback(tunnel) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+        found = asyncio.run(pieces("https://far.example/v1"))
+    assert [request.line.split()[0] for request in proxy.requests] == ["CONNECT", "POST"]
+    assert b"".join(found).count(b"data: ") == 100 * len(HELLO)
+    assert len(found) < 10
