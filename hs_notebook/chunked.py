@@ -12,7 +12,7 @@ import re
 _LONGEST_HEAD = 64 * 1024  # bytes
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,8}\r?")
-_STREAM = re.compile(rb"HTTP/1\.1 200 ")
+_STREAM = re.compile(rb"HTTP/1\.1 200[ \r]")
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
 # Who reads these fields another way may find another body; and a compressed one that breaks loses all of the
 # piece in which it does.
