@@ -234,8 +234,10 @@ def _sources(found: Catalog) -> str:
     def row(offer: Offer) -> str:
         price = offer.price
         note = f"ended {offer.ended}" if offer.ended else price.warning(found.at)
-        cells = (price.seller, KINDS[price.kind], price.source, str(price.checked_on), note)
-        return _row(text(offer.model), *(f"<td>{text(cell)}</td>" for cell in cells))
+        quiet = f'<small class="hs-roi-quiet">{text(note)}</small>' if note else ""
+        seller, kind, source = map(text, (price.seller, KINDS[price.kind], price.source))
+        cells = (seller, kind, source + quiet, str(price.checked_on))
+        return _row(text(offer.model), *(f"<td>{cell}</td>" for cell in cells))
 
-    heads = ("model", "seller", "kind", "source", "checked on", "note")
+    heads = ("model", "seller", "kind", "source", "checked on")
     return _table("Prices, and where they are from", heads, map(row, found.offers), "hs-roi-sources")
