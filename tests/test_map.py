@@ -877,6 +877,23 @@ def test_a_data_frame_comes_back(client: HolySheep) -> None:
     assert list(reviews.columns) == ["number", "answer", "fault"]
 
 
+@pytest.mark.parametrize("name", [None, "text", ("a", 1)])
+def test_a_series_comes_back_with_its_index(name: Any, client: HolySheep) -> None:
+    """Some rows of a table: the answers stand beside those, and not beside the first ones."""
+    texts = pd.Series(["zero", "one", "two"], name=name, index=list("xyz"))[["z", "y"]]
+    frame = ask(texts, "[simulate text]\nabout {row}", client=client).to_dataframe()
+    assert frame["answer"].to_dict() == {"z": "about two", "y": "about one"}
+    assert frame["row"].equals(texts.rename("row"))
+    assert texts.name == name
+
+
+def test_a_series_of_records_comes_back_with_its_index(client: HolySheep) -> None:
+    rows = pd.Series([{"number": 1}, {"number": 2}], index=[5, 3])
+    frame = ask(rows, client=client).to_dataframe()
+    assert frame["number"].to_dict() == {5: 1, 3: 2}
+    assert frame["answer"].to_dict() == {5: "Answer to 1.", 3: "Answer to 2."}
+
+
 @dataclass
 class Claim:
     """Its fields are called as columns of ours are."""

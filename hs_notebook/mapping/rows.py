@@ -42,13 +42,23 @@ def read_rows(rows: Any) -> list[dict[Any, Any]]:
 
 
 def as_frame(rows: Any) -> Any:
-    """Return a copy of a pandas DataFrame, which keeps its index; None for all else."""
-    return rows.copy() if _is_frame(rows, "pandas") else None
+    """Return the columns of a pandas DataFrame or Series, with its index; None for all else."""
+    if _is_frame(rows, "pandas"):
+        return rows.copy()
+    if not _is_a(rows, "pandas", "Series"):
+        return None
+    if any(isinstance(row, Mapping) for row in rows):
+        return sys.modules["pandas"].DataFrame(read_rows(rows), index=rows.index)
+    return rows.to_frame(ROW)
 
 
 def _is_frame(value: Any, library: str) -> bool:
+    return _is_a(value, library, "DataFrame")
+
+
+def _is_a(value: Any, library: str, kind: str) -> bool:
     module = sys.modules.get(library)  # a value of its kind exists only where it is imported
-    return module is not None and isinstance(value, module.DataFrame)
+    return module is not None and isinstance(value, getattr(module, kind))
 
 
 def fill_in(template: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
