@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from shell import KEY, Reply, Server, Shell
+from shell import KEY, Reply, Server, Shell, said, settings
 
 import hs_notebook
 from hs_notebook.answers import Answer
@@ -52,6 +52,52 @@ def test_an_answer_shows_as_its_text(shell: Shell) -> None:
     shell.run("%%holysheep -o reply\n[simulate text speed=inf]\nLine one\nand two")
     assert shell.run("reply").out == f"Out[{shell.ip.execution_count - 1}]: \nLine one\nand two\n"
     assert shell.run("print(len(reply), reply.upper())").out == "16 LINE ONE\nAND TWO\n"
+
+
+IN_FUNCTIONS = """
+text = "of the notebook"
+
+def translate(text):
+    answer = %holysheep ask gpt-4.1 "Translate: {text}"
+    return answer
+
+def about(word):
+    return get_ipython().run_line_magic("holysheep", "ask gpt-4.1 'About {word}, {text}'")
+
+def held():
+    from dataclasses import dataclass
+    @dataclass
+    class Own:
+        a: int
+    %holysheep ask gpt-4.1 "With {text}" --schema Own -o kept
+"""
+
+
+def test_in_a_function_its_own_names_come_first(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server([said("one"), said("two"), said('{"a": 3}'), said("four")]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        shell.run(IN_FUNCTIONS)
+        for call in ("translate('of the function')", "about('sheep')", "held()"):
+            assert shell.run(f"came = {call}").error is None
+        shell.run('%holysheep ask gpt-4.1 "Translate: {text}"')
+        assert [asked.json["messages"][-1]["content"] for asked in server.asked] == [
+            "Translate: of the function",
+            "About sheep, of the notebook",
+            "With of the notebook",
+            "Translate: of the notebook",
+        ]
+    assert shell.names["kept"].parsed.a == 3  # where -o always puts it
+
+
+def test_functions_that_ask_at_a_time_keep_their_names_apart(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(
+        "def say(n):\n    x = %holysheep ask gpt-4.1 '[simulate text speed=inf] number {n}'\n    return x"
+    )
+    shell.run("from concurrent.futures import ThreadPoolExecutor")
+    shell.run("with ThreadPoolExecutor(4) as pool:\n    came = list(pool.map(say, range(8)))")
+    asked = {json.loads(seen.body)["messages"][-1]["content"].split()[-1] for seen in relay.stats.seen}
+    assert asked == {str(number) for number in range(8)}
 
 
 @pytest.mark.parametrize(

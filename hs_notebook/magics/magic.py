@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, needs_local_scope, no_var_expand
 
 from hs_notebook.answers import Answer
 from hs_notebook.background import Background
@@ -35,6 +37,7 @@ from hs_notebook.session import Session
 from hs_notebook.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
 
     from hs_notebook.client import AsyncHolySheep
@@ -54,6 +57,8 @@ class HolySheepMagics(Configuration):
         self.purse = Purse(self)
         self.replays = Replays(self)
         self._shown: Any = None
+        # Not an attribute alone: functions in several threads may ask at a time.
+        self._local: ContextVar[Mapping[str, Any] | None] = ContextVar("local names", default=None)
         self._views: Views | None = None
         self.mishap: Mishap | None = None  # the last error of a cell
         self._detach = [attach(self), watch(self)]
@@ -61,15 +66,17 @@ class HolySheepMagics(Configuration):
     # --- the magics ------------------------------------------------------------------------------
 
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
-    def holysheep(self, line: str, cell: str | None = None) -> Any:
+    def holysheep(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Any:
         """Ask a model. ``%%holysheep --help`` shows the options, ``%holysheep help`` the commands."""
         self.read_project()
         try:
-            if cell is None:
-                return commands.run(self, line)
-            warn_of_key(line + cell)
-            ask(self, parse(line), cell, typed=line + cell)
+            with self._within(local_ns):
+                if cell is None:
+                    return commands.run(self, line)
+                warn_of_key(line + cell)
+                ask(self, parse(line), cell, typed=line + cell)
         except HelpRequested as request:
             sys.stdout.write(request.text)
         except (HolySheepError, KeyboardInterrupt) as error:
@@ -78,14 +85,24 @@ class HolySheepMagics(Configuration):
             raise shorten(error) from None
         return None
 
+    @contextlib.contextmanager
+    def _within(self, local_ns: Mapping[str, Any] | None) -> Iterator[None]:
+        """Let the names of the function that asks, if it is one, come before those of the notebook."""
+        before = self._local.set(None if local_ns is self.shell.user_ns else local_ns)
+        try:
+            yield
+        finally:
+            self._local.reset(before)
+
     def own_names(self) -> dict[str, Any]:
         """What the user has named, and `In` and `Out`: not what the shell itself put there."""
         hidden = self.shell.user_ns_hidden
-        return {
+        names = {
             name: value
             for name, value in self.shell.user_ns.items()
             if name in HISTORIES or name not in hidden or hidden[name] is not value
         }
+        return names | dict(self._local.get() or {})
 
     def put(self, name: str | None, value: Any) -> None:
         """Put an answer, or what stands for it, into a variable, and into `_` and `Out`."""
