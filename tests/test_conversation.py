@@ -204,3 +204,14 @@ def test_conversations_are_listed_in_order() -> None:
     for name in ("b", "", "a", "b"):
         known.named(name)
     assert [conversation.name for conversation in known] == ["b", "", "a"]
+
+
+def test_without_a_name_history_and_reset_mean_the_one_that_cells_continue(shell: Shell) -> None:
+    shell.run(f"%%holysheep gpt-4.1 --chat\n{said('kept')}")
+    shell.run("%config HolySheepMagics.chat = 'work'")
+    shell.run(f"%%holysheep gpt-4.1\n{said('for work')}")
+    assert "for work" in shell.run("%holysheep history").out
+    assert "kept" in shell.run('%holysheep history ""').out
+    assert shell.run("%holysheep reset").out == "1 turn forgotten.\n"
+    assert shell.run("%holysheep history").out == "0 turns\n"
+    assert "kept" in shell.run('%holysheep history ""').out

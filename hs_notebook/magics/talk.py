@@ -33,13 +33,22 @@ def history(magics: HolySheepMagics, words: list[str]) -> None:
         usage="%%holysheep history [NAME]",
         description="What was asked and answered in a conversation, and how each answer ended.",
     )
-    parser.add_argument(
-        "name", nargs="?", default="", metavar="NAME", help="which; else the one without a name"
-    )
+    _name(parser, magics)
     parser.add_argument("--full", action="store_true", help="the whole of each answer")
     options = read_words(parser, words)
     sys.stdout.write(
         visible(told(magics.conversations.find(options.name), magics.history_turns, full=options.full))
+    )
+
+
+def _name(parser: Parser, magics: HolySheepMagics) -> None:
+    """Let a line name a conversation; one that names none means what a cell means that says nothing."""
+    parser.add_argument(
+        "name",
+        nargs="?",
+        default=magics.chat or "",
+        metavar="NAME",
+        help="which; else the one that HolySheepMagics.chat names, or the one without a name",
     )
 
 
@@ -73,9 +82,7 @@ def reset(magics: HolySheepMagics, words: list[str]) -> None:
         usage="%%holysheep reset [NAME]",
         description="Forget what was said in a conversation; the answers stay in the notebook.",
     )
-    parser.add_argument(
-        "name", nargs="?", default="", metavar="NAME", help="which; else the one without a name"
-    )
+    _name(parser, magics)
     conversation = magics.conversations.find(read_words(parser, words).name)
     conversation.begin(parser)  # nobody may be speaking
     number = len(conversation.turns)
