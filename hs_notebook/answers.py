@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from hs_notebook.errors import UsageError
-from hs_notebook.fences import fences, unfenced
+from hs_notebook.fences import code_blocks, unfenced
 from hs_notebook.types import Shown, State, ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -212,8 +212,11 @@ class Answer(str):
 
     @property
     def code(self) -> str:
-        """All code in the answer's Markdown fences, one block below the other; the whole text without any."""
-        found = [fence.code for fence in fences(self.text)]
+        """All code in the answer's Markdown fences, one block below the other; the whole text without any.
+
+        Where blocks say that they are Python it is those alone: others show what it prints, or how to run it.
+        """
+        found = [fence.code for fence in code_blocks(self.text)]
         return "\n".join(found) if found else self.text
 
     def json(self) -> Any:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _OPENING = re.compile(r"([ \t]*)(`{3,}(?=[^`]*$)|~{3,})[ \t]*([^\s`]*)")
 _RUN = re.compile(r"`+")
+_PYTHON = frozenset({"python", "python3", "py", "ipython"})
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -29,6 +30,17 @@ def fences(markdown: str) -> list[Fence]:
         for line in lines
         if (opening := _OPENING.match(line.rstrip("\r\n")))
     ]
+
+
+def code_blocks(markdown: str) -> list[Fence]:
+    """Return the blocks that say they are Python; where none does, all of them."""
+    found = fences(markdown)
+    return [fence for fence in found if is_python(fence)] or found
+
+
+def is_python(fence: Fence) -> bool:
+    """Tell whether a block says that it is Python."""
+    return fence.language.lower() in _PYTHON
 
 
 def _inside(lines: Iterator[str], indent: str, mark: str) -> Iterator[str]:

@@ -48,6 +48,24 @@ def test_explains_and_offers_the_corrected_cell_and_runs_nothing(model: Server, 
     assert ran.result.text == CORRECTED
 
 
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("A typo.\n```python\nprint(1)\n```\nIt prints:\n```\n1\n```\n", "print(1)"),
+        ("```\n1\n```\n```Py\nprint(2)\n```\n```json\n{}\n```\n", "print(2)"),
+        ("```\nold\n```\nand\n```\nnew\n```\n```bash\nls\n```\n", "new"),
+    ],
+)
+def test_of_several_blocks_the_one_that_is_python_is_offered(
+    text: str, offered: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server([said(text)]) as server:
+        monkeypatch.setenv("HOLYSHEEP_BASE_URL", server.base_url)
+        shell.run("prnt(1)")
+        shell.run("%holysheep fix")
+        assert shell.ip.rl_next_input == offered
+
+
 def test_what_is_sent(model: Server, shell: Shell) -> None:
     shell.run("secret = 'the value of a variable'\ndef half(number):\n    return number / 0")
     shell.run("# this cell\nhalf(secret)\n")

@@ -72,6 +72,14 @@ def test_code_with_and_without_a_fence(text: str, offered: str, shell: Shell) ->
     assert shell.ip.rl_next_input == offered
 
 
+def test_what_the_code_prints_is_no_code(shell: Shell) -> None:
+    text = "```text\nfirst\n```\n```python\nprint(1)\n```\nIt prints:\n```\n1\n```"
+    ran = ask(shell, "-f code", text)
+    assert shell.ip.rl_next_input == "print(1)"
+    assert shell.names["reply"].code == "print(1)\n"
+    assert ran.error is None
+
+
 @pytest.mark.parametrize("options", ["-f code --max-tokens 3", "--dry-run -f code"])
 def test_half_of_the_code_is_not_offered(options: str, shell: Shell) -> None:
     ask(shell, options, "```python\nx = [1, 2, 3, 4, 5, 6]\n```")

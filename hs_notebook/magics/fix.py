@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hs_notebook.answers import Answer
 from hs_notebook.errors import HolySheepError, UsageError
-from hs_notebook.fences import fenced, fences
+from hs_notebook.fences import code_blocks, fenced, is_python
 from hs_notebook.magics.ask import ask
 from hs_notebook.magics.options import parse_fix
 from hs_notebook.prices import full_path
@@ -32,7 +32,6 @@ _ASKED = (
     "give the whole corrected cell in one fenced Python block, with nothing changed that need not be. Where "
     "the cell is not at fault, say what to do and give no code."
 )
-_PYTHON = frozenset({"", "python", "python3", "py", "ipython"})
 
 
 class Mishap(NamedTuple):
@@ -84,8 +83,8 @@ def fix(magics: HolySheepMagics, words: list[str]) -> Any:
 
 
 def _corrected(answer: Answer) -> str:
-    """Return the corrected cell: the last block of Python in the answer, if there is one."""
-    blocks = [fence.code for fence in fences(answer.text) if fence.language.lower() in _PYTHON]
+    """Return the corrected cell: the last block of Python, or without a language, if there is one."""
+    blocks = [block.code for block in code_blocks(answer.text) if not block.language or is_python(block)]
     return blocks[-1].strip("\n") if blocks else ""
 
 

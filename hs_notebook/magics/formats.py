@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.notes import AS_IS
 from hs_notebook.errors import SchemaError, UsageError
-from hs_notebook.fences import fenced, fences, unfenced
+from hs_notebook.fences import code_blocks, fenced, unfenced
 from hs_notebook.schemas import Schema, parse_json, pretty
 from hs_notebook.types import ChatRequest
 
@@ -83,7 +83,7 @@ class Form:
         if self.name == "markdown" or not text.strip():
             return text
         if self.name == "code":
-            found = fences(text)
+            found = code_blocks(text)
             return fenced(answer.code, found[0].language or "python" if found else "python")
         return fenced(pretty(unfenced(text)) if self.name == "json" else text, _LANGUAGES[self.name])
 
