@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from hs_notebook.errors import UsageError
-from hs_notebook.fences import code_blocks, unfenced
+from hs_notebook.fences import code_blocks, json_in
 from hs_notebook.types import Shown, State, ToolCall, Usage
 
 if TYPE_CHECKING:
@@ -220,12 +220,12 @@ class Answer(str):
         return "\n".join(found) if found else self.text
 
     def json(self) -> Any:
-        """Return the text parsed as JSON, taken out of a Markdown fence if it stands in one.
+        """Return the text parsed as JSON, taken out of a Markdown fence, also beside words.
 
         Raises `UsageError` where it is no JSON.
         """
         try:
-            return json.loads(unfenced(self.text))
+            return json.loads(json_in(self.text))
         except ValueError as error:
             raise UsageError(f"The answer is not JSON: {error}.") from None
 

@@ -20,16 +20,13 @@ class Fence(msgspec.Struct, frozen=True):
 
     code: str
     language: str = ""
+    closed: bool = True
 
 
 def fences(markdown: str) -> list[Fence]:
     """Return the fenced blocks of a text in order; one that is not closed reaches to the end."""
     lines = iter(markdown.splitlines(keepends=True))
-    return [
-        Fence("".join(_inside(lines, opening[1], opening[2])), opening[3])
-        for line in lines
-        if (opening := _OPENING.match(line.rstrip("\r\n")))
-    ]
+    return [_fence(lines, opening) for line in lines if (opening := _OPENING.match(line.rstrip("\r\n")))]
 
 
 def code_blocks(markdown: str) -> list[Fence]:
@@ -43,13 +40,16 @@ def is_python(fence: Fence) -> bool:
     return fence.language.lower() in _PYTHON
 
 
-def _inside(lines: Iterator[str], indent: str, mark: str) -> Iterator[str]:
+def _fence(lines: Iterator[str], opening: re.Match[str]) -> Fence:
+    indent, mark, language = opening.groups()
     # As in CommonMark, a fence that is set in further is text: a docstring may show one.
     closing = re.compile(rf"[ \t]{{0,{len(indent) + 3}}}{re.escape(mark[0])}{{{len(mark)},}}[ \t]*[\r\n]*$")
+    inside: list[str] = []
     for line in lines:
         if closing.match(line):
-            return
-        yield line.removeprefix(indent)
+            return Fence("".join(inside), language)
+        inside.append(line.removeprefix(indent))
+    return Fence("".join(inside), language, closed=False)
 
 
 def unfenced(text: str) -> str:
@@ -59,6 +59,16 @@ def unfenced(text: str) -> str:
         return text
     found = fences(stripped)
     return found[0].code if len(found) == 1 else text
+
+
+def json_in(text: str) -> str:
+    """Return the JSON of a text: what stands in its one block of JSON, also beside words, or all of it.
+
+    In JSON itself no line begins with a fence.
+    """
+    blocks = [block for block in fences(text) if block.closed and block.language.lower() in {"", "json"}]
+    whole = unfenced(text)
+    return blocks[0].code if whole is text and len(blocks) == 1 else whole
 
 
 def marks(text: str) -> str:

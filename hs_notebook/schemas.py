@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, is_typeddict
 import msgspec
 
 from hs_notebook.errors import ConfigurationError, SchemaError, UsageError
-from hs_notebook.fences import unfenced
+from hs_notebook.fences import json_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -92,9 +92,9 @@ class Schema:
         return True
 
     def read(self, text: str) -> Any:
-        """Return the object that a text holds, also in a Markdown fence; raises `SchemaError`."""
+        """Return the object that a text holds, also in a fence beside words; raises `SchemaError`."""
         try:
-            return self._read(unfenced(text))
+            return self._read(json_in(text))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - validators of the user's raise what they like
@@ -103,9 +103,9 @@ class Schema:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value that a text holds, also in a Markdown fence; raises `SchemaError` for no JSON."""
+    """Return the value that a text holds, also in a fence beside words; raises `SchemaError`."""
     try:
-        return json.loads(unfenced(text), parse_constant=_refuse)
+        return json.loads(json_in(text), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"The answer is no JSON: {error}.") from None
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from hs_notebook.fences import Fence, fenced, fences, unfenced
+from hs_notebook.fences import Fence, fenced, fences, json_in, unfenced
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from hs_notebook.fences import Fence, fenced, fences, unfenced
         ("no code", []),
         ("a\n```python\nx = 1\n```\nb", [Fence("x = 1\n", "python")]),
         ("```\na\n```\n~~~r\nb\n~~~", [Fence("a\n"), Fence("b\n", "r")]),
-        ("```py\nnot closed", [Fence("not closed", "py")]),
+        ("```py\nnot closed", [Fence("not closed", "py", closed=False)]),
         ("````\n```\ninner\n```\n````", [Fence("```\ninner\n```\n")]),
         ("```\na\n`````\nafter", [Fence("a\n")]),
         ("1. So:\n\n   ```python\n   if x:\n       y\n   ```", [Fence("if x:\n    y\n", "python")]),
@@ -61,3 +61,22 @@ def test_no_text_breaks_its_fence(text: str) -> None:
 )
 def test_unfenced(text: str, inner: str) -> None:
     assert unfenced(text) == inner
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Here it is:\n\n```json\n{}\n```", "{}\n"),
+        ("```JSON\n{}\n```\n\nHope this helps!", "{}\n"),
+        ("So:\n```\n[1]\n```\nby\n```python\nx\n```", "[1]\n"),
+        ("1. So:\n\n   ```json\n   {}\n   ```\n", "{}\n"),
+        ("```yaml\n{}\n```", "{}\n"),
+        ('{"a": "```json"}', None),
+        ("Either\n```json\n{}\n```\nor\n```\n[]\n```", None),
+        ("Here:\n```json\n{}", None),
+        ("Here:\n```yaml\na: 1\n```", None),
+        ("no JSON", None),
+    ],
+)
+def test_json_beside_words(text: str, found: str | None) -> None:
+    assert json_in(text) == (text if found is None else found)

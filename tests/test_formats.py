@@ -105,6 +105,18 @@ def test_json_is_parsed_and_shown_on_many_lines(text: str, shell: Shell, relay: 
     assert pickle.loads(pickle.dumps(reply)).parsed == reply.parsed
 
 
+def test_json_beside_words_is_read(shell: Shell) -> None:
+    """It was paid for, and plain to see."""
+    shell.run(MODEL)
+    text = f"Here it is:\n\n```json\n{FITS}\n```\n\nHope this helps!"
+    assert ask(shell, "--schema City", text).error is None
+    assert shell.names["reply"].parsed.people == 3
+    assert shell.names["reply"].json() == {"name": "Ulm", "people": 3}
+    assert ask(shell, "-f json", text).error is None
+    twice = ask(shell, "-f json", f"{text}\n\nOr:\n\n```json\n{{}}\n```")
+    assert isinstance(twice.error, SchemaError)
+
+
 def test_a_setting_says_the_format_and_the_line_says_otherwise(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run("%config HolySheepMagics.format = 'json'")
     ask(shell, "", "{}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.display.notes import AS_IS
 from hs_notebook.errors import SchemaError, UsageError
-from hs_notebook.fences import code_blocks, fenced, unfenced
+from hs_notebook.fences import code_blocks, fenced, json_in
 from hs_notebook.schemas import Schema, parse_json, pretty
 from hs_notebook.types import ChatRequest
 
@@ -85,7 +85,7 @@ class Form:
         if self.name == "code":
             found = code_blocks(text)
             return fenced(answer.code, found[0].language or "python" if found else "python")
-        return fenced(pretty(unfenced(text)) if self.name == "json" else text, _LANGUAGES[self.name])
+        return fenced(pretty(json_in(text)) if self.name == "json" else text, _LANGUAGES[self.name])
 
     def read(self, answer: Answer) -> None:
         """Put into `answer.parsed` what the text holds; raises `SchemaError` with the answer."""
