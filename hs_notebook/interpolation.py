@@ -1,9 +1,10 @@
 """Values of the notebook in a prompt: ``{name}``, ``{df.shape}``, ``{rows[0]['id']}``, ``{Out[3]}``.
 
 Only what names a value that exists is filled in; every other brace (JSON, code, LaTeX, a template's
-``{{name}}``) stays as it is. Nothing is called or evaluated: attributes and items are read where they lie,
-and from a library's own objects; a property, `__getattr__` or `__getitem__` of the user's never runs. Code
-(functions, classes, modules) is no value, and what was filled in is not looked at again.
+``{{name}}``) stays as it is, and so does a name with two underscores before it. Nothing is called or
+evaluated: attributes and items are read where they lie, and from a library's own objects; a property,
+`__getattr__` or `__getitem__` of the user's never runs. Code (functions, classes, modules) is no value, and
+what was filled in is not looked at again.
 """
 
 from __future__ import annotations
@@ -123,10 +124,15 @@ def holds_nothing(value: Any) -> bool:
     return issubclass(type(value), _CODE)  # isinstance would ask the value for its class
 
 
+def is_history(name: str) -> bool:
+    """Tell whether IPython calls by this name what was typed or came of it: `In`, `Out`, `_` and `_3`."""
+    return name in HISTORIES or (name[:1] == "_" and (name == "_" or name[1:].isdecimal()))
+
+
 def look_up(path: str, names: Mapping[str, Any]) -> Any:
     """Return what a field's path leads to, `MISSING` where it leads nowhere; runs nothing of the user's."""
     root = re.match(r"\w+", path)
-    if root is None or root[0].startswith("_") or root[0] not in names:
+    if root is None or root[0].startswith("__") or root[0] not in names:
         return MISSING
     value = names[root[0]]
     for attribute, key in _STEP.findall(path[root.end() :]):

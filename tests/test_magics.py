@@ -90,6 +90,19 @@ def test_in_a_function_its_own_names_come_first(shell: Shell, monkeypatch: pytes
     assert shell.names["kept"].parsed.a == 3  # where -o always puts it
 
 
+def test_what_was_shown_last_is_filled_in(shell: Shell, relay: EmbeddedRelay) -> None:
+    def sent(prompt: str) -> str:
+        shell.run(f"%%holysheep gpt-4.1\n[simulate text speed=inf]\n{prompt}")
+        content: str = json.loads(relay.stats.seen[-1].body)["messages"][-1]["content"]
+        return content.partition("\n")[2]
+
+    assert sent("{_}") == "{_}"  # nothing was
+    number = shell.ip.execution_count
+    shell.run("6 * 7")
+    assert sent(f"{{_}} {{_{number}}} {{__}} {{_i}} {{_oh}} {{_dh}}") == "42 42 {__} {_i} {_oh} {_dh}"
+    assert sent(f"{{_}}, and before {{_{number}}}") == "42 42 {__} {_i} {_oh} {_dh}, and before 42"
+
+
 def test_functions_that_ask_at_a_time_keep_their_names_apart(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run(
         "def say(n):\n    x = %holysheep ask gpt-4.1 '[simulate text speed=inf] number {n}'\n    return x"

@@ -123,6 +123,7 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - as users make them
         ([{"row": "mine", "a": 1}], "{row} {a}", ["mine 1"]),
         ([{"a": 1}], '{"like": {a: 5}} {{a.b}} {a}', ['{"like": {a: 5}} {{a.b}} 1']),
         ([{"a": "long " * 10_000}], "{a}", ["long " * 10_000]),  # paid for as it is, never cut in silence
+        ([{"_id": 1}], "{_id}", ["1"]),
         ([], "{a}", []),
     ],
 )
@@ -180,7 +181,7 @@ def test_nothing_is_evaluated(attack: str) -> None:
         ([{"a": 1}], "{row['b']}", "{row['b']} names nothing in row 0;"),
         ([{"a": 1}], "{a.bit_length()}", "{a.bit_length()} names nothing in row 0;"),
         ([{"a": len}], "{a}", "{a} names nothing in row 0;"),
-        ([{"_a": 1}], "{_a}", "{_a} names nothing in row 0;"),
+        ([{"__a": 1}], "{__a}", "{__a} names nothing in row 0;"),
         (
             pd.DataFrame([[1, 2]], columns=["a", "a"]),
             "{a}",

@@ -16,7 +16,7 @@ from hs_notebook.background import Background
 from hs_notebook.compared import Answers
 from hs_notebook.conversation import Conversations
 from hs_notebook.errors import HolySheepError
-from hs_notebook.interpolation import HISTORIES
+from hs_notebook.interpolation import is_history
 from hs_notebook.interrupts import heard_once
 from hs_notebook.magics import commands
 from hs_notebook.magics.ask import ask, warn_of_key
@@ -95,13 +95,15 @@ class HolySheepMagics(Configuration):
             self._local.reset(before)
 
     def own_names(self) -> dict[str, Any]:
-        """What the user has named, and `In` and `Out`: not what the shell itself put there."""
+        """What the user has named, and the shell's histories: nothing else that the shell put there."""
         hidden = self.shell.user_ns_hidden
         names = {
             name: value
             for name, value in self.shell.user_ns.items()
-            if name in HISTORIES or name not in hidden or hidden[name] is not value
+            if is_history(name) or name not in hidden or hidden[name] is not value
         }
+        if type(shown := names.get("_")) is str and not shown:
+            del names["_"]  # nothing was shown yet
         return names | dict(self._local.get() or {})
 
     def put(self, name: str | None, value: Any) -> None:
