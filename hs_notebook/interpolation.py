@@ -14,18 +14,17 @@ import enum
 import functools
 import inspect
 import re
-import sys
 import types
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import HolySheepError, UsageError
+from hs_notebook.wording import LONGEST, Wording, maker, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HISTORIES = frozenset({"In", "Out"})  # by index only: the whole history in a prompt is never what was meant
-LONGEST = 20_000  # characters of one value
 MISSING = object()
 # The path is the first group.
 FIELD = re.compile(r"\{([^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:-?\d+|'[^'\n{}]*'|\"[^\"\n{}]*\")\])*)\}")
@@ -63,60 +62,43 @@ _CODE = (
 )
 _FIELD_OF_TUPLE = type(vars(inspect.Attribute)["name"])  # what a namedtuple reads its fields by
 # As a class lies there: one with a metaclass may answer otherwise.
-_MRO, _DICT, _MODULE = (vars(type)[name].__get__ for name in ("__mro__", "__dict__", "__module__"))
+_MRO, _DICT = (vars(type)[name].__get__ for name in ("__mro__", "__dict__"))
 
 
-def interpolate(prompt: str, names: Mapping[str, Any], *, longest: int | None = LONGEST) -> str:
+def interpolate(
+    prompt: str,
+    names: Mapping[str, Any],
+    *,
+    longest: int | None = LONGEST,
+    cuts: dict[str, str] | None = None,
+) -> str:
     """Return `prompt` with the fields that name something in `names` filled in, once.
 
-    A value of more than `longest` characters is cut there, and says so. Raises `UsageError` for one that
-    cannot be shown as text.
+    Of a value there are `longest` characters at most: see `hs_notebook.wording`. `cuts` takes how much it is
+    of those that are cut, by their paths. Raises `UsageError` for one that cannot be shown as text.
     """
 
     def fill(field: re.Match[str]) -> str:
         if prompt[field.start() - 1 : field.start()] == "{" and prompt[field.end() : field.end() + 1] == "}":
             return field[0]
         value = MISSING if field[1] in HISTORIES else look_up(field[1], names)
-        return field[0] if value is MISSING or holds_nothing(value) else _filled(field[1], value, longest)
+        if value is MISSING or holds_nothing(value):
+            return field[0]
+        text, cut = _filled(field[1], value, longest)
+        if cut and cuts is not None:
+            cuts[field[1]] = cut
+        return text
 
     return FIELD.sub(fill, prompt)
 
 
-def _filled(path: str, value: Any, longest: int | None) -> str:
+def _filled(path: str, value: Any, longest: int | None) -> Wording:
     try:
-        return as_text(value, longest)
+        return wording(value, longest)
     except HolySheepError:
         raise  # says what is the matter with a value of ours
     except Exception as error:  # noqa: BLE001 - a value of the user's may raise anything
         raise UsageError(f"{{{path}}} cannot be shown as text: {type(error).__name__}.") from None
-
-
-def as_text(value: Any, longest: int | None = LONGEST) -> str:
-    """Return a value as a prompt shows it: text as it is, a data frame as CSV, several answers as their text.
-
-    At most `longest` characters of it, and what is left out is said.
-    """
-    text = _table(value) or _ours(value) or str(value)
-    if longest is None or len(text) <= longest:
-        return text
-    return f"{text[:longest]}\n… ({len(text) - longest:,} more characters left out)"
-
-
-def _table(value: Any) -> str:
-    pandas = sys.modules.get("pandas")  # a value of its kind exists only where it is imported
-    if pandas is None or not issubclass(type(value), pandas.DataFrame | pandas.Series):
-        return ""
-    text: str = value.head(200).to_csv()
-    rest = len(value) - 200
-    return text if rest <= 0 else f"{text}… ({rest:,} more rows left out)\n"
-
-
-def _ours(value: Any) -> str:
-    """Return the text of an object of ours that `str` would only describe."""
-    kind = type(value)
-    if _maker(kind) != "hs_notebook" or "__str__" in _DICT(kind):
-        return ""
-    return str(getattr(value, "text", ""))
 
 
 def holds_nothing(value: Any) -> bool:
@@ -155,7 +137,7 @@ def _attribute(value: Any, name: str) -> Any:
     if name.startswith("_") or issubclass(kind, INNARDS) or (holds_nothing(value) and not is_class):
         return MISSING
     try:
-        if not is_class and _maker(kind) in _TRUSTED:
+        if not is_class and maker(kind) in _TRUSTED:
             return getattr(value, name, MISSING)
         found = inspect.getattr_static(value, name, MISSING)
         if not computed(found):
@@ -175,10 +157,10 @@ def is_readable(held: Any, value: Any) -> bool:
     kind = type(held)
     if issubclass(type(value), type):
         return False
-    if _maker(type(value)) in _TRUSTED:
+    if maker(type(value)) in _TRUSTED:
         return True
     if kind is types.GetSetDescriptorType:
-        return _maker(held.__objclass__) in _TRUSTED | {"builtins"}
+        return maker(held.__objclass__) in _TRUSTED | {"builtins"}
     if kind is enum.property:  # the name and the value of a member
         return issubclass(type(value), enum.Enum) and held.fget.__module__ == "enum"
     return kind is types.MemberDescriptorType or kind is _FIELD_OF_TUPLE
@@ -190,14 +172,8 @@ def _item(value: Any, key: Any) -> Any:
     try:
         if owner is dict:
             return dict.get(value, key, MISSING)  # without __missing__, which may make a key
-        if owner in _CONTAINERS or _maker(kind) in _TRUSTED:
+        if owner in _CONTAINERS or maker(kind) in _TRUSTED:
             return value[key]
     except Exception:  # noqa: BLE001 - as above
         return MISSING
     return MISSING
-
-
-def _maker(kind: type) -> str:
-    """Return the package that a class was made in."""
-    module = _MODULE(kind)
-    return module.partition(".")[0] if type(module) is str else ""

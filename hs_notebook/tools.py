@@ -13,11 +13,11 @@ import msgspec
 
 from hs_notebook.errors import UsageError
 from hs_notebook.schemas import rooted
+from hs_notebook.wording import Wording, shortened, wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LONGEST_RESULT = 20_000  # characters
 _LONGEST_DESCRIPTION = 1024
 _WIDTH = 80  # characters of a call that stands in one line
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -78,7 +78,7 @@ class Tool:
             function["description"] = self.description
         return {"type": "function", "function": function}
 
-    def call(self, arguments: str) -> str:
+    def call(self, arguments: str) -> Wording:
         """Call the function with arguments as JSON text, and return its result as text of bounded length.
 
         What the function raises is a result too, and so are arguments that do not fit: the model sees both.
@@ -87,14 +87,13 @@ class Tool:
         try:
             bound = self._signature.bind_partial()
             bound.arguments.update(self._read(arguments))
-            result = _as_text(self._function(*bound.args, **bound.kwargs))
+            result = _worded(self._function(*bound.args, **bound.kwargs))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - the model is told; the answer so far is paid for
-            result = _told(error)
-        result = result.encode("utf-8", "replace").decode()  # a file's name may hold half a character
-        left = len(result) - _LONGEST_RESULT
-        return result if left <= 0 else f"{result[:_LONGEST_RESULT]}\n… ({left:,} more characters left out)"
+            result = shortened(_told(error))
+        text = result.text.encode("utf-8", "replace").decode()  # a file's name may hold half a character
+        return result._replace(text=text)
 
     def _read(self, arguments: str) -> dict[str, Any]:
         read = msgspec.json.decode(arguments or "{}", type=self._arguments)
@@ -158,10 +157,8 @@ def _told(error: BaseException) -> str:
         return name
 
 
-def _as_text(result: Any) -> str:
-    if isinstance(result, str):
-        return result
+def _worded(result: Any) -> Wording:
     try:
-        return msgspec.json.encode(result).decode()
+        return shortened(result if isinstance(result, str) else msgspec.json.encode(result).decode())
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return str(result)
+        return wording(result)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 # From the bottom: what stands in a row may import what stands in the rows above it in this list, and, unless
 # it is a package of its own, nothing beside it.
 LAYERS = (
-    ("errors", "chunked"),
+    ("errors", "chunked", "wording"),
     (
         "types",
         "portal",
@@ -59,6 +59,7 @@ PURE = {
     "types",
     "fences",
     "interpolation",
+    "wording",
     "secret",
     "answers",
     "schemas",

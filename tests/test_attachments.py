@@ -167,11 +167,14 @@ def test_a_file_stands_in_a_fence_under_its_name() -> None:
 
 
 @pytest.mark.usefixtures("_in_folder")
-def test_a_long_file_is_cut_and_that_is_said_in_the_text() -> None:
+def test_a_long_file_is_cut_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     Path("long.txt").write_text("é" * (LONGEST_FILE + 5), "utf-8")
     block = file_block("long.txt")
     assert f"é\n[cut here, after 200,000 characters; it has {2 * (LONGEST_FILE + 5):,} bytes]\n" in block
     assert block.count("é") == LONGEST_FILE
+    assert capsys.readouterr().err.startswith(
+        "long.txt is cut: the model gets 200,000 characters of 400,010 bytes. "
+    )
 
 
 @pytest.mark.usefixtures("_in_folder")

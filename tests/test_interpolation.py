@@ -24,8 +24,9 @@ from hs_notebook.answers import Answer, Receipt
 from hs_notebook.background import Background
 from hs_notebook.compared import Answers
 from hs_notebook.errors import UsageError
-from hs_notebook.interpolation import as_text, interpolate
+from hs_notebook.interpolation import interpolate
 from hs_notebook.mapping import Mapped
+from hs_notebook.wording import wording
 
 ran: list[str] = []  # of what must never run
 
@@ -432,11 +433,46 @@ def test_text_that_cannot_be_made_stops_before_anything_is_sent() -> None:
 
 
 def test_a_huge_value_is_cut_and_says_so() -> None:
-    text = as_text("x" * 1_000_000)
+    text, cut = wording("x" * 1_000_000)
     assert len(text) < 20_100
     assert text.endswith("(980,000 more characters left out)")
-    assert as_text("x" * 20_000) == "x" * 20_000
+    assert cut == "20,000 of 1,000,000 characters"
+    assert wording("x" * 20_000) == ("x" * 20_000, "")
     assert interpolate("{x}", {"x": "x" * 1_000_000}, longest=None) == "x" * 1_000_000
+    cuts: dict[str, str] = {}
+    interpolate("{x} {y[0]} {y[0]} {z}", {"x": "x", "y": ["y" * 30_000], "z": 3}, cuts=cuts)
+    assert cuts == {"y[0]": "20,000 of 30,000 characters"}
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    frame = pd.DataFrame({"v": range(1000)})
+    text, cut = wording(frame)
+    assert text.endswith("\n199,199\n… (800 more rows left out)\n")
+    assert cut == "200 of 1,000 rows"
+    assert wording(frame["v"]).cut == cut
+    assert wording(frame, None) == (frame.to_csv(), "")
+    assert wording(frame[:200]) == (frame[:200].to_csv(), "")
+    wide = pd.DataFrame({"v": ["x" * 1000] * 300})
+    text, cut = wording(wide)
+    assert text.endswith("more characters left out)\n… (100 more rows left out)\n")
+    assert re.fullmatch(r"200 of 300 rows, and of these 20,000 of 20\d,\d{3} characters", cut)
+    reals = pd.Series(range(300), index=[number / 2 for number in range(300)])
+    assert wording(reals).text.count("\n") == 202  # rows by their places, whatever the index
+
+
+def test_an_array_has_no_gaps() -> None:
+    numbers = np.arange(5000)
+    whole = np.array2string(numbers, threshold=10**6)
+    assert wording(numbers, None) == (whole, "")
+    text, cut = wording(numbers)
+    assert text.startswith(whole[:20_000])
+    assert cut == f"20,000 of {len(whole):,} characters"
+    assert wording(numbers[:3000]).text == np.array2string(numbers[:3000], threshold=10**6)
+    assert "..." not in interpolate("{many}", {"many": [numbers[:2000], 1]})
+    text, cut = wording(np.zeros((300, 300)))  # to write all of a huge one would take minutes
+    assert "..." in text
+    assert cut == "only the edges of its 90,000 elements"
+    assert np.get_printoptions()["threshold"] == 1000
 
 
 def test_a_long_prompt_takes_linear_time() -> None:

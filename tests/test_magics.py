@@ -103,6 +103,21 @@ def test_what_was_shown_last_is_filled_in(shell: Shell, relay: EmbeddedRelay) ->
     assert sent(f"{{_}}, and before {{_{number}}}") == "42 42 {__} {_i} {_oh} {_dh}, and before 42"
 
 
+@pytest.mark.parametrize("options", ["gpt-4.1", "gpt-4.1,deepseek-v3.2", "gpt-4.1 --dry-run"])
+def test_a_value_that_is_cut_is_told_once(options: str, shell: Shell) -> None:
+    shell.run("import pandas as pd\ntext = 'x' * 60_013\ndf = pd.DataFrame({'v': range(1000)})")
+    ran = shell.run(
+        f"%%holysheep {options}\n[simulate tokens=3 speed=inf] {{text}} {{df}} {{text}} {{df.shape}}"
+    )
+    all_of_it = "To send all of it, write it to a file: --file PATH takes up to 200,000 characters."
+    assert ran.err.splitlines()[:2] == [
+        f"{{text}} is cut: the model gets 20,000 of 60,013 characters. {all_of_it}",
+        f"{{df}} is cut: the model gets 200 of 1,000 rows. {all_of_it}",
+    ]
+    assert ran.err.count(" is cut: ") == 2
+    assert ran.error is None
+
+
 def test_functions_that_ask_at_a_time_keep_their_names_apart(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run(
         "def say(n):\n    x = %holysheep ask gpt-4.1 '[simulate text speed=inf] number {n}'\n    return x"

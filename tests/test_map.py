@@ -123,6 +123,7 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - as users make them
         ([{"row": "mine", "a": 1}], "{row} {a}", ["mine 1"]),
         ([{"a": 1}], '{"like": {a: 5}} {{a.b}} {a}', ['{"like": {a: 5}} {{a.b}} 1']),
         ([{"a": "long " * 10_000}], "{a}", ["long " * 10_000]),  # paid for as it is, never cut in silence
+        ([{"a": pd.DataFrame({"v": range(500)})}], "{a}", [pd.DataFrame({"v": range(500)}).to_csv()]),
         ([{"_id": 1}], "{_id}", ["1"]),
         ([], "{a}", []),
     ],

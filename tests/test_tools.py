@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jsonschema
 import msgspec
+import pandas as pd
 import pytest
 from shell import KEY, Reply, Server, Shell, said, settings, sse
 
@@ -155,7 +156,7 @@ def test_the_docstring_and_the_types_reach_the_model() -> None:
 def test_a_call_has_a_result_whatever_happens(
     function: Callable[..., Any], arguments: str, result: str
 ) -> None:
-    told = Tool.of(function, "it").call(arguments)
+    told = Tool.of(function, "it").call(arguments).text
     assert told == result
     assert told.encode()
 
@@ -167,7 +168,14 @@ def test_an_interrupt_of_a_call_is_raised() -> None:
 
 def test_a_long_result_is_bounded() -> None:
     result = Tool.of(lambda: "x" * 30_000, "long").call("{}")
-    assert result == "x" * 20_000 + "\n… (10,000 more characters left out)"
+    assert result.text == "x" * 20_000 + "\n… (10,000 more characters left out)"
+    assert result.cut == "20,000 of 30,000 characters"
+
+
+def test_a_table_is_what_it_is_in_a_prompt() -> None:
+    frame = pd.DataFrame({"v": range(100)})
+    assert Tool.of(lambda: frame, "load").call("{}") == (frame.to_csv(), "")
+    assert Tool.of(lambda: frame["v"], "load").call("{}") == (frame["v"].to_csv(), "")
 
 
 async def later() -> None: ...
@@ -407,6 +415,16 @@ def test_an_unknown_function_and_bad_arguments_are_told_to_the_model(
     told = [asked.json["messages"][-1]["content"] for asked in server.asked[1:]]
     assert told == ["There is no function rm.", "ValidationError: Expected `int`, got `str` - at `$.x`"]
     assert shell.names["ran"] == []
+
+
+def test_a_result_that_is_cut_says_so_to_the_user_too(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run("import pandas as pd\ndef load():\n    return pd.DataFrame({'v': range(1000)})")
+    with Server([asks("load", ""), said("done")]) as server:
+        for name, value in settings(server.base_url).items():
+            monkeypatch.setenv(name, value)
+        ran = shell.run("%%holysheep --tools load --allow-tools\nGo.")
+    assert server.asked[-1].json["messages"][-1]["content"].endswith("199,199\n… (800 more rows left out)\n")
+    assert "*Cut: the model gets 200 of 1,000 rows. Let the function return what matters.*" in ran.out
 
 
 def test_the_key_in_a_result_goes_nowhere(shell: Shell, relay: EmbeddedRelay) -> None:

@@ -68,6 +68,10 @@ def file_block(name: str) -> str:
         )
     if len(text) > LONGEST_FILE:
         size = path.stat().st_size
+        sys.stderr.write(
+            f"{name} is cut: the model gets {LONGEST_FILE:,} characters of {size:,} bytes. "
+            "Send it in parts, or the part that matters.\n"
+        )
         text = f"{text[:LONGEST_FILE]}\n[cut here, after {LONGEST_FILE:,} characters; it has {size:,} bytes]"
     language = path.suffix.removeprefix(".")
     return f"{name}:\n{fenced(text, language if language.isalnum() else '')}".rstrip("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +10,7 @@ from hs_notebook.asking import Asking
 from hs_notebook.background import Background
 from hs_notebook.interpolation import interpolate
 from hs_notebook.interrupts import uninterrupted
-from hs_notebook.magics.attachments import with_attachments
+from hs_notebook.magics.attachments import LONGEST_FILE, with_attachments
 from hs_notebook.magics.formats import Form, with_system
 from hs_notebook.magics.tools import Rounds, Tools
 from hs_notebook.portal import wait
@@ -84,7 +85,7 @@ class Question:
 def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
     """Return what a cell asks; raises `UsageError`."""
     text = cell.strip("\n")
-    prompt = text if options.raw else interpolate(text, magics.own_names())
+    prompt = text if options.raw else _filled(text, magics.own_names())
     prompt_messages(prompt)
     content = with_attachments(prompt, options.image, options.file, magics.own_names())
     tools = Tools.of(options, magics.own_names(), magics.tool_rounds)
@@ -99,6 +100,18 @@ def read(magics: HolySheepMagics, options: Options, cell: str) -> Question:
         form=form,
         tools=tools,
     )
+
+
+def _filled(text: str, names: Mapping[str, Any]) -> str:
+    """Return a cell's text with its values, and tell the user of those that are cut."""
+    cuts: dict[str, str] = {}
+    prompt = interpolate(text, names, cuts=cuts)
+    for path, cut in cuts.items():
+        sys.stderr.write(
+            f"{{{path}}} is cut: the model gets {cut}. "
+            f"To send all of it, write it to a file: --file PATH takes up to {LONGEST_FILE:,} characters.\n"
+        )
+    return prompt
 
 
 def _conversation(

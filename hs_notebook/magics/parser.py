@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hs_notebook.errors import UsageError
 from hs_notebook.pricing.limit import amount
 from hs_notebook.settings import without_keys
+from hs_notebook.wording import LONGEST, MOST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,9 @@ def parser(prog: str = "%%holysheep") -> Parser:
         usage=f"{prog.replace('%', '%%')} [MODEL[,MODEL…]] [options]{rest}",
         description="Ask a model; the answer streams into the output and stays there.\n"
         "{name}, {df.shape}, {data['key']} and {Out[3]} in the prompt stand for their values "
-        "where such a variable exists.",
+        "where such a variable exists.\n"
+        f"Of a value there go {LONGEST:,} characters, and of a table {MOST_ROWS} rows, at most; a line says "
+        "so where more is there.",
     )
     made.add_argument(
         "model",

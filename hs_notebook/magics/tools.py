@@ -135,12 +135,15 @@ class Rounds:
         if why := self._forbidden(text):
             self._say(f"*Not run: {why}*\n\n")
             return f"Not run: {'the user refused.' if why == _REFUSED else 'nobody allowed it.'}"
-        return self._result(self._clean(tool.call(arguments)))
+        result, cut = tool.call(arguments)
+        return self._result(self._clean(result), cut)
 
-    def _result(self, result: str) -> str:
+    def _result(self, result: str, cut: str = "") -> str:
         left = len(result) - _SHOWN
         shown = result if left <= 0 else f"{result[:_SHOWN]}\n… ({left:,} more characters went to the model)"
         self._say(f"{fenced(shown, 'result')}\n")
+        if cut:
+            self._say(f"*Cut: the model gets {cut}. Let the function return what matters.*\n\n")
         return result
 
     def _say(self, text: str) -> None:
