@@ -79,9 +79,7 @@ def interpolate(
     """
 
     def fill(field: re.Match[str]) -> str:
-        if prompt[field.start() - 1 : field.start()] == "{" and prompt[field.end() : field.end() + 1] == "}":
-            return field[0]
-        value = MISSING if field[1] in HISTORIES else look_up(field[1], names)
+        value = look_up(field[1], names) if _is_asked(field) else MISSING
         if value is MISSING or holds_nothing(value):
             return field[0]
         text, cut = _filled(field[1], value, longest)
@@ -90,6 +88,17 @@ def interpolate(
         return text
 
     return FIELD.sub(fill, prompt)
+
+
+def paths(prompt: str) -> list[str]:
+    """Return the paths of the fields that may be filled in, each once."""
+    return list(dict.fromkeys(field[1] for field in FIELD.finditer(prompt) if _is_asked(field)))
+
+
+def _is_asked(field: re.Match[str]) -> bool:
+    prompt, start, end = field.string, field.start(), field.end()
+    doubled = prompt[start - 1 : start] == "{" and prompt[end : end + 1] == "}"
+    return not doubled and field[1] not in HISTORIES
 
 
 def _filled(path: str, value: Any, longest: int | None) -> Wording:

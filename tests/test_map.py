@@ -19,6 +19,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pydantic
 import pytest
@@ -46,7 +47,7 @@ from hs_notebook.errors import (
 from hs_notebook.exchange import Screen
 from hs_notebook.ledger import Ledger
 from hs_notebook.mapping import Mapped
-from hs_notebook.mapping.rows import fill_in, read_rows
+from hs_notebook.mapping.rows import fill_in, find_gaps, read_rows
 from hs_notebook.mapping.run import Run
 from hs_notebook.portal import portal
 from hs_notebook.prices import load_book
@@ -208,6 +209,62 @@ def test_what_cannot_be_meant_is_not_asked(
 def test_what_is_no_setting(given: dict[str, Any], client: HolySheep) -> None:
     with pytest.raises(UsageError):
         ask(numbers(2), client=client, **given)
+
+
+NOTHING = [
+    None,
+    math.nan,
+    Decimal("nan"),
+    Decimal("snan"),
+    pd.NA,
+    pd.NaT,
+    np.float32("nan"),
+    np.datetime64("NaT"),
+]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_a_row_without_a_value_is_not_asked(
+    nothing: Any, fast: EmbeddedRelay, client: HolySheep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"number": 0, "note": nothing}, {"number": nothing}, {"number": 2}, {"number": nothing}]
+    mapped = ask(rows, client=client)
+    assert capsys.readouterr().err == "2 rows have no value for number: not asked. .errors names them.\n"
+    assert fast.stats.requests == 2
+    assert list(mapped) == ["Answer to 0.", None, "Answer to 2.", None]
+    assert {row: str(error) for row, error in mapped.errors.items()} == dict.fromkeys(
+        [1, 3], "number has no value, so the row was not asked. Fill it in, or drop the row."
+    )
+    assert (mapped.costs[1], mapped.complete, mapped.ended, mapped.missing) == (0, True, None, [])
+    assert mapped.resume() is mapped
+    assert fast.stats.requests == 2
+    assert repr(mapped).startswith("<Mapped: 2 of 4 rows answered, 2 not asked, cost $0.00")
+    assert re.search(r"not asked: no value +2 +0 +0 +\$0\n", str(mapped.table()))
+    frame = mapped.to_dataframe()
+    assert frame["state"].fillna("none").tolist() == ["complete", "none", "complete", "none"]
+    assert frame["error"].notna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("rows", "template", "gaps"),
+    [
+        (pd.Series(["x", None, ""]), "About {row}", {1: "row"}),
+        (pd.DataFrame({"a b": ["x", None]}), "{row['a b']}", {1: "row['a b']"}),
+        ([{"a": {"b": None}}, {"a": None}, {"a": {"b": 0}}], "{a['b']}", {0: "a['b']", 1: "a['b']"}),
+        ([{"a": None, "b": 1}], "{b} {{a}} {row}", {}),  # what is not used, and the row itself
+        ([{"a": [None], "b": {}}, {"a": False, "b": 0}], "{a}{b}", {}),
+    ],
+)
+def test_which_rows_have_no_value(rows: Any, template: str, gaps: dict[int, str]) -> None:
+    assert find_gaps(template, read_rows(rows)) == gaps
+
+
+def test_where_no_row_has_a_value_nothing_is_asked(
+    fast: EmbeddedRelay, client: HolySheep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapped = ask([{"number": None}], client=client, progress=True)
+    assert capsys.readouterr().err == "1 row has no value for number: not asked. .errors names them.\n"
+    assert (len(mapped), list(mapped), mapped.cost, fast.stats.requests) == (1, [None], 0, 0)
 
 
 # --- every row once ------------------------------------------------------------------------------
@@ -514,7 +571,7 @@ def test_whatever_ends_the_waiting_ends_the_run() -> None:
         request = ChatRequest.of("gpt-4.1", prompt_messages(text, None), {})
         run = Run(
             client,
-            [(request, 0)] * 200,
+            dict.fromkeys(range(200), (request, 0)),
             mapped,
             pot=Pot(None, client.quotes, name="max_cost"),
             schema=None,
@@ -566,7 +623,15 @@ def test_what_is_not_ours_ends_the_run_and_keeps_what_is_done(fast: EmbeddedRela
     mapped = Mapped(numbers(50), model="gpt-4.1", resume=lambda _mapped, _cost: None)
     request = ChatRequest.of("gpt-4.1", prompt_messages("[simulate tokens=5]", None), {})
     pot = Pot(None, asking.quotes, name="max_cost")
-    run = Run(asking, [(request, 0)] * 50, mapped, pot=pot, schema=None, concurrency=5, charge=charge)
+    run = Run(
+        asking,
+        dict.fromkeys(range(50), (request, 0)),
+        mapped,
+        pot=pot,
+        schema=None,
+        concurrency=5,
+        charge=charge,
+    )
     run.wait(Watched(50, None, watched=False, shell=None))
     assert str(mapped.ended) == "The run broke off (ZeroDivisionError). .resume() goes on."
     assert mapped.errors == {}

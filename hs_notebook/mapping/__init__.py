@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hs_notebook.mapping.job import Job
 from hs_notebook.mapping.mapped import Mapped
-from hs_notebook.mapping.rows import as_frame, fill_in, read_rows
+from hs_notebook.mapping.rows import as_frame, fill_in, find_gaps, read_rows
 from hs_notebook.schemas import Schema
 from hs_notebook.types import ChatRequest, prompt_messages
 
@@ -44,26 +44,28 @@ def map(  # noqa: A001 - what it does is called so everywhere
 
     What it may cost is said before it starts, and with `dry_run` nothing else is done: `.resume()` starts
     it. `max_cost` in USD holds for all rows together; where it is reached no more are asked. Without a
-    `max_tokens` among `params` the first row is then asked alone: it shows what a row costs.
+    `max_tokens` among `params` the first row is then asked alone: it shows what a row costs. `concurrency`
+    rows are asked at a time, within the limits of `client`: by default the notebook's own, with its prices,
+    ledger, budget and replay, or else one made as `HolySheep()` is.
 
-    `concurrency` rows are asked at a time, within the limits of `client`: by default the notebook's own, with
-    its prices, ledger, budget and replay, or else one made as `HolySheep()` is.
-
-    A row that fails has its error in `.errors`, and the others go on; a mistake that all rows share (a
-    refused key, an unknown model) ends the run at once, as an interrupt or `max_cost` does. What is done is
-    kept then: the `Mapped` is returned, a line says how to go on, and `.ended` why it ended. Only where the
-    run brought no answer at all is the reason raised: `HolySheepError` or `KeyboardInterrupt`.
+    A row without a value that the template uses (None, NaN) is not asked, and its error says so. One that
+    fails has its error in `.errors`, and the others go on; a mistake that all share (a refused key, an
+    unknown model) ends the run at once, as an interrupt or `max_cost` does. What is done is kept then: the
+    `Mapped` is returned, a line says how to go on, and `.ended` why it ended. Only where the run brought no
+    answer at all is the reason raised: `HolySheepError` or `KeyboardInterrupt`.
 
     With `keep`, a file, every answer is on disk as soon as it is whole, and the same call asks only what is
     missing there, also after the kernel was killed. Two equal rows are two questions. Rows that were under
     way when it was killed are asked again; the ledger shows the first attempt as pending.
     """
     values = read_rows(rows)
-    prompts = fill_in(template, values)
+    gaps = find_gaps(template, values)
+    prompts = fill_in(template, values, gaps)
     form = None if schema is None else Schema.of(schema)
     given = (form.params() if form else {}) | params
-    requests = [ChatRequest.of(model, prompt_messages(prompt, system), given) for prompt in prompts]
+    asked = {row: prompt_messages(prompt, system) for row, prompt in enumerate(prompts) if row not in gaps}
+    requests = {row: ChatRequest.of(model, messages, given) for row, messages in asked.items()}
     job = Job(requests, form, client=client, keep=keep, concurrency=concurrency, progress=progress)
-    mapped = Mapped(values, model=model, resume=job.run, frame=as_frame(rows))
+    mapped = Mapped(values, model=model, resume=job.run, frame=as_frame(rows), gaps=gaps)
     job.begin(mapped, max_cost, dry_run=dry_run)
     return mapped

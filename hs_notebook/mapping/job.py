@@ -20,6 +20,7 @@ from hs_notebook.settings import refuse_key
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from hs_notebook.answers import Answer
@@ -34,7 +35,7 @@ class Job:
 
     def __init__(
         self,
-        requests: list[ChatRequest],
+        requests: Mapping[int, ChatRequest],
         schema: Schema | None,
         *,
         client: HolySheep | AsyncHolySheep | None,
@@ -45,10 +46,10 @@ class Job:
         if not isinstance(concurrency, int) or concurrency < 1:
             raise UsageError(f"concurrency is a whole number from 1, not {concurrency!r}.")
         before: Counter[str] = Counter()
-        self._questions: list[tuple[ChatRequest, int]] = []
-        for request in requests:
+        self._questions: dict[int, tuple[ChatRequest, int]] = {}  # by row
+        for row, request in requests.items():
             prompt = str(request.messages[-1]["content"])
-            self._questions.append((request, before[prompt]))
+            self._questions[row] = request, before[prompt]
             before[prompt] += 1
         self._left: Decimal | None = None  # of max_cost
         self._schema = schema
@@ -59,7 +60,7 @@ class Job:
         self._page = shell if self._in_kernel and (magics is None or magics.has_widgets) else None
         self._magics = magics if client is None else None
         self._client = self._connected(client, None if keep is None else AnswerFile(keep))
-        for request in requests:
+        for request in requests.values():
             refuse_key(request, self._client.credentials.key)
 
     def _connected(
@@ -87,6 +88,10 @@ class Job:
 
     def begin(self, mapped: Mapped, max_cost: Decimal | float | str | None, *, dry_run: bool) -> None:
         """Ask all rows, or with `dry_run` only say what it may cost; raises as `map` does."""
+        if gaps := mapped.gaps:
+            used = ", ".join(dict.fromkeys(gaps.values()))
+            number, have = len(gaps), "row has" if len(gaps) == 1 else "rows have"
+            self._say(f"{number:,} {have} no value for {used}: not asked. .errors names them.")
         if not dry_run:
             self.run(mapped, max_cost)
             return
@@ -179,12 +184,10 @@ class Job:
         ended = mapped.ended
         if ended is not None and (isinstance(ended, ReplayError) or not run.answered):
             raise ended
-        left = len(mapped.missing)
+        left, answered = len(mapped.missing), mapped.answered
         if ended is not None:
             why = str(ended) if isinstance(ended, HolySheepError) else "It was stopped."
-            self._say(
-                f"{why} {len(mapped) - left:,} of {len(mapped):,} rows have their answer; .resume() goes on."
-            )
+            self._say(f"{why} {answered:,} of {len(mapped):,} rows have their answer; .resume() goes on.")
         elif left:
             self._say(f"{left:,} of {len(mapped):,} rows went wrong; .resume() asks them again.")
 

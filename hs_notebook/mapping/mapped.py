@@ -30,18 +30,31 @@ class Mapped(Sequence["Answer | None"]):
     """The answers to rows, in their order; None where there is none.
 
     `rows` are the rows as columns and values. `errors` holds what went wrong, by the number of the row; the
-    text that came all the same, cut short or unfit for the schema, is in its place among the answers.
+    text that came all the same, cut short or unfit for the schema, is in its place among the answers. `gaps`
+    are the rows that are not asked, and the field of the template for which each has no value.
     `costs` is what each row has cost by now, in USD, and `cost` all of it; None is unknown. `ended` is why
     the run ended before all rows were asked, or None.
     """
 
     def __init__(
-        self, rows: Sequence[dict[Any, Any]], *, model: str, resume: Resume, frame: Any = None
+        self,
+        rows: Sequence[dict[Any, Any]],
+        *,
+        model: str,
+        resume: Resume,
+        frame: Any = None,
+        gaps: Mapping[int, str] | None = None,
     ) -> None:
         self.rows = rows
         self._frame = frame
         self.model = model
-        self.errors: dict[int, HolySheepError] = {}
+        self.gaps = gaps or {}
+        self.errors: dict[int, HolySheepError] = {
+            row: UsageError(
+                f"{path} has no value, so the row was not asked.", hint="Fill it in, or drop the row."
+            )
+            for row, path in self.gaps.items()
+        }
         self.ended: HolySheepError | KeyboardInterrupt | None = None
         self._answers: list[Answer | None] = [None] * len(rows)
         self._costs: list[list[Cost]] = [[] for _ in rows]
@@ -74,12 +87,18 @@ class Mapped(Sequence["Answer | None"]):
 
     @property
     def missing(self) -> list[int]:
-        """The rows that have no answer, or one with an error."""
-        return [row for row, answer in enumerate(self._answers) if answer is None or row in self.errors]
+        """The rows that have no answer, or one with an error, and can be asked."""
+        asked = (row for row in range(len(self)) if row not in self.gaps)
+        return [row for row in asked if self._answers[row] is None or row in self.errors]
+
+    @property
+    def answered(self) -> int:
+        """How many rows have their answer."""
+        return len(self) - len(self.missing) - len(self.gaps)
 
     @property
     def complete(self) -> bool:
-        """Whether every row has its answer."""
+        """Whether every row has its answer that can be asked."""
         return not self.missing
 
     @property
@@ -153,7 +172,7 @@ class Mapped(Sequence["Answer | None"]):
     def _state(self, row: int) -> str | None:
         if (answer := self._answers[row]) is not None:
             return answer.state
-        return "error" if row in self.errors else None
+        return "error" if row in self.errors and row not in self.gaps else None
 
     def _fields(self, answer: Answer | None) -> dict[str, Any]:
         fields = None if answer is None else as_fields(answer.parsed)
@@ -166,9 +185,11 @@ class Mapped(Sequence["Answer | None"]):
         return {"answer": answer.text if answer.parsed is None else answer.parsed}
 
     def __repr__(self) -> str:
-        parts = [f"{len(self) - len(self.missing):,} of {len(self):,} rows answered"]
-        if self.errors:
-            parts.append(f"{len(self.errors):,} failed")
+        parts = [f"{self.answered:,} of {len(self):,} rows answered"]
+        if failed := len(self.errors) - len(self.gaps):
+            parts.append(f"{failed:,} failed")
+        if self.gaps:
+            parts.append(f"{len(self.gaps):,} not asked")
         return f"<Mapped: {', '.join([*parts, f'cost {self.spent}'])}>"
 
     def _repr_mimebundle_(self, **_wanted: Any) -> dict[str, str]:
@@ -181,7 +202,7 @@ class Mapped(Sequence["Answer | None"]):
         number = Column("Rows", "right")
         tokens = (Column("Tokens in", "right"), Column("Tokens out", "right"))
         return Table(
-            title=f"{len(self) - len(self.missing):,} of {len(self):,} rows answered by {self.model}",
+            title=f"{self.answered:,} of {len(self):,} rows answered by {self.model}",
             columns=(Column("State"), number, *tokens, Column("Cost", "right")),
             rows=tuple(self._groups()),
             notes=tuple(self._notes()),
@@ -195,6 +216,8 @@ class Mapped(Sequence["Answer | None"]):
 
     def _kind(self, row: int) -> str:
         answer, error = self._answers[row], self.errors.get(row)
+        if row in self.gaps:
+            return "not asked: no value"
         if error is not None:
             return f"failed: {type(error).__name__}"
         if answer is None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
-from hs_notebook.interpolation import FIELD, HISTORIES, MISSING, holds_nothing, interpolate, look_up
+from hs_notebook.interpolation import FIELD, HISTORIES, MISSING, holds_nothing, interpolate, look_up, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 ROW = "row"  # stands for the row itself, where no column has that name
 _ROOT = re.compile(r"(?<!\{)\{([^\W\d]\w*)")
@@ -61,11 +63,37 @@ def _is_a(value: Any, library: str, kind: str) -> bool:
     return module is not None and isinstance(value, getattr(module, kind))
 
 
-def fill_in(template: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
+def find_gaps(template: str, rows: Sequence[Mapping[Any, Any]]) -> dict[int, str]:
+    """Return what the template uses and a row has no value for, by the number of the row."""
+    used = {path: path.partition(".")[0].partition("[")[0] for path in paths(str(template))}
+    gaps: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        names = {ROW: row, **row}
+        for path, root in used.items():
+            if _is_none(look_up(root, names)) or _is_none(look_up(path, names)):
+                gaps.setdefault(number, path)
+    return gaps
+
+
+def _is_none(value: Any) -> bool:
+    """Tell whether a value stands for there being none: None, NaN, NA, NaT. An empty text is a value."""
+    kind = type(value)
+    if kind is float or kind is Decimal:
+        return math.isnan(value) if kind is float else bool(value.is_nan())
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if numpy is not None and issubclass(kind, numpy.inexact | numpy.datetime64 | numpy.timedelta64):
+        return bool(value != value)  # noqa: PLR0124 - so does no other
+    return value is None or (pandas is not None and (value is pandas.NA or value is pandas.NaT))
+
+
+def fill_in(
+    template: str, rows: Sequence[Mapping[Any, Any]], gaps: Container[int] = frozenset()
+) -> list[str]:
     """Return the prompt of each row: `{column}` stands for its value, all other braces stay as they are.
 
     The rules are those of a cell, see `hs_notebook.interpolation`: names, attributes and keys,
-    filled in once and never evaluated. Raises `UsageError` where the template cannot be meant for these rows.
+    filled in once and never evaluated. It is empty for the rows with `gaps`. Raises `UsageError` where the
+    template cannot be meant for these rows.
     """
     if not isinstance(template, str) or not template.strip():
         raise UsageError("The template is empty.", hint="Write the question, with {column} for a value.")
@@ -76,8 +104,9 @@ def fill_in(template: str, rows: Sequence[Mapping[Any, Any]]) -> list[str]:
     prompts = []
     for number, row in enumerate(rows):
         names = {ROW: row, **row}
-        _check_row(fields, names, number)
-        prompts.append(interpolate(template, names, longest=None))
+        if number not in gaps:
+            _check_row(fields, names, number)
+        prompts.append("" if number in gaps else interpolate(template, names, longest=None))
     return prompts
 
 

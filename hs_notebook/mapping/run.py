@@ -13,7 +13,7 @@ from hs_notebook.portal import in_thread, portal
 from hs_notebook.runs.outcome import ends_all, exchanged, settle, to_its_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from hs_notebook.answers import Answer
     from hs_notebook.client import AsyncHolySheep
@@ -35,7 +35,7 @@ class Watch(Protocol):
 
 
 class Run:
-    """Asks `questions` (requests, and how often each was asked before) for the rows of `mapped`.
+    """Asks `questions` (requests, and how often each was asked before, by row) for the rows of `mapped`.
 
     `stop` may come from any thread: what is under way is stopped, what is done is kept.
     """
@@ -43,7 +43,7 @@ class Run:
     def __init__(
         self,
         client: AsyncHolySheep,
-        questions: Sequence[tuple[ChatRequest, int]],
+        questions: Mapping[int, tuple[ChatRequest, int]],
         mapped: Mapped,
         *,
         pot: Pot,
