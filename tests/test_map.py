@@ -126,6 +126,8 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - as users make them
         ([{"a": "long " * 10_000}], "{a}", ["long " * 10_000]),  # paid for as it is, never cut in silence
         ([{"a": pd.DataFrame({"v": range(500)})}], "{a}", [pd.DataFrame({"v": range(500)}).to_csv()]),
         ([{"_id": 1}], "{_id}", ["1"]),
+        ([{"a": 1, "a b": 2}], '{a} {{a b}} {"a b": 2} { a b }', ['1 {{a b}} {"a b": 2} { a b }']),
+        ([{0: 1, "a": 1}], "{a} x^{0}", ["1 x^{0}"]),
         ([], "{a}", []),
     ],
 )
@@ -175,6 +177,26 @@ def test_nothing_is_evaluated(attack: str) -> None:
             [{"a": 1.5}],
             "Price {a:.2f}?",
             "{a} has a format behind it",
+        ),
+        (
+            [{"a": 1, "Review Text": 2}],
+            "{a}: {Review Text}",
+            "{Review Text} names a column in a way that is not read. Write {row['Review Text']}.",
+        ),
+        (
+            [{"a": 1, "a-b": 2}],
+            '{a} {"x": {a-b}}',
+            "{a-b} names a column in a way that is not read. Write {row['a-b']}.",
+        ),
+        (
+            [{"a": 1, "it's": 2}],
+            "{a} {it's}",
+            "{it's} names a column in a way that is not read. Write {row[\"it's\"]}.",
+        ),
+        (
+            [{"row": 1, "a b": 2}],
+            "{row} {a b}",
+            "{a b} names a column in a way that is not read. Rename the column.",
         ),
         ([{"a": 1.5}], "{a} {a!r}", "{a} has a format behind it, and nothing is evaluated here. Format the "),
         ([{"a": 1}], '{"like": {a: 5}}', "The template names no column"),

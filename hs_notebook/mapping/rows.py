@@ -20,6 +20,7 @@ ROW = "row"  # stands for the row itself, where no column has that name
 _ROOT = re.compile(r"(?<!\{)\{([^\W\d]\w*)")
 _FIELD = re.compile(r"(?<!\{)\{([^\W\d]\w*)(?:[.\[][^{}\n]*)?\}")
 _FORMAT = re.compile(r"(?<!\{)\{([^\W\d]\w*)(?:![rsa][:}]|:[^\s{}\[\"'][^{}\n]*\})")  # as in an f-string
+_BRACES = re.compile(r"\{\{[^{}\n]+\}\}|\{([^{}\n]+)\}")  # the name is the group
 _SHOWN = 8  # columns in a message
 
 
@@ -98,6 +99,7 @@ def fill_in(
     if not isinstance(template, str) or not template.strip():
         raise UsageError("The template is empty.", hint="Write the question, with {column} for a value.")
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
+    _refuse_bare({name for row in rows for name in row if isinstance(name, str)}, template)
     if rows:
         _check(template, columns)
     fields = {field[0]: field[1] for field in _FIELD.finditer(template) if field[1] in {*columns, ROW}}
@@ -129,6 +131,19 @@ def _check(template: str, columns: Sequence[str]) -> None:
             hint=f"There are: {', '.join(columns[:_SHOWN])}{more}. "
             "Write {name} for a value, or {row['a name']} where it holds a space.",
         )
+
+
+def _refuse_bare(columns: Container[str], template: str) -> None:
+    """Refuse the name of a column that is no identifier: its braces would be sent as they are."""
+    for name in _BRACES.findall(template):
+        if name in columns and not name.isidentifier():
+            written = f"{{{ROW}[{name!r}]}}"
+            whole = FIELD.fullmatch(written)
+            works = ROW not in columns and whole is not None and look_up(whole[1], {ROW: {name: 1}}) == 1
+            raise UsageError(
+                f"{{{name}}} names a column in a way that is not read.",
+                hint=f"Write {written}." if works else "Rename the column.",
+            )
 
 
 def _check_row(fields: Mapping[str, str], names: Mapping[Any, Any], number: int) -> None:
