@@ -56,7 +56,8 @@ class Receipt(Shown, frozen=True, kw_only=True):
     """What one call came to.
 
     `ttft` (to the first token) and `duration` are seconds since the last attempt began to connect,
-    `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown.
+    `tokens_per_second` counts output tokens after the first over the time they took; NaN is unknown, as it is
+    where that is under 10 ms: what came in one piece was not written so fast.
     `cost` is all of `costs`, in USD; None is unknown, never 0. One that is `replayed` was not asked now: it
     came from a file and costs nothing. `note` says in words what else the reader should know.
     """

@@ -450,6 +450,16 @@ def test_times() -> None:
     assert receipt.tokens_per_second == pytest.approx(2.0)
 
 
+def test_what_came_in_one_piece_has_no_rate() -> None:
+    clock = Clock()
+    assembler = Assembler(REQUEST, clock=clock)
+    for text in ("a", "b", "c"):
+        clock.now += 0.004
+        assembler.add(decode_chunk(json.dumps(said(text))))
+    assembler.add(decode_chunk(json.dumps({"usage": USAGE})))
+    assert math.isnan(assembler.finish().receipt.tokens_per_second)
+
+
 def test_times_that_are_not_known() -> None:
     receipt = added(ended("length")).finish().receipt
     assert math.isnan(receipt.ttft)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from hs_notebook.pricing.quotes import Quotes
 
+_SHORTEST_RATE = 0.01  # seconds; what came in less was read at once, and was not written so fast
+
 
 class Assembler:
     """Builds one answer from its chunks, priced by `quotes`; `clock` gives seconds."""
@@ -180,6 +182,7 @@ class Assembler:
         model = self._model or self.request.model
         spent = self._last - self._first
         tokens = usage.completion_tokens - 1
+        has_rate = self.timed and tokens > 0 and spent >= _SHORTEST_RATE
         return Receipt(
             request_model=self.request.model,
             response_model=self._model,
@@ -187,7 +190,7 @@ class Assembler:
             usage=usage,
             ttft=self._first - self._started if self.timed else math.nan,
             duration=self.elapsed,
-            tokens_per_second=tokens / spent if spent > 0 and tokens > 0 and self.timed else math.nan,
+            tokens_per_second=tokens / spent if has_rate else math.nan,
             costs=self._quotes.cost(model, usage) if self._quotes else Cost(),
             finish_reason=self._reason,
             simulated=self._fingerprint.startswith(SIMULATED),
