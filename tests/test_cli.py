@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from hs_notebook.cli import piped
+from hs_notebook.errors import UsageError
 from hs_notebook.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -94,6 +98,52 @@ def test_ask_streams_the_answer_and_its_receipt(relay: EmbeddedRelay, tmp_path: 
 def test_the_question_may_come_on_standard_input(relay: EmbeddedRelay, tmp_path: Path) -> None:
     done = run("ask", "gpt-4.1", cwd=tmp_path, text="[simulate text]\nfrom a pipe", **settings(relay))
     assert done.stdout.startswith("from a pipe\n")
+
+
+def asked(relay: EmbeddedRelay) -> str:
+    content: str = json.loads(relay.stats.seen[-1].body)["messages"][-1]["content"]
+    return content
+
+
+QUESTION = "[simulate tokens=3 speed=inf] Sum this up"
+
+
+def test_what_is_piped_goes_below_the_question(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    words = ("ask", "gpt-4.1", QUESTION)
+    assert run(*words, cwd=tmp_path, text="The document.\n", **settings(relay)).returncode == 0
+    assert asked(relay) == f"{QUESTION}\n\nThe document.\n"
+    assert run(*words, cwd=tmp_path, text="\n", **settings(relay)).returncode == 0
+    assert asked(relay) == QUESTION
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirections of a shell")
+@pytest.mark.parametrize(
+    ("source", "below"), [("< notes.md", "\n\nNotes."), ("< /dev/null", ""), ("<&-", "")]
+)
+def test_a_file_goes_below_the_question_and_nothing_else(
+    source: str, below: str, relay: EmbeddedRelay, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.md").write_text("Notes.")
+    line = f"{shlex.join([*COMMAND, 'ask', 'gpt-4.1', QUESTION])} {source}"
+    environ = {**os.environ, **settings(relay)}
+    subprocess.run(line, shell=True, cwd=tmp_path, env=environ, check=True, timeout=PATIENCE)
+    assert asked(relay) == f"{QUESTION}{below}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe that nobody writes to")
+def test_a_pipe_that_nobody_writes_to_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin, os.fdopen(writing, "w") as writer:
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(
+            UsageError, match=r"Nothing came on standard input in 0\.2 s; nothing was asked\."
+        ):
+            piped._brought(0.1, 0.2)
+        assert capsys.readouterr().err.startswith("Waiting for standard input. It can be closed: < /dev/null")
+        threading.Timer(0.2, lambda: (writer.write("late"), writer.close())).start()
+        assert piped._brought(0.1, 60) == "late"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a pipe whose reader goes away")

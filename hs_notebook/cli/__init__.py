@@ -16,6 +16,7 @@ from hs_notebook import __version__
 from hs_notebook.cli import bench, relay
 from hs_notebook.cli.needs import need
 from hs_notebook.cli.parser import Parser
+from hs_notebook.cli.piped import is_typed, with_piped
 from hs_notebook.cli.values import count, speed, temperature
 from hs_notebook.errors import HolySheepError, MissingKeyError, UsageError
 from hs_notebook.settings import (
@@ -119,10 +120,10 @@ def ask(options: argparse.Namespace) -> int:
     from hs_notebook.session import Session
     from hs_notebook.types import ChatRequest, prompt_messages
 
-    prompt = " ".join(options.prompt) or ("" if sys.stdin.isatty() else _piped())
+    prompt = with_piped(" ".join(options.prompt))
     params = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     request = ChatRequest.of(options.model, prompt_messages(prompt, options.system), params)
-    session = Session(prompt=getpass.getpass if sys.stdin.isatty() else None)
+    session = Session(prompt=getpass.getpass if is_typed() else None)
     client, ledger = session.client(options.base_url), Ledger()
     refuse_key(request, client.credentials.key)
     client.use(client.quotes.book, ledger)
@@ -138,15 +139,6 @@ def ask(options: argparse.Namespace) -> int:
     if asking.unread:
         raise BrokenPipeError  # the answer is stopped and kept; `main` ends quietly
     return 0
-
-
-def _piped() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"Standard input is no {error.encoding}.", hint="Set PYTHONIOENCODING to what it is."
-        ) from None
 
 
 def prices(options: argparse.Namespace) -> int:
@@ -210,17 +202,7 @@ def _parser() -> Parser:
     )
     made.set_defaults(command=lab)
 
-    made = commands.add_parser("ask", help="ask a model; the prompt may come on standard input")
-    made.add_argument("model", help="for example gpt-4.1")
-    made.add_argument("prompt", nargs="*", help="the question")
-    made.add_argument("-s", "--system", metavar="TEXT", help="the system message")
-    made.add_argument(
-        "-t", "--temperature", type=temperature, metavar="T", help="0 to 2; not sent unless given"
-    )
-    made.add_argument("--max-tokens", type=count, metavar="N", help="the longest answer, in tokens")
-    made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
-    made.add_argument("--max-cost", metavar="USD", help="refuse or stop the call where it would cost more")
-    made.set_defaults(command=ask)
+    _add_ask(commands)
 
     made = commands.add_parser("prices", help="compare what sellers ask for models, with sources and dates")
     made.add_argument("models", nargs="*", help="only these; all that the book has unless said")
@@ -246,3 +228,23 @@ def _parser() -> Parser:
     bench.add_command(commands)
     relay.add_commands(commands)
     return parser
+
+
+def _add_ask(commands: argparse._SubParsersAction[Parser]) -> None:
+    made = commands.add_parser(
+        "ask",
+        help="ask a model; the prompt may come on standard input",
+        description="Ask a model. What a pipe or a file brings on standard input is the question, or goes "
+        "below the one that is named: cat notes.md | hs-notebook ask gpt-4.1 'Sum this up'. With < /dev/null "
+        "nothing does, for example in a loop that reads the same input.",
+    )
+    made.add_argument("model", help="for example gpt-4.1")
+    made.add_argument("prompt", nargs="*", help="the question; without one standard input is it")
+    made.add_argument("-s", "--system", metavar="TEXT", help="the system message")
+    made.add_argument(
+        "-t", "--temperature", type=temperature, metavar="T", help="0 to 2; not sent unless given"
+    )
+    made.add_argument("--max-tokens", type=count, metavar="N", help="the longest answer, in tokens")
+    made.add_argument("--base-url", metavar="URL", help="another relay; the key must belong to it")
+    made.add_argument("--max-cost", metavar="USD", help="refuse or stop the call where it would cost more")
+    made.set_defaults(command=ask)
