@@ -130,7 +130,9 @@ def ask(options: argparse.Namespace) -> int:
     limit = (
         limit_for(request, client.quotes, amount(options.max_cost)) if options.max_cost is not None else None
     )
-    asking = Asking(session, client, request, TerminalDisplay(), limits=lambda *_: limit)
+    # A file or the next program gets the answer alone.
+    display = TerminalDisplay(None if sys.stdout.isatty() else sys.stderr)
+    asking = Asking(session, client, request, display, limits=lambda *_: limit)
     try:
         asking.run()
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from hs_notebook.display.gather import Gather
 from hs_notebook.display.notes import unmarked
@@ -19,9 +19,13 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class TerminalDisplay:
-    """For terminal IPython, the command line, and kernels whose front end shows text alone."""
+    """For terminal IPython, the command line, and kernels whose front end shows text alone.
 
-    def __init__(self) -> None:
+    `remarks` is where the receipt and notices go, when it is not where the answer goes.
+    """
+
+    def __init__(self, remarks: TextIO | None = None) -> None:
+        self._remarks = remarks
         self._gather = Gather(self._write)
         self._ends_line = True
         self._held = ""
@@ -71,7 +75,12 @@ class TerminalDisplay:
     def _quiet(self, text: str) -> None:
         start = "" if self._ends_line else "\n"
         self._ends_line = True
-        self._print(f"{start}{_DIM}{text}{_PLAIN}\n" if sys.stdout.isatty() else f"{start}{text}\n")
+        to = self._remarks or sys.stdout
+        if self._remarks is not None and start:
+            self._print(start)
+            start = ""
+        to.write(f"{start}{_DIM}{text}{_PLAIN}\n" if to.isatty() else f"{start}{text}\n")
+        to.flush()
 
 
 class Announcement(TerminalDisplay):
