@@ -254,3 +254,36 @@ def test_what_json_cannot_say_is_not_sent(value: str, shell: Shell, server: Serv
     ran = shell.run(f"%%holysheep -p seed={value}\nHello")
     assert ran.out == "UsageError: A parameter is NaN or infinite, which JSON cannot say.\n"
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("line", "model", "chat"),
+    [
+        ("--chat deepseek-v3.2", "deepseek-v3.2", ""),
+        ("--chat=my-project", "gpt-4.1", "my-project"),
+        ("--chat=deepseek-v3.2", "gpt-4.1", "deepseek-v3.2"),
+        ('--chat "my project"', "gpt-4.1", "my project"),
+        ("--chat my_project", "gpt-4.1", "my_project"),
+        ("deepseek-v3.2 --chat my-project", "deepseek-v3.2", "my-project"),
+    ],
+)
+def test_a_conversation_or_a_model(line: str, model: str, chat: str, shell: Shell, server: Server) -> None:
+    assert shell.run(f"%%holysheep {line}\nHello").error is None
+    assert server.asked[0].json["model"] == model
+    assert [talk.name for talk in shell.magics.conversations] == [chat]
+
+
+def test_what_may_be_either_is_refused_until_one_is_known(shell: Shell, server: Server) -> None:
+    for line in ("%%holysheep --chat my-project\nHello", "%holysheep ask --chat my-project 'Hello you'"):
+        assert str(shell.run(line).error) == (
+            "my-project may be the name of a conversation or of a model. Write --chat=my-project for the "
+            "conversation; a model goes first: my-project --chat."
+        )
+    assert server.asked == []
+    shell.run("%%holysheep deepseek-v3.2 --chat my-project\nHello")
+    assert shell.run("%%holysheep --chat my-project\nAgain").error is None
+    assert server.asked[1].json["model"] == "gpt-4.1"
+    assert len(server.asked[1].json["messages"]) == 3
+    shell.magics.model = "my-model"
+    shell.run("%%holysheep --chat my-model\nHello")
+    assert server.asked[2].json["model"] == "my-model"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hs_notebook.errors import UsageError
 from hs_notebook.magics.cell import in_background, in_cell, read
 from hs_notebook.magics.compare import compare, compare_in_background, refuse_chat
 from hs_notebook.magics.dry_run import dry_run
@@ -36,11 +37,31 @@ def _warn(of_what: str) -> None:
     sys.stderr.write(f"{of_what}: take it out, and renew the key if it is one.\n")
 
 
+def _tell_apart(magics: HolySheepMagics, options: Options) -> None:
+    """Let what stands behind `--chat` be a model, where one is known by that name.
+
+    Raises `UsageError` where nobody knows it: the answer of another model would be paid.
+    """
+    word = str(options.chat)
+    if " " in word or any(talk.name == word for talk in magics.conversations):
+        return
+    known = {magics.model, *(model.id for model in magics.session.offered)}
+    if all(name in known or name in magics.purse.book for name in word.split(",")):
+        options.chat, options.model = "", word
+        return
+    raise UsageError(
+        f"{word} may be the name of a conversation or of a model.",
+        hint=f"Write --chat={word} for the conversation; a model goes first: {word} --chat.",
+    )
+
+
 def ask(magics: HolySheepMagics, options: Options, cell: str, *, typed: str = "") -> Any:
     """Ask what a cell says, and return the answer, or what stands for it.
 
     What looks like a key is warned of, unless it is in `typed` and was warned of already.
     """
+    if options.chat_or_model:
+        _tell_apart(magics, options)
     models = options.models or [magics.model]
     if len(models) > 1:
         refuse_chat(magics, options)

@@ -28,6 +28,7 @@ class Options(argparse.Namespace):
     repair: bool
     out: str | None
     chat: str | None  # the name of a conversation; empty is the one without a name
+    chat_or_model: bool = False  # what stands in `chat` may be a model, as in `--chat gpt-4.1`
     history: bool
     reset: bool
     image: list[str]
@@ -60,7 +61,8 @@ def parse(line: str) -> Options:
     Raises `UsageError`, with the nearest right option, or `HelpRequested`.
     """
     out, line = _target(line)
-    options, unknown = parser().parse_known_args(split(line), Options())
+    words = split(line)
+    options, unknown = parser().parse_known_args(words, Options())
     if unknown:
         refuse(
             unknown,
@@ -69,7 +71,7 @@ def parse(line: str) -> Options:
             "The prompt goes into the cell, below the line; several models have commas between them.",
         )
     options.out = out or options.out
-    return _settled(options)
+    return _settled(options, words)
 
 
 def parse_ask(words: list[str]) -> tuple[Options, str]:
@@ -82,7 +84,7 @@ def parse_ask(words: list[str]) -> tuple[Options, str]:
         rest, options.model = [options.model], None  # a single word would be a model
     if not rest and options.chat and len(options.chat.split()) > 1:
         rest, options.chat = [options.chat], ""  # `--chat "What is X?"`: a single word would be its name
-    return _settled(options), " ".join(rest)
+    return _settled(options, words), " ".join(rest)
 
 
 def parse_fix(words: list[str]) -> Options:
@@ -101,10 +103,10 @@ def parse_fix(words: list[str]) -> Options:
             "%holysheep fix takes a model and options.",
             "The last error is what it asks about.",
         )
-    return _settled(options)
+    return _settled(options, words)
 
 
-def _settled(options: Options) -> Options:
+def _settled(options: Options, words: list[str]) -> Options:
     if options.flag_model:
         if options.model and options.model != options.flag_model:
             raise UsageError(
@@ -113,7 +115,7 @@ def _settled(options: Options) -> Options:
             )
         options.model = options.flag_model
     if options.chat and not options.chat.isidentifier() and options.model is None:
-        options.chat, options.model = "", options.chat  # `--chat gpt-4.1`: what stands there is a model
+        options.chat_or_model = not any(word.startswith("--chat=") for word in words)
     return options
 
 

@@ -147,7 +147,13 @@ def _question(group: argparse._ArgumentGroup) -> None:
 
 def _conversation(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--chat", nargs="?", const="", metavar="NAME", help="continue a conversation")
+    add(
+        "--chat",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="continue a conversation; --chat=NAME where the name could be a model's",
+    )
     add("--reset", action="store_true", help="begin it anew")
     add(
         "--no-history",

@@ -41,6 +41,10 @@ class PriceBook:
     def __iter__(self) -> Iterator[Price]:
         return iter(self.rows)
 
+    def __contains__(self, model: str) -> bool:
+        """Tell whether anybody has a price for a model."""
+        return plain_name(model) in self._by_name
+
     def find(self, model: str, seller: str, at: date, *, input_tokens: int = 0) -> Price | None:
         """Return what `seller` asks on a day for a call of so many input tokens; None is unknown.
 
