@@ -28,7 +28,9 @@ DEFAULT_MODEL = "gpt-4.1"
 KEY_NAME = "HOLYSHEEP_API_KEY"
 BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
-KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
+_PERHAPS_A_KEY = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
+# What the user is told of: no words, as the classes of scikit-learn's pages are (`sk-toggleable__content`).
+KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)(?=[A-Za-z0-9_-]*(?:[0-9][A-Za-z]|[A-Za-z][0-9]))[A-Za-z0-9_-]{16,}")
 _HOST = re.compile(r"[\w.:-]+")
 Prompt = Callable[[str], str]
 
@@ -48,7 +50,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 def without_keys(text: str) -> str:
     """Return a text without the environment's key and what is shaped like one: a user may quote it."""
-    return KEY_SHAPED.sub("[key]", Secret(os.environ.get(KEY_NAME, "").strip()).scrub(text))
+    return _PERHAPS_A_KEY.sub("[key]", Secret(os.environ.get(KEY_NAME, "").strip()).scrub(text))
 
 
 def refuse_key(request: ChatRequest, key: Secret) -> None:

@@ -197,6 +197,20 @@ def test_what_is_no_file_for_a_model(content: bytes | None, says: str) -> None:
     assert str(raised.value).startswith(says)
 
 
+def test_the_folder_of_nobody_is_not_there() -> None:
+    with pytest.raises(UsageError, match=r"^~nosuchuser/x is not there \(looked in "):
+        file_block("~nosuchuser/x")
+
+
+@pytest.mark.usefixtures("_in_folder")
+@pytest.mark.parametrize(
+    "name", ["sk-toggleable__content fitted", "sk-estimator-doc-link", "#sk-container-id-1000 div"]
+)
+def test_the_classes_of_scikit_learn_are_no_keys(name: str) -> None:
+    Path("model.html").write_text(f'<div class="{name}"></div>')
+    assert name in file_block("model.html")
+
+
 @pytest.mark.usefixtures("_in_folder")
 def test_neither_a_folder_nor_a_pipe_is_read() -> None:
     os.mkfifo("pipe")

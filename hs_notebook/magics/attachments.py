@@ -78,7 +78,7 @@ def file_block(name: str) -> str:
 
 
 def _existing(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - which leaves the name of nobody's folder as it is
     if path.is_file():
         return path
     what = "is a folder" if path.is_dir() else f"is not there (looked in {os.fspath(Path.cwd())})"
