@@ -106,6 +106,12 @@ def asked(relay: EmbeddedRelay) -> str:
     return content
 
 
+def test_a_question_may_begin_as_a_list_does(relay: EmbeddedRelay, tmp_path: Path) -> None:
+    words = ("ask", "gpt-4.1", "-t", "0", "- [simulate tokens=3 speed=inf] rivers")
+    assert run(*words, cwd=tmp_path, **settings(relay)).returncode == 0
+    assert asked(relay) == words[-1]
+
+
 QUESTION = "[simulate tokens=3 speed=inf] Sum this up"
 
 

@@ -44,7 +44,7 @@ _UNREAD = 141  # and for output that nobody reads any more
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status. An error is one line on standard error."""
     options, rest = _parser().parse_known_args(arguments)
-    if options.command is ask and not any(word.startswith("-") for word in rest):
+    if options.command is ask and not any(word.startswith("-") and " " not in word for word in rest):
         options.prompt, rest = options.prompt + rest, []  # argparse takes no words after an option
     if rest and options.command is not lab:
         options.parser.refuse(rest[0])
