@@ -66,18 +66,23 @@ class Conversation:
             self._speaker = speaker
 
     def end(
-        self,
-        speaker: object,
-        content: str | list[dict[str, Any]] | None = None,
-        answer: Answer | None = None,
+        self, speaker: object, turn: Turn | None = None, *, anew: bool = False, system: str | None = None
     ) -> None:
-        """Take the word back from a speaker who has it, with the turn that was made of it, if any."""
+        """Take the word back from a speaker who has it, with the turn that was made of it, if any.
+
+        Only with a turn does the conversation begin `anew`, and have another `system` message.
+        """
         with self._lock:
             if self._speaker is not speaker:
                 return
             self._speaker = None
-            if content is not None and answer is not None:
-                self.turns.append(Turn(content, answer))
+            if turn is None:
+                return
+            if anew:
+                self.clear()
+            if system is not None:
+                self.system = system
+            self.turns.append(turn)
 
     def clear(self) -> None:
         """Forget all that was said."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hs_notebook.answers import Answer, Receipt
-from hs_notebook.conversation import Conversation, Conversations
+from hs_notebook.conversation import Conversation, Conversations, Turn
 from hs_notebook.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def test_how_many_turns_are_sent(most: int, kept: list[str]) -> None:
     conversation = Conversation()
     for text in ("a", "b"):
         conversation.begin(text)
-        conversation.end(text, "?", answered(text))
+        conversation.end(text, Turn("?", answered(text)))
     assert [m["content"] for m in conversation.messages(most=most) if m["role"] == "assistant"] == kept
 
 
@@ -150,9 +150,9 @@ def test_nobody_speaks_in_between() -> None:
     conversation.begin("one")
     with pytest.raises(UsageError, match=r"An answer is still arriving in the conversation tea\. Wait"):
         conversation.begin("two")
-    conversation.end("two", "?", answered("not his turn"))
+    conversation.end("two", Turn("?", answered("not his turn")))
     assert conversation.turns == []
-    conversation.end("one", "?", answered("a"))
+    conversation.end("one", Turn("?", answered("a")))
     conversation.begin("two")
     assert len(conversation.turns) == 1
 
@@ -167,6 +167,16 @@ def test_what_is_refused_changes_nothing(shell: Shell, monkeypatch: pytest.Monke
     monkeypatch.delenv("HOLYSHEEP_API_KEY")
     assert shell.run("%%holysheep --chat tea --reset -s 'Be long.'\nAnd?").error is not None
     assert (len(conversation.turns), conversation.system) == (1, "Be brief.")
+
+
+def test_a_conversation_begins_anew_only_with_an_answer(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run(f"%%holysheep --chat -s Old.\n{said('one')}")
+    assert shell.run("%%holysheep --chat --reset -s New.\n[simulate fault=400]").error is not None
+    assert [content for role, content in sent(relay) if role != "user"] == ["New."]
+    (conversation,) = shell.magics.conversations
+    assert (len(conversation.turns), conversation.system) == (1, "Old.")
+    shell.run(f"%%holysheep --chat --reset -s New.\n{said('two')}")
+    assert ([turn.answer for turn in conversation.turns], conversation.system) == (["two"], "New.")
 
 
 def test_a_cell_that_cannot_ask_gives_the_word_back(shell: Shell) -> None:

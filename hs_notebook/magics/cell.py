@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hs_notebook.asking import Asking
 from hs_notebook.background import Background
+from hs_notebook.conversation import Turn
 from hs_notebook.interpolation import interpolate
 from hs_notebook.interrupts import uninterrupted
 from hs_notebook.magics.attachments import LONGEST_FILE, with_attachments
@@ -65,19 +66,15 @@ class Question:
         return purse.limit(request, client.quotes, most, charged=charged, among=self.among)
 
     def begin(self, speaker: object) -> None:
-        """Take the word in the conversation, and begin it anew where that was asked for; may be refused."""
-        if self.conversation is None:
-            return
-        self.conversation.begin(speaker)
-        if self.options.reset:
-            self.conversation.clear()
-        if self.options.system is not None:
-            self.conversation.system = self.options.system
+        """Take the word in the conversation; may be refused."""
+        if self.conversation is not None:
+            self.conversation.begin(speaker)
 
     def end(self, speaker: object, answer: Answer | None = None) -> None:
         """Put what came where the line and the conversation want it."""
         if self.conversation is not None:
-            self.conversation.end(speaker, self.content, answer)
+            turn = None if answer is None else Turn(self.content, answer)
+            self.conversation.end(speaker, turn, anew=self.options.reset, system=self.options.system)
         if answer is not None and self.alone and not self.options.bg:
             self.magics.put(self.options.out, answer)
 
