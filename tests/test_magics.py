@@ -118,6 +118,13 @@ def test_a_value_that_is_cut_is_told_once(options: str, shell: Shell) -> None:
     assert ran.error is None
 
 
+def test_the_model_may_be_named_by_a_variable(shell: Shell, relay: EmbeddedRelay) -> None:
+    loop = "for m in models:\n    came = %holysheep ask {m} '[simulate text speed=inf] {m}'"
+    shell.run(f"models = ['gpt-4.1', 'deepseek-v3.2']\n{loop}")
+    shell.run("%%holysheep {models[1]}\n[simulate tokens=3 speed=inf]")
+    assert [seen.model for seen in relay.stats.seen] == ["gpt-4.1", "deepseek-v3.2", "deepseek-v3.2"]
+
+
 def test_functions_that_ask_at_a_time_keep_their_names_apart(shell: Shell, relay: EmbeddedRelay) -> None:
     shell.run(
         "def say(n):\n    x = %holysheep ask gpt-4.1 '[simulate text speed=inf] number {n}'\n    return x"

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hs_notebook.errors import UsageError
+from hs_notebook.interpolation import interpolate
 from hs_notebook.magics.cell import in_background, in_cell, read
 from hs_notebook.magics.compare import compare, compare_in_background, refuse_chat
 from hs_notebook.magics.dry_run import dry_run
@@ -60,6 +61,8 @@ def ask(magics: HolySheepMagics, options: Options, cell: str, *, typed: str = ""
 
     What looks like a key is warned of, unless it is in `typed` and was warned of already.
     """
+    if options.model and "{" in options.model:
+        options.model = interpolate(options.model, magics.own_names())
     if options.chat_or_model:
         _tell_apart(magics, options)
     models = options.models or [magics.model]
