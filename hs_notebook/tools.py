@@ -64,7 +64,7 @@ class Tool:
         parameters.pop("title", None)
         return cls(
             name=name,
-            description=(inspect.getdoc(function) or "")[:_LONGEST_DESCRIPTION],
+            description=(inspect.getdoc(_whole(function)) or "")[:_LONGEST_DESCRIPTION],
             parameters=parameters,
             _function=function,
             _signature=signature,
@@ -119,9 +119,15 @@ def shown_call(name: str, arguments: str) -> str:
     return line if len(line) <= _WIDTH else "\n".join([f"{name}(", *(f"    {part}," for part in parts), ")"])
 
 
-def _is_async(function: Any) -> bool:
+def _whole(function: Any) -> Any:
+    """Return what a partial function is a part of: its docstring and annotations are there."""
     while isinstance(function, functools.partial):
         function = function.func
+    return function
+
+
+def _is_async(function: Any) -> bool:
+    function = _whole(function)
     kinds = inspect.iscoroutinefunction, inspect.isasyncgenfunction
     return any(is_kind(one) for is_kind in kinds for one in (function, type(function).__call__))
 
@@ -130,7 +136,7 @@ def _fields(
     name: str, function: Callable[..., Any], signature: inspect.Signature
 ) -> Iterator[tuple[str, Any, Any] | tuple[str, Any]]:
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(_whole(function), include_extras=True)
     except Exception:  # noqa: BLE001 - an annotation of the user's may be anything
         hints = {}
     for parameter in signature.parameters.values():

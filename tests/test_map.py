@@ -414,7 +414,9 @@ def test_no_rows(client: HolySheep) -> None:
     mapped = ask([], client=client)
     assert (len(mapped), mapped.complete, mapped.cost, list(mapped)) == (0, True, Decimal(0), [])
     assert "0 of 0 rows" in str(mapped.table())
-    assert list(mapped.to_dataframe().columns) == ["state", "cost", "error"]
+    assert list(mapped.to_dataframe().columns) == ["answer", "state", "cost", "error"]
+    empty = ask(pd.DataFrame({"number": []}), client=client).to_dataframe()
+    assert list(empty.columns) == ["number", "answer", "state", "cost", "error"]
 
 
 # --- what goes wrong -----------------------------------------------------------------------------

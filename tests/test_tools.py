@@ -178,6 +178,17 @@ def test_a_table_is_what_it_is_in_a_prompt() -> None:
     assert Tool.of(lambda: frame["v"], "load").call("{}") == (frame["v"].to_csv(), "")
 
 
+def test_a_partial_function_is_told_as_the_whole_one() -> None:
+    def add(x: int, y: int = 1) -> int:
+        """Add two numbers."""
+        return x + y
+
+    tool = Tool.of(functools.partial(functools.partial(add), 2), "more")
+    assert tool.description == "Add two numbers."
+    assert tool.parameters["properties"] == {"y": {"type": "integer"}}
+    assert tool.call('{"y": 3}').text == "5"
+
+
 async def later() -> None: ...
 
 

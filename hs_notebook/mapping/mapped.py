@@ -157,7 +157,7 @@ class Mapped(Sequence["Answer | None"]):
                 "A DataFrame needs pandas.", hint="Install it with %pip install pandas."
             ) from None
         frame = pd.DataFrame(list(self.rows)) if self._frame is None else self._frame
-        new = pd.DataFrame([self._fields(answer) for answer in self._answers])
+        new = pd.DataFrame([*map(self._fields, self._answers)], columns=None if self else ["answer"])
         new = new.rename(columns=_columns(new.columns, frame.columns))
         ours = {
             "state": [self._state(row) for row in range(len(self))],
