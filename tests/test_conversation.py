@@ -179,6 +179,19 @@ def test_a_conversation_begins_anew_only_with_an_answer(shell: Shell, relay: Emb
     assert ([turn.answer for turn in conversation.turns], conversation.system) == (["two"], "New.")
 
 
+def test_conversations_and_settings_outlive_a_reload(shell: Shell, relay: EmbeddedRelay) -> None:
+    shell.run("%config HolySheepMagics.model = 'deepseek-v3.2'")
+    shell.magics.history_turns = 7
+    shell.run(f"%%holysheep --chat\n{said('one')}")
+    for reload in ("%reload_ext hs_notebook", "%unload_ext hs_notebook\n%load_ext hs_notebook"):
+        assert shell.run(reload).error is None
+        assert (shell.magics.history_turns, shell.magics.origin("history_turns")) == (7, "set here")
+        assert shell.magics.origin("model") == "set here"
+    shell.run(f"%%holysheep --chat\n{said('two')}")
+    assert sent(relay)[1] == ("assistant", "one")
+    assert relay.stats.seen[-1].model == "deepseek-v3.2"
+
+
 def test_a_cell_that_cannot_ask_gives_the_word_back(shell: Shell) -> None:
     shell.run("%config HolySheepMagics.budget_usd = 0.0000001")
     assert shell.run(f"%%holysheep --chat\n{said('one')}").error is not None

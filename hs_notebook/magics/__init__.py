@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from hs_notebook.magics.magic import HolySheepMagics
 
+_KEPT = "hs_notebook"  # in what IPython keeps for extensions
+
 
 def load(shell: InteractiveShell) -> None:
     """Register the magics and show answers as pictures."""
@@ -16,14 +18,16 @@ def load(shell: InteractiveShell) -> None:
 
     if loaded(shell) is None:
         magics = HolySheepMagics(shell)
+        magics.go_on(*shell.meta.pop(_KEPT, ()))
         shell.register_magics(magics)
         magics.show_answers()
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Stop what streams and take the magics away."""
+    """Stop what streams and take the magics away, but for what was said and set."""
     if (magics := loaded(shell)) is not None:
         magics.close()
+        shell.meta[_KEPT] = magics.conversations, magics.chosen()
         for kind in ("line", "cell"):
             shell.magics_manager.magics[kind].pop("holysheep", None)
         shell.magics_manager.registry.pop(type(magics).__name__, None)

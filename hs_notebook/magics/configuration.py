@@ -199,6 +199,16 @@ class Configuration(Magics):
                 wanted[name] = value
         return wanted
 
+    def chosen(self) -> dict[str, Any]:
+        """Return what was set by %config or in code."""
+        return {name: getattr(self, name) for name in sorted(self._chosen or ())}
+
+    def choose(self, values: Mapping[str, Any]) -> None:
+        """Set what was so chosen before."""
+        for name, value in values.items():
+            setattr(self, name, value)
+        self._chosen = (self._chosen or set()) | set(values)
+
     # --- where a setting comes from --------------------------------------------------------------
 
     def origin(self, name: str) -> str:

@@ -215,6 +215,13 @@ class HolySheepMagics(Configuration):
     def _bundle_of_background(self, value: Background[Any], **_: Any) -> Any:
         return {} if value.answer is None else self._bundle(value.answer)  # while it arrives: its repr
 
+    def go_on(
+        self, conversations: Conversations | None = None, chosen: Mapping[str, Any] | None = None
+    ) -> None:
+        """Go on with what was said and set before the extension was loaded anew."""
+        self.conversations = conversations or self.conversations
+        self.choose(chosen or {})
+
     def close(self) -> None:
         """Stop what streams, and forget how to show answers."""
         for running in list(self.session.running):
