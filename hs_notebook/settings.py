@@ -30,7 +30,9 @@ BASE_URL_NAME = "HOLYSHEEP_BASE_URL"
 KEYRING_SERVICE = "hs_notebook"
 _PERHAPS_A_KEY = re.compile(r"\b(?:cr_|sk-)[A-Za-z0-9_-]{16,}")
 # What the user is told of: no words, as the classes of scikit-learn's pages are (`sk-toggleable__content`).
-KEY_SHAPED = re.compile(r"\b(?:cr_|sk-)(?=[A-Za-z0-9_-]*(?:[0-9][A-Za-z]|[A-Za-z][0-9]))[A-Za-z0-9_-]{16,}")
+KEY_SHAPED = re.compile(
+    r"\b(?:cr_|sk-)(?=[A-Za-z0-9_-]{0,99}(?:[0-9][A-Za-z]|[A-Za-z][0-9]))[A-Za-z0-9_-]{16,}"
+)
 _HOST = re.compile(r"[\w.:-]+")
 Prompt = Callable[[str], str]
 
