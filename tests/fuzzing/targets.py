@@ -316,7 +316,7 @@ def interpolation(data: bytes) -> None:
     names: dict[str, Any] = {
         "name": Value("{other}"), "other": Value("{{name}}"), "a": Value("{'}"), "ü": Value("ü"),
         "trap": Trap(ran), "rows": Rows([fields, Trap(ran)]), "In": Rows([Value(""), Value("{In[1]}")]),
-        "Out": fields, "_secret": "hidden", "__builtins__": {"open": "hidden"}, "function": marked,
+        "Out": fields, "_own": Value("ü"), "__builtins__": {"open": "hidden"}, "function": marked,
         "kind": Trap, "module": re,
     }  # fmt: skip
     try:
