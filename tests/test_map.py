@@ -692,7 +692,7 @@ def test_however_often_it_is_cancelled_the_answer_is_kept(tmp_path: Path) -> Non
 
 # --- money ---------------------------------------------------------------------------------------
 
-# 500 tokens out, $0.004 at 8 USD per million, in many reads: what came in one cannot be stopped in the middle.
+# 500 tokens out, $0.004 at 8 USD per million, in many reads: one cannot be stopped within.
 FIVE = "[simulate tokens=500 speed=100] {number}"
 
 
