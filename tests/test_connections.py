@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,29 @@ def test_the_chunks_of_one_read_are_one_piece() -> None:
         found = asyncio.run(pieces(server.base_url))
     assert b"".join(found).count(b"data: ") == 100 * len(HELLO)
     assert len(found) < 10
+
+
+def test_a_read_arms_no_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    from httpcore._backends.anyio import AnyIOStream
+
+    slow, plain = [], AnyIOStream.read
+
+    async def read(stream: AnyIOStream, most: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        slow.append(timeout)
+        return await plain(stream, most, timeout)
+
+    def reply_slowly(connection: Connection, server: Loopback) -> None:
+        if server.ask(connection):
+            connection.send(SSE)
+            for _ in range(5):
+                time.sleep(0.01)
+                connection.chunk(b"data: {}\n\n")
+            connection.send(END)
+
+    monkeypatch.setattr(AnyIOStream, "read", read)
+    with Loopback(reply_slowly) as server:
+        assert len(asyncio.run(pieces(server.base_url))) == 5
+    assert not slow
 
 
 def test_also_through_a_proxy_and_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
