@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hs_notebook.net.pace import FOR_PROGRAM, FOR_SCREEN, Haste, Pace
+from hs_notebook.net.pace import FOR_PROGRAM, FOR_SCREEN, Haste, Pace, Rests
 
 
 def pace(streams: int) -> Pace:
@@ -35,3 +35,34 @@ def test_all_rest_until_the_same_moment(haste: Haste, streams: int, longest: flo
     begun = 100 * longest
     moments = [begun + part * longest for part in (0.01, 0.2, 0.5, 0.99)]
     assert [moment + shared.rest(moment, haste) for moment in moments] == pytest.approx([begun + longest] * 4)
+
+
+LATE, SOON = 0.005, 0.0001  # seconds that a read takes
+LITTLE, MUCH = 200, 20_000  # bytes that it brings
+
+
+@pytest.mark.parametrize(
+    ("reads", "rested"),
+    [
+        (
+            [(LATE, LITTLE)] * 11,
+            "11110111101",
+        ),  # the fifth read may have waited for the others
+        ([(SOON, LITTLE)] * 5, "00000"),
+        (
+            [(LATE, LITTLE), *[(SOON, LITTLE)] * 9],
+            "1111000000",
+        ),  # in small pieces
+        ([(LATE, LITTLE), (SOON, MUCH), (SOON, LITTLE)], "100"),
+        ([(LATE, LITTLE), (LATE, MUCH), (LATE, LITTLE)], "101"),
+    ],
+)
+def test_a_stream_rests_where_it_has_caught_up(reads: list[tuple[float, int]], rested: str) -> None:
+    rests = Rests(pace(100))
+    found = [rests.after(took, brought, 12.3456, FOR_PROGRAM) > 0 for took, brought in reads]
+    assert "".join(str(int(one)) for one in found) == rested
+
+
+def test_who_is_nearly_alone_never_rests() -> None:
+    rests = Rests(pace(10))
+    assert [rests.after(LATE, LITTLE, 12.3456, FOR_PROGRAM) for _ in range(9)] == [0.0] * 9

@@ -14,7 +14,7 @@ from hs_notebook.errors import (
     HolySheepError,
     StreamTruncatedError,
 )
-from hs_notebook.net.pace import CAUGHT_UP, FOR_PROGRAM
+from hs_notebook.net.pace import FOR_PROGRAM, Rests
 from hs_notebook.net.resumption import lost
 from hs_notebook.wire.ending import Ending
 from hs_notebook.wire.scrubbing import ChunkScrubber
@@ -83,8 +83,9 @@ class Flow:
         """
         # This runs once for every token: what it does is spelled out, not called.
         watchdog, ending, read = self._watchdog, self.ending, self._next
-        begun = rested = False
+        begun = False
         loop, current_task, pace = watchdog.loop, asyncio.current_task, self._pace
+        rests = Rests(pace)
         while not (ending.done or self._failed):
             try:
                 if watchdog.expired:
@@ -104,11 +105,10 @@ class Flow:
                     if begun:
                         now = watchdog.fed_at
                         yield chunks
-                        if asked_at and now - asked_at > CAUGHT_UP and not ending.done:
-                            # After a rest it waits for the others, who wake with it, not for its server.
-                            if pause := 0.0 if rested else pace.rest(now, self.haste):
-                                await asyncio.sleep(pause)
-                            rested = pause > 0
+                        if not asked_at or ending.done:
+                            continue
+                        if pause := rests.after(now - asked_at, len(data), now, self.haste):
+                            await asyncio.sleep(pause)
                     elif self._has_begun(chunks):
                         begun = True
                         yield []

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
+_CAUGHT_UP = 0.001  # seconds: a read that takes so long has waited for its server
+_IN_A_ROW = 4  # rests
+_MUCH = 16 * 1024  # bytes: who finds so much after a rest has not caught up
 
 
 class Haste(NamedTuple):
@@ -38,3 +40,27 @@ class Pace:
             return 0.0
         interval = min(haste.longest, haste.each * beyond)
         return interval - now % interval
+
+
+class Rests:
+    """When one stream is to rest.
+
+    After a rest the time that a read takes tells nothing: the others woke with it. What it brings is then
+    nearly always all there is. But only so many rests follow one another, lest a stream fall behind whose
+    reads bring less than what is there.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._in_a_row = 0
+
+    def after(self, took: float, brought: int, now: float, haste: Haste) -> float:
+        """Return for how many seconds to rest after a read that took seconds and brought bytes."""
+        waited = took > _CAUGHT_UP
+        if (0 < self._in_a_row < _IN_A_ROW and brought < _MUCH) or (waited and not self._in_a_row):
+            pause = self._pace.rest(now, haste)
+            self._in_a_row = self._in_a_row + 1 if pause else 0
+            return pause
+        if waited or brought >= _MUCH:
+            self._in_a_row = 0
+        return 0.0
